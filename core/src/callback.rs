@@ -1,0 +1,167 @@
+//! Closures without an allocator.
+#![allow(unsafe_code, reason = "calls and drops closures of erased type")]
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+
+use crate::inline::Inline;
+use crate::{Context, Outcome};
+
+/// A closure that the loop will call with its context, stored inline.
+///
+/// Takes up to 24 bytes of captures, alignment 8 at most, on every target.
+pub struct Callback<C: 'static> {
+    /// Invariant: holds the closure that `vtable` was made for.
+    closure: Inline,
+    vtable: &'static VTable<C>,
+    /// Closures needn't be `Send`.
+    _not_send: PhantomData<*mut ()>,
+}
+
+struct VTable<C> {
+    call: unsafe fn(&mut Inline, &C),
+    drop: unsafe fn(&mut Inline),
+    repeats: bool,
+}
+
+impl<C: Context> Callback<C> {
+    /// Makes a callback to be called once.
+    ///
+    /// A closure with more than 24 bytes of captures does not compile.
+    #[inline]
+    pub fn new<F, R>(closure: F) -> Self
+    where
+        F: FnOnce(&C) -> R + 'static,
+        R: Outcome,
+    {
+        Self {
+            closure: Inline::store(closure),
+            vtable: const { &VTable::once::<F, R>() },
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Makes a callback to be called once, or gives a closure of more than 24
+    /// bytes back.
+    ///
+    /// # Errors
+    /// The closure, when it doesn't fit.
+    #[inline]
+    pub fn try_inline<F, R>(closure: F) -> Result<Self, F>
+    where
+        F: FnOnce(&C) -> R + 'static,
+        R: Outcome,
+    {
+        Ok(Self {
+            closure: Inline::new(closure)?,
+            vtable: const { &VTable::once::<F, R>() },
+            _not_send: PhantomData,
+        })
+    }
+
+    /// Makes a callback to be called again and again.
+    ///
+    /// A closure with more than 24 bytes of captures does not compile.
+    pub fn handler<F, R>(closure: F) -> Self
+    where
+        F: FnMut(&C) -> R + 'static,
+        R: Outcome,
+    {
+        Self {
+            closure: Inline::store(closure),
+            vtable: const { &VTable::repeated::<F, R>() },
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Makes a callback to be called again and again, or gives a closure of
+    /// more than 24 bytes back.
+    ///
+    /// # Errors
+    /// The closure, when it doesn't fit.
+    pub fn try_inline_handler<F, R>(closure: F) -> Result<Self, F>
+    where
+        F: FnMut(&C) -> R + 'static,
+        R: Outcome,
+    {
+        Ok(Self {
+            closure: Inline::new(closure)?,
+            vtable: const { &VTable::repeated::<F, R>() },
+            _not_send: PhantomData,
+        })
+    }
+
+    /// Calls the closure and drops it.
+    #[inline]
+    pub(crate) fn call_once(self, context: &C) {
+        if self.vtable.repeats {
+            let mut repeated = self;
+            repeated.call_again(context);
+            return;
+        }
+        let mut once = ManuallyDrop::new(self);
+        // SAFETY: the vtable was made for this closure, which the call moves
+        // out; `ManuallyDrop` keeps it from being dropped again.
+        unsafe { (once.vtable.call)(&mut once.closure, context) };
+    }
+
+    /// Calls the closure, if it is one that can be called again.
+    pub(crate) fn call_again(&mut self, context: &C) {
+        if self.vtable.repeats {
+            // SAFETY: the vtable was made for this closure, which stays in place.
+            unsafe { (self.vtable.call)(&mut self.closure, context) };
+        }
+    }
+}
+
+impl<C> Drop for Callback<C> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the vtable was made for this closure, and `call` doesn't come
+        // here with one that was moved out.
+        unsafe { (self.vtable.drop)(&mut self.closure) };
+    }
+}
+
+impl<C> fmt::Debug for Callback<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Callback {{ repeats: {} }}", self.vtable.repeats)
+    }
+}
+
+/// Reports what a callback failed with.
+#[inline]
+fn settle<C: Context, R: Outcome>(outcome: R, context: &C) {
+    if let Some(error) = outcome.error() {
+        context.scheduler().callback_failed(context, error);
+    }
+}
+
+impl<C: Context> VTable<C> {
+    const fn once<F, R>() -> Self
+    where
+        F: FnOnce(&C) -> R + 'static,
+        R: Outcome,
+    {
+        // SAFETY (of both calls): an `F` is stored, and moved out by either one.
+        Self {
+            call: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
+            drop: |closure| drop(unsafe { closure.read::<F>() }),
+            repeats: false,
+        }
+    }
+
+    const fn repeated<F, R>() -> Self
+    where
+        F: FnMut(&C) -> R + 'static,
+        R: Outcome,
+    {
+        // SAFETY (of both calls): an `F` is stored; `call` borrows it, `drop` is its end.
+        Self {
+            call: |closure, context| settle(unsafe { &mut *closure.as_mut_ptr::<F>() }(context), context),
+            drop: |closure| drop(unsafe { closure.read::<F>() }),
+            repeats: true,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The call table: everything that the loop will call.
+
+use core::panic::Location;
+
+use crate::callback::Callback;
+use crate::slots::{Entry, Slots};
+use crate::{Instant, Refusal};
+
+/// Tells in which list a call stands, and so how it is taken out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// In the ready queue: by `call_soon`, or a timer that fell due.
+    Soon,
+    /// In the timer heap, at the entry's `at`.
+    Timer,
+    /// In the bucket `at` of the timer wheel.
+    FarTimer,
+    /// A done callback of the future in the slot `at`, pending or queued.
+    FutureDone,
+    /// A done callback of the task in the slot `at`, pending or queued.
+    TaskDone,
+    /// Wakes somebody who awaits the future in the slot `at`.
+    FutureWaiter,
+    /// Wakes somebody who awaits the task in the slot `at`.
+    TaskWaiter,
+    /// A callback for as often as its source is ready.
+    Handler,
+}
+
+/// What is to be called.
+#[derive(Debug)]
+pub struct Call<C: 'static> {
+    /// Invariant: `None` while the slot is free or the callback runs.
+    pub(crate) callback: Option<Callback<C>>,
+    pub(crate) location: &'static Location<'static>,
+    /// Is the deadline of a timer; for the callback or waiter of a future or
+    /// task it carries that one's generation.
+    pub(crate) when: Instant,
+}
+
+/// The memory of one call.
+pub type CallSlot<C> = Entry<Call<C>, Kind>;
+
+pub(crate) type Calls<C> = Slots<Call<C>, Kind>;
+
+impl<C> Calls<C> {
+    pub(crate) fn full(&self) -> Refusal {
+        Refusal::Full {
+            resource: "call",
+            limit: self.capacity(),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What futures and tasks have in common: they complete once, and then call
+//! back, in the order in which it was asked for (contract F-4).
+
+use core::panic::Location;
+use core::task::Waker;
+
+use crate::callback::Callback;
+use crate::calls::Kind;
+use crate::ready::{List, Node, Owner, Ready};
+use crate::scheduler::{Source, Tables};
+use crate::{Context, Instant, Refusal, Refused, Scheduler, SlotId};
+
+/// The part of a future or task that others hold on to.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// Holds done callbacks and waiters while pending; empty afterwards.
+    pub(crate) waiters: List,
+    /// Counts handles, and done callbacks that have not run.
+    pub(crate) references: u32,
+    pub(crate) is_done: bool,
+}
+
+impl Completion {
+    pub(crate) const fn new() -> Self {
+        Self {
+            waiters: List::EMPTY,
+            references: 1,
+            is_done: false,
+        }
+    }
+}
+
+/// Names a done callback, to remove it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DoneCallback(pub(crate) SlotId);
+
+impl<C: Context> Tables<C> {
+    pub(crate) fn completion(&mut self, source: Source) -> Option<&mut Completion> {
+        match source {
+            Source::Future(id) => self.futures.get_mut(id).map(|entry| &mut entry.value.completion),
+            Source::Task(id) => self
+                .tasks
+                .slots
+                .get_mut(id)
+                .map(|entry| &mut entry.value.completion),
+        }
+    }
+
+    /// Takes `node` out of the waiters of `source`, or out of the ready queue
+    /// if the source has completed.
+    pub(crate) fn unlink(&mut self, ready: &mut Ready, source: Source, node: Node) {
+        match self.completion(source) {
+            Some(completion) if !completion.is_done => {
+                completion.waiters.remove(&mut ready.links, node);
+            }
+            _ => {
+                ready.remove(node);
+            }
+        }
+    }
+}
+
+impl<C: Context> Scheduler<C> {
+    /// Adds a callback for when `source` is done; at once ready if it is.
+    pub(crate) fn add_done_callback<P>(
+        &self,
+        source: Source,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<DoneCallback, Refused<P>> {
+        let (kind, owner) = match source {
+            Source::Future(id) => (Kind::FutureDone, id),
+            Source::Task(id) => (Kind::TaskDone, id),
+        };
+        let id = self.insert_waiter("add_done_callback", kind, owner, callback, erase, location)?;
+        let node = Node::call(id.index);
+        self.tables.with(|tables| {
+            let Some(completion) = tables.completion(source) else {
+                return;
+            };
+            completion.references += 1;
+            self.wake.with(|ready| {
+                if completion.is_done {
+                    ready.push(node);
+                } else {
+                    completion.waiters.push(&mut ready.links, node);
+                }
+            });
+        });
+        Ok(DoneCallback(id))
+    }
+
+    /// Takes a done callback of a pending source out again.
+    pub(crate) fn remove_done_callback(&self, context: &C, source: Source, callback: DoneCallback) -> bool {
+        let pending = self.tables.with(|tables| {
+            let belongs = tables.calls.get(callback.0).is_some_and(|entry| {
+                let owner = SlotId {
+                    index: entry.at,
+                    seq: entry.value.when.as_nanos(),
+                };
+                Source::of(entry.kind, owner) == Some(source)
+            });
+            belongs
+                && tables
+                    .completion(source)
+                    .is_some_and(|completion| !completion.is_done)
+        });
+        pending && self.cancel_call(context, callback.0)
+    }
+
+    fn insert_waiter<P>(
+        &self,
+        operation: &'static str,
+        kind: Kind,
+        owner: SlotId,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId, Refused<P>> {
+        let id = self.insert_call(
+            operation,
+            kind,
+            callback,
+            erase,
+            Instant::from_nanos(owner.seq),
+            location,
+        )?;
+        self.tables.with(|tables| {
+            if let Some(entry) = tables.calls.get_mut(id) {
+                entry.at = owner.index;
+            }
+        });
+        Ok(id)
+    }
+
+    /// Calls back everybody who asked for the completion of `source`, which is
+    /// done. Nothing of it runs here: callbacks and tasks become ready.
+    pub(crate) fn call_back(&self, context: &C, source: Source) {
+        while let Some(waker) = self.next_waiter_of(source) {
+            // A foreign waker is foreign code; its panic is reported.
+            let _ = context.guard(|| waker.call_once(context));
+        }
+    }
+
+    /// Makes waiters ready up to the first one with a waker, which it returns.
+    pub(crate) fn next_waiter_of(&self, source: Source) -> Option<Callback<C>> {
+        self.tables.with(|tables| {
+            self.wake.with(|ready| {
+                loop {
+                    let node = tables.completion(source)?.waiters.pop(&mut ready.links)?;
+                    match node.owner() {
+                        Owner::Call(index) => {
+                            let entry = tables.calls.at_mut(index)?;
+                            if matches!(entry.kind, Kind::FutureDone | Kind::TaskDone) {
+                                ready.push(node);
+                                continue;
+                            }
+                            let waker = entry.value.callback.take();
+                            tables.calls.release(index);
+                            if waker.is_some() {
+                                return waker;
+                            }
+                        }
+                        Owner::Wait(index) | Owner::Task(index) => {
+                            ready.push(Node::task(index));
+                        }
+                    }
+                }
+            })
+        })
+    }
+
+    /// Gives up one reference to a future or task.
+    pub(crate) fn release_source(&self, context: &C, source: Option<Source>) {
+        match source {
+            Some(Source::Future(id)) => self.release_future(context, id),
+            Some(Source::Task(id)) => self.release_task(context, id),
+            None => {}
+        }
+    }
+}
+
+/// How an awaitable is registered with what it awaits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Registration {
+    #[default]
+    None,
+    /// By the wait node of the awaiting task; the ticket tells this wait from a
+    /// later one of the same task.
+    Task { task: SlotId, ticket: u64 },
+    /// By a call that wakes.
+    Call(SlotId),
+}
+
+impl<C: Context> Scheduler<C> {
+    /// Lets `waker` be woken when `source`, which is pending, is done.
+    ///
+    /// A task waits by a node of its own, which can't fail; a second wait of the
+    /// same task at the same time, and a waker of somebody else's, take a call.
+    pub(crate) fn wait_for(
+        &self,
+        context: &C,
+        source: Source,
+        registration: &mut Registration,
+        waker: &Waker,
+        location: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let task = self.current_task_of(waker);
+        if let (
+            Registration::Task {
+                task: registered,
+                ticket,
+            },
+            Some(current),
+        ) = (*registration, task)
+            && registered == current
+            && self
+                .tables
+                .with(|tables| tables.tasks.waits(current) == Some(ticket))
+        {
+            return Ok(());
+        }
+        self.stop_waiting(context, source, registration);
+        if let Some(task) = task
+            && let Some(ticket) = self.wait_by_task(source, task)
+        {
+            *registration = Registration::Task { task, ticket };
+            return Ok(());
+        }
+        let (kind, owner) = match source {
+            Source::Future(id) => (Kind::FutureWaiter, id),
+            Source::Task(id) => (Kind::TaskWaiter, id),
+        };
+        let callback = self.waking(waker);
+        let id = self
+            .insert_waiter("await", kind, owner, callback, core::convert::identity, location)
+            .map_err(|refused| refused.refusal())?;
+        self.tables.with(|tables| {
+            if let Some(completion) = tables.completion(source) {
+                self.wake
+                    .with(|ready| completion.waiters.push(&mut ready.links, Node::call(id.index)));
+            }
+        });
+        self.remember_waiter(id);
+        *registration = Registration::Call(id);
+        Ok(())
+    }
+
+    fn wait_by_task(&self, source: Source, task: SlotId) -> Option<u64> {
+        let ticket = self.next_seq();
+        self.tables.with(|tables| {
+            self.wake.with(|ready| {
+                let node = Node::wait(task.index);
+                if ready.links.is_linked(node) {
+                    return None;
+                }
+                tables.completion(source)?.waiters.push(&mut ready.links, node);
+                tables.tasks.set_waiting(task, source, ticket);
+                Some(ticket)
+            })
+        })
+    }
+
+    /// Takes a registration back. Harmless when it has served its purpose.
+    pub(crate) fn stop_waiting(&self, context: &C, source: Source, registration: &mut Registration) {
+        match core::mem::take(registration) {
+            Registration::None => {}
+            Registration::Call(id) => {
+                self.cancel_call(context, id);
+            }
+            Registration::Task { task, ticket } => self.tables.with(|tables| {
+                if tables.tasks.waits(task) == Some(ticket)
+                    && let Some(completion) = tables.completion(source)
+                {
+                    self.wake.with(|ready| {
+                        completion
+                            .waiters
+                            .remove(&mut ready.links, Node::wait(task.index))
+                    });
+                }
+            }),
+        }
+    }
+
+    /// Makes a callback that wakes `waker`, as often as it is called.
+    pub(crate) fn waking(&self, waker: &Waker) -> Callback<C> {
+        if let Some(task) = self.current_task_of(waker) {
+            return Callback::handler(move |context: &C| context.scheduler().wake_task(task));
+        }
+        let waker = waker.clone();
+        Callback::handler(move |_: &C| waker.wake_by_ref())
+    }
+}

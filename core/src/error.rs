@@ -1,0 +1,186 @@
+//! Refusals: what happens when there is no room, and whose value it was.
+
+use core::error::Error;
+use core::fmt;
+
+/// Tells why the loop took nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A table has no free slot.
+    Full {
+        /// Names the table.
+        resource: &'static str,
+        /// Is how many slots it has.
+        limit: usize,
+    },
+    /// A value is larger than the slot that it must live in.
+    TooLarge {
+        /// Names what is too large.
+        resource: &'static str,
+        /// Is its size in bytes.
+        size: usize,
+        /// Is the size of a slot in bytes.
+        limit: usize,
+    },
+    /// The loop was closed.
+    Closed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { resource, limit } => write!(f, "no room for another {resource} (limit {limit})"),
+            Self::TooLarge {
+                resource,
+                size,
+                limit,
+            } => {
+                write!(f, "the {resource} of {size} bytes is too large (limit {limit})")
+            }
+            Self::Closed => f.write_str("the event loop is closed"),
+        }
+    }
+}
+
+impl Error for Refusal {}
+
+/// The error of every call that takes something: gives it back.
+///
+/// Nothing that was accepted before is affected, and as soon as there is room
+/// the same call succeeds (FAULTS C-01).
+///
+/// # Python
+/// asyncio's tables are unbounded; on a closed loop it raises `RuntimeError`
+/// and drops the callback.
+pub struct Refused<T> {
+    operation: &'static str,
+    refusal: Refusal,
+    value: T,
+}
+
+impl<T> Refused<T> {
+    /// Makes the error of `operation`, which didn't take `value`.
+    #[must_use]
+    pub const fn new(operation: &'static str, refusal: Refusal, value: T) -> Self {
+        Self {
+            operation,
+            refusal,
+            value,
+        }
+    }
+
+    /// Returns the name of the call that was refused.
+    pub const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Returns the reason.
+    pub const fn refusal(&self) -> Refusal {
+        self.refusal
+    }
+
+    /// Tells whether a table was full.
+    pub const fn is_full(&self) -> bool {
+        matches!(self.refusal, Refusal::Full { .. })
+    }
+
+    /// Tells whether the value doesn't fit into a slot.
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self.refusal, Refusal::TooLarge { .. })
+    }
+
+    /// Tells whether the loop was closed.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.refusal, Refusal::Closed)
+    }
+
+    /// Returns the value that was not taken.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// Applies `change` to the value that was not taken.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Refused<U> {
+        Refused {
+            operation: self.operation,
+            refusal: self.refusal,
+            value: change(self.value),
+        }
+    }
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.refusal)
+    }
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({self})")
+    }
+}
+
+impl<T> Error for Refused<T> {}
+
+/// The error of an awaitable that has no other way to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The awaiting task was cancelled.
+    Cancelled(crate::Cancelled),
+    /// The loop had no room for the wait, or is closed.
+    Refused(Refusal),
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(cancelled) => cancelled.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl Error for WaitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Cancelled(cancelled) => Some(cancelled),
+            Self::Refused(refusal) => Some(refusal),
+        }
+    }
+}
+
+/// The error of the calls that run or close the loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The loop is running already (contract ).
+    Running,
+    /// The loop was closed.
+    Closed,
+    /// The loop was stopped before the future completed.
+    Stopped,
+    /// The future could not become a task.
+    Refused(Refusal),
+    /// The future's task was cancelled or aborted and has no result.
+    Cancelled,
+    /// The future panicked, and its panic was reported.
+    Panicked,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("the event loop is already running"),
+            Self::Closed => f.write_str("the event loop is closed"),
+            Self::Stopped => f.write_str("the event loop was stopped before the future completed"),
+            Self::Refused(refusal) => write!(f, "run_until_complete: {refusal}"),
+            Self::Cancelled => f.write_str("run_until_complete: the future was cancelled"),
+            Self::Panicked => f.write_str("run_until_complete: the future panicked"),
+        }
+    }
+}
+
+impl Error for RunError {}

@@ -1,0 +1,344 @@
+//! One iteration of the loop, and how iterations follow each other.
+//!
+//! asyncio's `_run_once`, in the same order (contract R-1):
+//!
+//! 1. wait for the outside, not at all if something is ready;
+//! 2. make ready what the outside brought, tasks woken from elsewhere included;
+//! 3. make ready the timers that are due;
+//! 4. run what is ready now, and nothing that becomes ready meanwhile.
+#![allow(unsafe_code, reason = "runs a borrowed future as a task")]
+
+use core::future::Future;
+use core::panic::Location;
+use core::pin::pin;
+
+use crate::body::{Bodies, TaskCell};
+use crate::callback::Callback;
+use crate::calls::Kind;
+use crate::completion::DoneCallback;
+use crate::ready::{Node, Owner};
+use crate::scheduler::{Scheduler, Source};
+use crate::slots::SlotId;
+use crate::tasks::Status;
+use crate::{Context, Instant, Outcome, Panicked, RunError, Running};
+
+impl<C: Context> Scheduler<C> {
+    /// Runs until [`Scheduler::stop`] is called.
+    ///
+    /// # Errors
+    /// [`RunError::Running`] inside a callback, [`RunError::Closed`].
+    pub fn run_forever(&self, context: &C) -> Result<(), RunError> {
+        let _running = self.start()?;
+        self.turn_until_stopped(context);
+        Ok(())
+    }
+
+    /// Runs one iteration, which waits if nothing is ready.
+    ///
+    /// # Errors
+    /// [`RunError::Running`] inside a callback, [`RunError::Closed`].
+    pub fn run_once(&self, context: &C) -> Result<(), RunError> {
+        let _running = self.start()?;
+        self.turn(context);
+        Ok(())
+    }
+
+    /// Runs `future` as a task, and the loop until it is done.
+    ///
+    /// The future needn't be `'static`: it lives on this call's stack, and on
+    /// every way out the task is gone.
+    ///
+    /// # Errors
+    /// [`RunError::Stopped`] if the loop was stopped before; what
+    /// [`Scheduler::run_forever`] refuses; [`RunError::Refused`] if the task
+    /// table is full; [`RunError::Panicked`].
+    #[track_caller]
+    pub fn run_until_complete<F>(&self, context: &C, future: F) -> Result<F::Output, RunError>
+    where
+        F: Future<Output: Outcome + 'static>,
+    {
+        let location = Location::caller();
+        let _running = self.start()?;
+        let mut cell = pin!(TaskCell::new(future));
+        // SAFETY: `borrowed` removes the task before `cell` goes, also when the
+        // run unwinds: it is declared later and so dropped earlier.
+        let body = unsafe { Bodies::borrow(cell.as_mut()) };
+        let id = self
+            .insert_borrowed_task(context, body, size_of::<F>(), location)
+            .map_err(RunError::Refused)?;
+        let borrowed = Borrowed {
+            scheduler: self,
+            context,
+            id,
+        };
+        let hook = self
+            .add_done_callback(
+                Source::Task(id),
+                (),
+                |()| Callback::new(|context: &C| context.scheduler().stop()),
+                location,
+            )
+            .map_err(|refused| RunError::Refused(refused.refusal()))?;
+        self.turn_until_stopped(context);
+        borrowed.result(hook)
+    }
+
+    fn start(&self) -> Result<StopRunning<'_, C>, RunError> {
+        if self.is_closed() {
+            return Err(RunError::Closed);
+        }
+        if self.is_running.replace(true) {
+            return Err(RunError::Running);
+        }
+        Ok(StopRunning(self))
+    }
+
+    fn turn_until_stopped(&self, context: &C) {
+        loop {
+            self.turn(context);
+            if self.is_stopping.get() {
+                break;
+            }
+        }
+    }
+
+    /// Is the iteration.
+    #[inline]
+    fn turn(&self, context: &C) {
+        self.iterations.set(self.iterations.get() + 1);
+        if self.wants_poll() {
+            self.wait(context);
+        }
+        self.wake.collect();
+        self.fire_timers(context);
+        self.wake.with(crate::ready::Ready::begin_batch);
+        while let Some(node) = self.wake.with(crate::ready::Ready::pop) {
+            match node.owner() {
+                Owner::Call(index) => self.call(context, index),
+                Owner::Task(index) => self.step(context, index),
+                Owner::Wait(_) => {}
+            }
+        }
+    }
+
+    /// Tells whether this turn looks at the outside.
+    #[inline]
+    fn wants_poll(&self) -> bool {
+        let unpolled = self.turns_unpolled.get() + 1;
+        let idle = self.wake.with(|ready| ready.is_empty());
+        let wants = idle || unpolled >= self.limits.get().turns_per_poll || self.is_stopping.get();
+        self.turns_unpolled.set(if wants { 0 } else { unpolled });
+        wants
+    }
+
+    fn wait(&self, context: &C) {
+        let mut deadline = self.wait_until();
+        let sleeps = deadline != Some(Instant::ZERO);
+        if sleeps {
+            // From here on a wake rings; what came before is seen by this look.
+            self.wake.sleep();
+            if self.wake.is_pending() {
+                deadline = Some(Instant::ZERO);
+            }
+        }
+        context.before_wait(deadline);
+        context.wait(deadline);
+        context.after_wait();
+        if sleeps {
+            self.wake.awake();
+        }
+    }
+
+    /// Returns until when there is nothing to do; zero is "there is".
+    fn wait_until(&self) -> Option<Instant> {
+        if self.is_stopping.get() || self.wake.is_pending() || !self.wake.with(|ready| ready.is_empty()) {
+            return Some(Instant::ZERO);
+        }
+        let limit = self.limits.get().timers_per_turn;
+        self.tables.with(|tables| {
+            self.wake
+                .with(|ready| tables.timers.next(&mut ready.links, &mut tables.calls, limit))
+        })
+    }
+
+    /// Makes the timers that are due ready, in order, a bounded number a turn.
+    #[inline]
+    fn fire_timers(&self, context: &C) {
+        if self.tables.with(|tables| tables.timers.is_empty()) {
+            return;
+        }
+        let now = context.now();
+        let limit = self.limits.get().timers_per_turn.max(1);
+        self.tables.with(|tables| {
+            self.wake.with(|ready| {
+                for _ in 0..limit {
+                    let due = tables
+                        .timers
+                        .pop_due(&mut ready.links, &mut tables.calls, now, limit);
+                    let Some(index) = due else { break };
+                    if let Some(entry) = tables.calls.at_mut(index) {
+                        entry.kind = Kind::Soon;
+                    }
+                    ready.push(Node::call(index));
+                }
+            });
+        });
+    }
+
+    /// Runs the call in the slot `index`.
+    #[inline]
+    fn call(&self, context: &C, index: u32) {
+        let taken = self.tables.with(|tables| {
+            let entry = tables.calls.at_mut(index)?;
+            let id = SlotId {
+                index,
+                seq: entry.seq,
+            };
+            let callback = entry.value.callback.take()?;
+            let (kind, location) = (entry.kind, entry.value.location);
+            let owner = SlotId {
+                index: entry.at,
+                seq: entry.value.when.as_nanos(),
+            };
+            if kind != Kind::Handler {
+                tables.calls.release(index);
+            }
+            Some((id, callback, kind, owner, location))
+        });
+        let Some((id, callback, kind, owner, location)) = taken else {
+            return;
+        };
+        let running = Running { task: None, location };
+        match Source::of(kind, owner) {
+            None if kind == Kind::Handler => self.call_handler(context, id, callback, running),
+            None => {
+                let _ = self.run_guarded(context, running, || callback.call_once(context));
+            }
+            Some(source) => {
+                let _released = ReleaseSource {
+                    scheduler: self,
+                    context,
+                    source,
+                };
+                self.source.set(Some(source.id()));
+                let _ = self.run_guarded(context, running, || callback.call_once(context));
+            }
+        }
+    }
+
+    /// Runs a handler outside of its slot and puts it back, if it was not
+    /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
+    fn call_handler(&self, context: &C, id: SlotId, callback: Callback<C>, running: Running) {
+        let mut returned = ReturnHandler {
+            scheduler: self,
+            id,
+            callback: Some(callback),
+        };
+        let _ = self.run_guarded(context, running, || {
+            if let Some(callback) = &mut returned.callback {
+                callback.call_again(context);
+            }
+        });
+    }
+
+    /// Runs a step of user code with everything that belongs around it.
+    #[inline]
+    pub(crate) fn run_guarded<R>(
+        &self,
+        context: &C,
+        running: Running,
+        step: impl FnOnce() -> R,
+    ) -> Result<R, Panicked> {
+        self.callbacks.set(self.callbacks.get() + 1);
+        self.current.set(Some(running));
+        let _idle = Idle(self);
+        context.before_callback(&running);
+        let result = context.guard(step);
+        context.after_callback(&running);
+        result
+    }
+}
+
+/// Takes note that nothing runs any more, also when a step unwinds.
+struct Idle<'a, C: Context>(&'a Scheduler<C>);
+
+impl<C: Context> Drop for Idle<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.current.set(None);
+    }
+}
+
+/// Ends a run. The request to stop is consumed on every way out.
+struct StopRunning<'a, C: Context>(&'a Scheduler<C>);
+
+impl<C: Context> Drop for StopRunning<'_, C> {
+    fn drop(&mut self) {
+        self.0.is_stopping.set(false);
+        self.0.is_running.set(false);
+    }
+}
+
+/// Gives up the reference that a done callback holds.
+struct ReleaseSource<'a, C: Context> {
+    scheduler: &'a Scheduler<C>,
+    context: &'a C,
+    source: Source,
+}
+
+impl<C: Context> Drop for ReleaseSource<'_, C> {
+    fn drop(&mut self) {
+        self.scheduler.source.set(None);
+        self.scheduler.release_source(self.context, Some(self.source));
+    }
+}
+
+/// Puts a handler back into its slot, also when it unwinds.
+struct ReturnHandler<'a, C: Context> {
+    scheduler: &'a Scheduler<C>,
+    id: SlotId,
+    callback: Option<Callback<C>>,
+}
+
+impl<C: Context> Drop for ReturnHandler<'_, C> {
+    fn drop(&mut self) {
+        self.scheduler.tables.with(|tables| {
+            if let Some(entry) = tables.calls.get_mut(self.id) {
+                core::mem::swap(&mut entry.value.callback, &mut self.callback);
+            }
+        });
+    }
+}
+
+/// Removes the task of a borrowed future on every way out.
+struct Borrowed<'a, C: Context> {
+    scheduler: &'a Scheduler<C>,
+    context: &'a C,
+    id: SlotId,
+}
+
+impl<C: Context> Borrowed<'_, C> {
+    /// Takes the result, or says why there is none. The hook is removed, so that
+    /// the abandoned future can't stop a later run.
+    fn result<T: 'static>(&self, hook: DoneCallback) -> Result<T, RunError> {
+        let status = self.scheduler.with_task(self.id, |task| task.status);
+        match status {
+            Some(Status::Pending) | None => {
+                self.scheduler
+                    .remove_done_callback(self.context, Source::Task(self.id), hook);
+                Err(RunError::Stopped)
+            }
+            Some(Status::Panicked) => Err(RunError::Panicked),
+            // SAFETY: `run_until_complete` made the body and asks for its type.
+            Some(Status::Done | Status::Cancelled) => {
+                unsafe { self.scheduler.take_output(self.id) }.ok_or(RunError::Cancelled)
+            }
+        }
+    }
+}
+
+impl<C: Context> Drop for Borrowed<'_, C> {
+    fn drop(&mut self) {
+        self.scheduler.remove_task(self.context, self.id);
+    }
+}

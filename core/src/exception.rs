@@ -1,0 +1,179 @@
+//! Errors that nobody looks at, and errors of any type.
+#![allow(unsafe_code, reason = "borrows and drops errors of erased type")]
+
+use core::error::Error;
+use core::fmt;
+use core::marker::PhantomData;
+use core::panic::Location;
+
+use crate::TaskId;
+use crate::inline::Inline;
+
+/// What the exception handler is told (contract EH-3).
+///
+/// # Python
+/// The `context` dict of `loop.call_exception_handler(context)`; `handle`,
+/// `future` and `source_traceback` are the creation site here.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct ExceptionContext<'a> {
+    /// Says what happened.
+    pub message: &'a str,
+    /// Is the error, where there is one.
+    pub exception: Option<&'a (dyn Error + 'static)>,
+    /// Is where the callback, timer, future or task was created.
+    pub location: Option<&'static Location<'static>>,
+    /// Is the task it happened in or to.
+    pub task: Option<TaskId>,
+    /// Is the protocol it happened in.
+    pub protocol: Option<&'a dyn fmt::Debug>,
+    /// Is the transport it happened in.
+    pub transport: Option<&'a dyn fmt::Debug>,
+    /// Is the socket it happened to.
+    pub socket: Option<&'a dyn fmt::Debug>,
+}
+
+impl<'a> ExceptionContext<'a> {
+    /// Makes a context that has only a message.
+    #[must_use]
+    pub const fn new(message: &'a str) -> Self {
+        Self {
+            message,
+            exception: None,
+            location: None,
+            task: None,
+            protocol: None,
+            transport: None,
+            socket: None,
+        }
+    }
+
+    /// Adds the error.
+    #[must_use]
+    pub const fn with_exception(mut self, exception: &'a (dyn Error + 'static)) -> Self {
+        self.exception = Some(exception);
+        self
+    }
+
+    /// Adds the creation site.
+    #[must_use]
+    pub const fn with_location(mut self, location: &'static Location<'static>) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// Adds the task.
+    #[must_use]
+    pub const fn with_task(mut self, task: TaskId) -> Self {
+        self.task = Some(task);
+        self
+    }
+}
+
+/// Prints the message, then each present key on a line of its own, sorted by
+/// name as asyncio's default handler does (EH-7).
+impl fmt::Display for ExceptionContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = if self.message.is_empty() {
+            "Unhandled exception in event loop"
+        } else {
+            self.message
+        };
+        f.write_str(message)?;
+        if let Some(location) = self.location {
+            write!(f, "\ncreated_at: {location}")?;
+        }
+        if let Some(exception) = self.exception {
+            write!(f, "\nexception: {exception}")?;
+        }
+        if let Some(protocol) = self.protocol {
+            write!(f, "\nprotocol: {protocol:?}")?;
+        }
+        if let Some(socket) = self.socket {
+            write!(f, "\nsocket: {socket:?}")?;
+        }
+        if let Some(task) = self.task {
+            write!(f, "\ntask: {task}")?;
+        }
+        if let Some(transport) = self.transport {
+            write!(f, "\ntransport: {transport:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ExceptionContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExceptionContext({self})")
+    }
+}
+
+/// An error of any type with up to 24 bytes, without an allocator.
+///
+/// # Python
+/// The exception object that `future.set_exception(exception)` takes.
+pub struct Exception {
+    /// Invariant: holds the error that `vtable` was made for.
+    error: Inline,
+    vtable: &'static VTable,
+    /// The error needn't be `Send`.
+    _not_send: PhantomData<*mut ()>,
+}
+
+struct VTable {
+    get: unsafe fn(&Inline) -> &(dyn Error + 'static),
+    drop: unsafe fn(&mut Inline),
+}
+
+impl Exception {
+    /// Stores `error`. One with more than 24 bytes does not compile.
+    pub fn new<E: Error + 'static>(error: E) -> Self {
+        Self {
+            error: Inline::store(error),
+            vtable: const { &VTable::of::<E>() },
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Returns the error.
+    #[must_use]
+    pub fn get(&self) -> &(dyn Error + 'static) {
+        // SAFETY: the vtable was made for this error.
+        unsafe { (self.vtable.get)(&self.error) }
+    }
+}
+
+impl VTable {
+    const fn of<E: Error + 'static>() -> Self {
+        // SAFETY (of both calls): an `E` is stored; `get` borrows it, `drop` is its end.
+        Self {
+            get: |error| unsafe { &*error.as_ptr::<E>() },
+            drop: |error| drop(unsafe { error.read::<E>() }),
+        }
+    }
+}
+
+impl Drop for Exception {
+    fn drop(&mut self) {
+        // SAFETY: the vtable was made for this error, and nothing else moves it out.
+        unsafe { (self.vtable.drop)(&mut self.error) };
+    }
+}
+
+impl fmt::Debug for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.get(), f)
+    }
+}
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.get(), f)
+    }
+}
+
+impl Error for Exception {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.get())
+    }
+}

@@ -1,0 +1,648 @@
+//! Futures: a result that somebody will set.
+#![allow(unsafe_code, reason = "reads results of erased type")]
+
+use core::error::Error;
+use core::fmt;
+use core::marker::PhantomData;
+use core::panic::Location;
+use core::pin::Pin;
+use core::task::{Context as PollContext, Poll};
+
+use crate::callback::Callback;
+use crate::completion::{Completion, DoneCallback, Registration};
+use crate::exception::Exception;
+use crate::inline::Inline;
+use crate::scheduler::{Scheduler, Source};
+use crate::slots::{Entry, Slots};
+use crate::{Cancelled, Context, ExceptionContext, Outcome, Refusal, Refused, SlotId};
+
+/// A result that will be set, once, by whoever holds a handle to it.
+///
+/// All clones are the same future. The slot is free again when the last of them
+/// and the last done callback are gone.
+///
+/// Awaiting it moves the result out, to the first who asks. To look at a result
+/// and leave it there, [`Future::wait`] and then [`Future::result`].
+///
+/// # Cancellation
+/// Awaiting is cancel safe: a result that was not returned stays in the future.
+/// A task that is cancelled while it awaits a future by value cancels the
+/// future, as in asyncio (contract TK-3); `wait` does not.
+///
+/// # Python
+/// `asyncio.Future`. Differences: awaiting moves the result out; the value is
+/// limited to 24 bytes, so larger ones are boxed; an exception that nobody
+/// retrieved is reported when the last handle goes, in the same iteration (F-8).
+pub struct Future<T: 'static, C: Context> {
+    context: C,
+    id: SlotId,
+    registration: Registration,
+    result: PhantomData<fn() -> T>,
+}
+
+/// The state of a future, without the type of its result.
+pub(crate) enum State {
+    Pending,
+    /// Invariant: holds the `T` of the `Future<T>`s of this slot.
+    Result(Inline),
+    Exception(Exception),
+    Cancelled,
+    /// The result was moved out.
+    Taken,
+}
+
+/// What a future's slot holds.
+pub struct FutureValue {
+    pub(crate) completion: Completion,
+    state: State,
+    drop_result: unsafe fn(&mut Inline),
+    location: &'static Location<'static>,
+    /// Tells that an exception is still to be looked at.
+    unread: bool,
+    /// Counts down the children of a `gather`.
+    pub(crate) remaining: u32,
+    /// Is the child of a `gather` that failed first.
+    pub(crate) failed: Option<u32>,
+}
+
+/// The memory of one future.
+pub type FutureSlot = Entry<FutureValue, ()>;
+
+pub(crate) type Futures = Slots<FutureValue>;
+
+impl fmt::Debug for FutureValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state.name())
+    }
+}
+
+impl State {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Result(_) => "result",
+            Self::Exception(_) => "exception",
+            Self::Cancelled => "cancelled",
+            Self::Taken => "taken",
+        }
+    }
+}
+
+impl<T: 'static, C: Context> Future<T, C> {
+    /// Makes a pending future.
+    ///
+    /// # Errors
+    /// If the future table is full or the loop closed.
+    #[track_caller]
+    pub fn new(context: &C) -> Result<Self, Refused<()>> {
+        let scheduler = context.scheduler();
+        if scheduler.is_closed() {
+            return Err(Refused::new("create_future", Refusal::Closed, ()));
+        }
+        let seq = scheduler.next_seq();
+        let value = FutureValue {
+            completion: Completion::new(),
+            state: State::Pending,
+            // SAFETY: only `State::Result` of this slot is dropped by it.
+            drop_result: |result| drop(unsafe { result.read::<T>() }),
+            location: Location::caller(),
+            unread: false,
+            remaining: 0,
+            failed: None,
+        };
+        let index = scheduler.tables.with(|tables| {
+            tables
+                .futures
+                .insert(seq, 0, (), value)
+                .map_err(|_| tables.futures.capacity())
+        });
+        match index {
+            Ok(index) => Ok(Self::of(context.clone(), SlotId { index, seq })),
+            Err(limit) => Err(Refused::new(
+                "create_future",
+                Refusal::Full {
+                    resource: "future",
+                    limit,
+                },
+                (),
+            )),
+        }
+    }
+
+    pub(crate) const fn of(context: C, id: SlotId) -> Self {
+        Self {
+            context,
+            id,
+            registration: Registration::None,
+            result: PhantomData,
+        }
+    }
+
+    pub(crate) const fn context(&self) -> &C {
+        &self.context
+    }
+
+    pub(crate) const fn id(&self) -> SlotId {
+        self.id
+    }
+
+    const fn source(&self) -> Source {
+        Source::Future(self.id)
+    }
+
+    pub(crate) fn with<R>(&self, section: impl FnOnce(&mut FutureValue) -> R) -> Option<R> {
+        self.context.scheduler().tables.with(|tables| {
+            tables
+                .futures
+                .get_mut(self.id)
+                .map(|entry| section(&mut entry.value))
+        })
+    }
+
+    /// Sets the result and makes ready whoever waits for it; nothing of theirs
+    /// runs before this returns (contract F-4). A value of more than 24 bytes
+    /// does not compile.
+    ///
+    /// # Errors
+    /// Gives the value back if the future is done already (F-1), or the loop closed.
+    pub fn set_result(&self, value: T) -> Result<(), InvalidState<T>> {
+        if self.done() {
+            return Err(self.invalid_state(value));
+        }
+        let result = Inline::store(value);
+        self.complete(State::Result(result), false);
+        Ok(())
+    }
+
+    /// Sets an exception and makes ready whoever waits for it. An error of more
+    /// than 24 bytes does not compile.
+    ///
+    /// # Errors
+    /// Gives the error back if the future is done already, or the loop closed.
+    pub fn set_exception<E: Error + 'static>(&self, error: E) -> Result<(), InvalidState<E>> {
+        if self.done() {
+            return Err(self.invalid_state(error));
+        }
+        self.complete(State::Exception(Exception::new(error)), true);
+        Ok(())
+    }
+
+    /// Cancels the future; false if it is done already (F-3).
+    pub fn cancel(&self) -> bool {
+        if self.done() {
+            return false;
+        }
+        self.complete(State::Cancelled, false);
+        true
+    }
+
+    fn complete(&self, state: State, unread: bool) {
+        self.with(|future| {
+            future.state = state;
+            future.unread = unread;
+            future.completion.is_done = true;
+        });
+        self.context
+            .scheduler()
+            .call_back_source(&self.context, self.source());
+    }
+
+    fn invalid_state<V>(&self, value: V) -> InvalidState<V> {
+        InvalidState {
+            state: self.with(|future| future.state.name()).unwrap_or("closed"),
+            value,
+        }
+    }
+
+    /// Tells whether a result or an exception was set, or the future cancelled.
+    pub fn done(&self) -> bool {
+        self.with(|future| future.completion.is_done).unwrap_or(true)
+    }
+
+    /// Tells whether the future was cancelled.
+    pub fn cancelled(&self) -> bool {
+        self.with(|future| matches!(future.state, State::Cancelled))
+            .unwrap_or(false)
+    }
+
+    /// Returns a copy of the result.
+    ///
+    /// # Errors
+    /// [`FutureError::NotReady`] while pending, [`FutureError::Cancelled`],
+    /// [`FutureError::Taken`], or the exception, which moves out.
+    pub fn result(&self) -> Result<T, FutureError>
+    where
+        T: Clone,
+    {
+        // The value is cloned outside the tables: `clone` is the user's code.
+        let value = self.take()?;
+        self.put_back(value.clone());
+        Ok(value)
+    }
+
+    /// Moves the result out.
+    ///
+    /// # Errors
+    /// As [`Future::result`].
+    pub fn take(&self) -> Result<T, FutureError> {
+        let taken = self.with(|future| match &future.state {
+            State::Pending => Err(FutureError::NotReady),
+            State::Cancelled => Err(FutureError::Cancelled),
+            State::Taken => Err(FutureError::Taken),
+            State::Result(_) | State::Exception(_) => {
+                future.unread = false;
+                Ok(core::mem::replace(&mut future.state, State::Taken))
+            }
+        });
+        match taken {
+            None => Err(FutureError::Refused(Refusal::Closed)),
+            Some(Err(error)) => Err(error),
+            Some(Ok(State::Exception(exception))) => Err(FutureError::Exception(exception)),
+            // SAFETY: a `Future<T>` has only ever set a `T`, and the state is
+            // `Taken` now: nobody reads it a second time.
+            Some(Ok(State::Result(mut result))) => Ok(unsafe { result.read::<T>() }),
+            Some(Ok(_)) => Err(FutureError::Taken),
+        }
+    }
+
+    fn put_back(&self, value: T) {
+        let mut result = Some(Inline::store(value));
+        self.with(|future| {
+            if let (State::Taken, Some(result)) = (&future.state, result.take()) {
+                future.state = State::Result(result);
+            }
+        });
+        if let Some(mut unused) = result {
+            // SAFETY: it holds the `T` stored above, which nobody took.
+            drop(unsafe { unused.read::<T>() });
+        }
+    }
+
+    /// Calls `look` with the exception, `None` if there is none, and marks it as
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`FutureError::NotReady`] while pending, [`FutureError::Cancelled`].
+    pub fn exception<R>(
+        &self,
+        look: impl FnOnce(Option<&(dyn Error + 'static)>) -> R,
+    ) -> Result<R, FutureError> {
+        let taken = self.with(|future| match &future.state {
+            State::Pending => Err(FutureError::NotReady),
+            State::Cancelled => Err(FutureError::Cancelled),
+            State::Result(_) | State::Taken => Ok(None),
+            State::Exception(_) => {
+                future.unread = false;
+                Ok(Some(core::mem::replace(&mut future.state, State::Taken)))
+            }
+        });
+        match taken.unwrap_or(Err(FutureError::Refused(Refusal::Closed)))? {
+            Some(State::Exception(exception)) => {
+                let result = look(Some(exception.get()));
+                let mut kept = Some(exception);
+                self.with(|future| {
+                    if let Some(exception) = kept.take() {
+                        future.state = State::Exception(exception);
+                    }
+                });
+                Ok(result)
+            }
+            _ => Ok(look(None)),
+        }
+    }
+
+    /// Schedules `callback` for when the future is done, after those that were
+    /// added before; at once if it is done already (F-4).
+    ///
+    /// # Errors
+    /// Gives the callback back if the call table is full or the loop closed.
+    #[track_caller]
+    pub fn add_done_callback<F, R>(&self, callback: F) -> Result<DoneCallback, Refused<F>>
+    where
+        F: FnOnce(&C, &Self) -> R + 'static,
+        R: Outcome,
+    {
+        let scheduler = self.context.scheduler();
+        let erase = |callback: F| {
+            Callback::new(move |context: &C| {
+                let future = context
+                    .scheduler()
+                    .source
+                    .get()
+                    .and_then(|id| Self::upgrade(context, id));
+                Passed(future.map(|future| callback(context, &future)))
+            })
+        };
+        scheduler.add_done_callback(self.source(), callback, erase, Location::caller())
+    }
+
+    /// Takes a done callback out again; false if it ran or is about to.
+    pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
+        self.context
+            .scheduler()
+            .remove_done_callback(&self.context, self.source(), callback)
+    }
+
+    /// Waits until the future is done and leaves the result in it.
+    ///
+    /// # Cancellation
+    /// Cancelling the waiting task does not cancel the future: what asyncio's
+    /// `shield` is for.
+    pub fn wait(&self) -> Wait<C> {
+        let context = self.context.clone();
+        let source = self.source();
+        self.with(|future| future.completion.references += 1);
+        Wait {
+            context,
+            source,
+            registration: Registration::None,
+        }
+    }
+
+    pub(crate) fn upgrade(context: &C, id: SlotId) -> Option<Self> {
+        let future = Self::of(context.clone(), id);
+        let alive = future.with(|value| value.completion.references += 1).is_some();
+        if alive {
+            return Some(future);
+        }
+        None
+    }
+}
+
+/// Shows the outcome of a callback that has run through to the loop.
+pub(crate) struct Passed<R>(pub(crate) Option<R>);
+
+impl<R: Outcome> Outcome for Passed<R> {
+    type Value = Option<R::Value>;
+    type Error = R::Error;
+
+    fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.as_ref().and_then(R::error)
+    }
+
+    fn into_result(self) -> Result<Self::Value, R::Error> {
+        self.0.map(R::into_result).transpose()
+    }
+}
+
+impl<T: 'static, C: Context> core::future::Future for Future<T, C> {
+    type Output = Result<T, FutureError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        let future = self.get_mut();
+        let context = &future.context;
+        let scheduler = context.scheduler();
+        if scheduler.take_cancel() {
+            future.cancel();
+            return Poll::Ready(Err(FutureError::CallerCancelled(Cancelled)));
+        }
+        if future.done() {
+            return Poll::Ready(future.take());
+        }
+        let location = Location::caller();
+        match scheduler.wait_for(
+            context,
+            Source::Future(future.id),
+            &mut future.registration,
+            cx.waker(),
+            location,
+        ) {
+            Ok(()) => Poll::Pending,
+            Err(refusal) => Poll::Ready(Err(FutureError::Refused(refusal))),
+        }
+    }
+}
+
+impl<T: 'static, C: Context> Clone for Future<T, C> {
+    fn clone(&self) -> Self {
+        self.with(|future| future.completion.references += 1);
+        Self::of(self.context.clone(), self.id)
+    }
+}
+
+impl<T: 'static, C: Context> Drop for Future<T, C> {
+    fn drop(&mut self) {
+        let scheduler = self.context.scheduler();
+        scheduler.stop_waiting(&self.context, Source::Future(self.id), &mut self.registration);
+        scheduler.release_future(&self.context, self.id);
+    }
+}
+
+impl<T: 'static, C: Context> fmt::Debug for Future<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (state, location) = self
+            .with(|future| (future.state.name(), Some(future.location)))
+            .unwrap_or(("closed", None));
+        match location {
+            Some(location) => write!(f, "Future({state}, created at {location})"),
+            None => write!(f, "Future({state})"),
+        }
+    }
+}
+
+/// Waits for a future or task and leaves its result there.
+///
+/// # Cancellation
+/// Safe: dropping it loses nothing, and what it waits for goes on.
+#[must_use = "does nothing until it is awaited"]
+pub struct Wait<C: Context> {
+    context: C,
+    source: Source,
+    registration: Registration,
+}
+
+impl<C: Context> Wait<C> {
+    pub(crate) const fn new(context: C, source: Source) -> Self {
+        Self {
+            context,
+            source,
+            registration: Registration::None,
+        }
+    }
+}
+
+impl<C: Context> core::future::Future for Wait<C> {
+    type Output = Result<(), crate::WaitError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        let wait = self.get_mut();
+        let scheduler = wait.context.scheduler();
+        if scheduler.take_cancel() {
+            return Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)));
+        }
+        let source = wait.source;
+        let pending = scheduler.tables.with(|tables| {
+            tables
+                .completion(source)
+                .is_some_and(|completion| !completion.is_done)
+        });
+        if !pending {
+            return Poll::Ready(Ok(()));
+        }
+        let location = Location::caller();
+        match scheduler.wait_for(
+            &wait.context,
+            source,
+            &mut wait.registration,
+            cx.waker(),
+            location,
+        ) {
+            Ok(()) => Poll::Pending,
+            Err(refusal) => Poll::Ready(Err(crate::WaitError::Refused(refusal))),
+        }
+    }
+}
+
+impl<C: Context> Drop for Wait<C> {
+    fn drop(&mut self) {
+        let scheduler = self.context.scheduler();
+        scheduler.stop_waiting(&self.context, self.source, &mut self.registration);
+        scheduler.release_source(&self.context, Some(self.source));
+    }
+}
+
+impl<C: Context> fmt::Debug for Wait<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wait({:?})", self.source)
+    }
+}
+
+impl<C: Context> Scheduler<C> {
+    /// Calls back, with a reference of its own, so that the slot stays.
+    pub(crate) fn call_back_source(&self, context: &C, source: Source) {
+        self.tables.with(|tables| {
+            if let Some(completion) = tables.completion(source) {
+                completion.references += 1;
+            }
+        });
+        self.call_back(context, source);
+        self.release_source(context, Some(source));
+    }
+
+    /// Gives up one reference; the last one frees the slot, and reports an
+    /// exception that nobody looked at (F-8).
+    pub(crate) fn release_future(&self, context: &C, id: SlotId) {
+        let last = self.tables.with(|tables| {
+            let future = &mut tables.futures.get_mut(id)?.value;
+            future.completion.references = future.completion.references.saturating_sub(1);
+            (future.completion.references == 0).then_some(())
+        });
+        if last.is_none() {
+            return;
+        }
+        // Only waiters that were forgotten, not dropped, can be left.
+        while let Some(waker) = self.next_waiter_of(Source::Future(id)) {
+            drop(waker);
+        }
+        self.free_future(context, id);
+    }
+
+    fn free_future(&self, context: &C, id: SlotId) {
+        let freed = self.tables.with(|tables| {
+            let future = &mut tables.futures.get_mut(id)?.value;
+            let state = core::mem::replace(&mut future.state, State::Taken);
+            let freed = (state, future.drop_result, future.unread, future.location);
+            tables.futures.release(id.index);
+            Some(freed)
+        });
+        let Some((state, drop_result, unread, location)) = freed else {
+            return;
+        };
+        match state {
+            State::Exception(exception) if unread => {
+                let report = ExceptionContext::new("Future exception was never retrieved")
+                    .with_exception(exception.get())
+                    .with_location(location);
+                context.call_exception_handler(&report);
+            }
+            // SAFETY: `drop_result` was made with the slot, for its type of
+            // result, which was taken out of the slot just now.
+            State::Result(mut result) => unsafe { drop_result(&mut result) },
+            _ => {}
+        }
+    }
+
+    /// Empties all futures: their values may hold the loop's handle.
+    pub(crate) fn close_futures(&self, context: &C) {
+        let mut index = 0;
+        while let Some(id) = self.tables.with(|tables| tables.futures.next_live(index)) {
+            index = id.index + 1;
+            while let Some(waker) = self.next_waiter_of(Source::Future(id)) {
+                drop(waker);
+            }
+            let _ = context.guard(|| self.free_future(context, id));
+        }
+    }
+}
+
+/// A future can't take a second result (contract F-1).
+///
+/// # Python
+/// `asyncio.InvalidStateError`.
+pub struct InvalidState<V> {
+    state: &'static str,
+    value: V,
+}
+
+impl<V> InvalidState<V> {
+    /// Returns the value that was not set.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+}
+
+impl<V> fmt::Display for InvalidState<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid state: the future is {}", self.state)
+    }
+}
+
+impl<V> fmt::Debug for InvalidState<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InvalidState({})", self.state)
+    }
+}
+
+impl<V> Error for InvalidState<V> {}
+
+/// Why a future has no result to give.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FutureError {
+    /// It is pending (F-2).
+    NotReady,
+    /// It was cancelled.
+    Cancelled,
+    /// It was given an exception.
+    Exception(Exception),
+    /// Somebody else took the result.
+    Taken,
+    /// The task that awaits it was cancelled.
+    CallerCancelled(Cancelled),
+    /// The loop had no room for the wait, or is closed.
+    Refused(Refusal),
+}
+
+impl fmt::Display for FutureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotReady => f.write_str("the future is pending"),
+            Self::Cancelled => f.write_str("the future was cancelled"),
+            Self::Exception(exception) => exception.fmt(f),
+            Self::Taken => f.write_str("the future's result was taken"),
+            Self::CallerCancelled(cancelled) => cancelled.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl Error for FutureError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Exception(exception) => Some(exception.get()),
+            Self::CallerCancelled(cancelled) => Some(cancelled),
+            Self::Refused(refusal) => Some(refusal),
+            Self::NotReady | Self::Cancelled | Self::Taken => None,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Waiting for several tasks at once.
+
+use core::error::Error;
+use core::fmt;
+use core::future::Future as _;
+use core::pin::Pin;
+use core::task::{Context as PollContext, Poll};
+
+use crate::completion::DoneCallback;
+use crate::future::Future;
+use crate::slots::SlotId;
+use crate::task::Task;
+use crate::tasks::Status;
+use crate::{Cancelled, Context, FutureError, Outcome, Refusal, Refused, TaskError};
+
+/// Waits for `N` tasks and returns their values, in their order. See
+/// `EventLoopHandle::gather`.
+///
+/// Ends with the first failure in time; the other tasks go on.
+///
+/// # Cancellation
+/// Cancelling the task that awaits it cancels all children, and ends when they
+/// have. Dropping it leaves them alone.
+///
+/// # Python
+/// `asyncio.gather(*tasks)`, over tasks of one type; it takes one future and
+/// `N` calls until it is done.
+#[must_use = "does nothing until it is awaited"]
+pub struct Gather<T: Outcome + 'static, C: Context, const N: usize> {
+    children: Children<T, C, N>,
+}
+
+/// As [`Gather`], but waits for all tasks, however they end.
+///
+/// # Python
+/// `asyncio.gather(*tasks, return_exceptions=True)`.
+#[must_use = "does nothing until it is awaited"]
+pub struct GatherOutcomes<T: Outcome + 'static, C: Context, const N: usize> {
+    children: Children<T, C, N>,
+}
+
+struct Children<T: Outcome + 'static, C: Context, const N: usize> {
+    tasks: [Task<T, C>; N],
+    /// Is done when the tasks are, or the first of them failed.
+    outer: Future<(), C>,
+    is_cancelled: bool,
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> Gather<T, C, N> {
+    /// Makes the wait for `tasks`.
+    ///
+    /// # Errors
+    /// Gives the tasks back if the future table or the call table is full, or
+    /// the loop closed.
+    pub fn new(context: &C, tasks: [Task<T, C>; N]) -> Result<Self, Refused<[Task<T, C>; N]>> {
+        Ok(Self {
+            children: Children::new(context, tasks, true)?,
+        })
+    }
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> GatherOutcomes<T, C, N> {
+    /// Makes the wait for `tasks`.
+    ///
+    /// # Errors
+    /// As [`Gather::new`].
+    pub fn new(context: &C, tasks: [Task<T, C>; N]) -> Result<Self, Refused<[Task<T, C>; N]>> {
+        Ok(Self {
+            children: Children::new(context, tasks, false)?,
+        })
+    }
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
+    fn new(
+        context: &C,
+        tasks: [Task<T, C>; N],
+        ends_at_failure: bool,
+    ) -> Result<Self, Refused<[Task<T, C>; N]>> {
+        let outer = match Future::<(), C>::new(context) {
+            Ok(outer) => outer,
+            Err(refused) => return Err(Refused::new("gather", refused.refusal(), tasks)),
+        };
+        let mut callbacks = [const { None::<DoneCallback> }; N];
+        let id = outer.id();
+        outer.with(|outer| outer.remaining = N as u32);
+        for (index, (task, added)) in tasks.iter().zip(&mut callbacks).enumerate() {
+            let index = index as u32;
+            let callback =
+                move |context: &C, task: &Task<T, C>| child_done(context, id, index, ends_at_failure, task);
+            match task.add_done_callback(callback) {
+                Ok(callback) => *added = Some(callback),
+                Err(refused) => {
+                    for (task, callback) in tasks.iter().zip(callbacks) {
+                        if let Some(callback) = callback {
+                            task.remove_done_callback(callback);
+                        }
+                    }
+                    return Err(Refused::new("gather", refused.refusal(), tasks));
+                }
+            }
+        }
+        if N == 0 {
+            let _ = outer.set_result(());
+        }
+        Ok(Self {
+            tasks,
+            outer,
+            is_cancelled: false,
+        })
+    }
+
+    /// Waits for `outer`; returns the child that failed first.
+    fn poll(&mut self, context: &C, cx: &mut PollContext<'_>) -> Poll<Result<Option<u32>, GatherEnd>> {
+        if context.scheduler().take_cancel() {
+            let asked = self.tasks.iter().filter(|task| task.cancel()).count();
+            if asked == 0 {
+                return Poll::Ready(Err(GatherEnd::Cancelled));
+            }
+            self.is_cancelled = true;
+        }
+        let polled = Pin::new(&mut self.outer).poll(cx);
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(_) if self.is_cancelled => Poll::Ready(Err(GatherEnd::Cancelled)),
+            Poll::Ready(Err(FutureError::Refused(refusal))) => Poll::Ready(Err(GatherEnd::Refused(refusal))),
+            Poll::Ready(_) => Poll::Ready(Ok(self.outer.with(|outer| outer.failed).flatten())),
+        }
+    }
+
+    fn context(&self) -> C {
+        self.outer.context().clone()
+    }
+}
+
+enum GatherEnd {
+    Cancelled,
+    Refused(Refusal),
+}
+
+/// Counts a child that is done, or ends the gathering with its failure.
+fn child_done<T: Outcome + 'static, C: Context>(
+    context: &C,
+    outer: SlotId,
+    index: u32,
+    ends_at_failure: bool,
+    task: &Task<T, C>,
+) {
+    let failed = context
+        .scheduler()
+        .with_task(task.id().0, |task| task.status != Status::Done || task.has_failed)
+        .unwrap_or(true);
+    let Some(outer) = Future::<(), C>::upgrade(context, outer) else {
+        return;
+    };
+    let ended = outer.with(|outer| {
+        outer.remaining = outer.remaining.saturating_sub(1);
+        if failed && ends_at_failure && outer.failed.is_none() {
+            outer.failed = Some(index);
+        }
+        outer.remaining == 0 || outer.failed.is_some()
+    });
+    if ended == Some(true) {
+        // Set already by an earlier failure, or cancelled.
+        let _ = outer.set_result(());
+    }
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> core::future::Future for Gather<T, C, N> {
+    type Output = Result<[T::Value; N], GatherError<T::Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        let children = &mut self.get_mut().children;
+        let context = children.context();
+        let failed = match children.poll(&context, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(GatherEnd::Cancelled)) => {
+                return Poll::Ready(Err(GatherError::Cancelled(Cancelled)));
+            }
+            Poll::Ready(Err(GatherEnd::Refused(refusal))) => {
+                return Poll::Ready(Err(GatherError::Refused(refusal)));
+            }
+            Poll::Ready(Ok(failed)) => failed,
+        };
+        let mut values = heapless::Vec::<T::Value, N>::new();
+        let order = failed.map(|index| index as usize).into_iter().chain(0..N);
+        for index in order {
+            let Some(task) = children.tasks.get(index) else {
+                continue;
+            };
+            match task.take().map(T::into_result) {
+                Ok(Ok(value)) => {
+                    let _ = values.push(value);
+                }
+                Ok(Err(error)) => return Poll::Ready(Err(GatherError::Failed { index, error })),
+                Err(error) => return Poll::Ready(Err(GatherError::Task { index, error })),
+            }
+        }
+        // One value of each of the N tasks was pushed.
+        let values = values.into_array::<N>();
+        Poll::Ready(values.map_err(|_| GatherError::Task {
+            index: 0,
+            error: TaskError::NotReady,
+        }))
+    }
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> core::future::Future for GatherOutcomes<T, C, N> {
+    type Output = Result<[Result<T, TaskError>; N], crate::WaitError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        let children = &mut self.get_mut().children;
+        let context = children.context();
+        match children.poll(&context, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(GatherEnd::Cancelled)) => {
+                Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)))
+            }
+            Poll::Ready(Err(GatherEnd::Refused(refusal))) => {
+                Poll::Ready(Err(crate::WaitError::Refused(refusal)))
+            }
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(children.tasks.each_ref().map(Task::take))),
+        }
+    }
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> fmt::Debug for Gather<T, C, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gather({:?})", self.children.tasks)
+    }
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> fmt::Debug for GatherOutcomes<T, C, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GatherOutcomes({:?})", self.children.tasks)
+    }
+}
+
+/// Why gathered tasks gave no values.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GatherError<E> {
+    /// A task ended with an error.
+    Failed {
+        /// Is the task's place.
+        index: usize,
+        /// Is its error.
+        error: E,
+    },
+    /// A task has no result.
+    Task {
+        /// Is the task's place.
+        index: usize,
+        /// Is the reason.
+        error: TaskError,
+    },
+    /// The task that awaits them was cancelled.
+    Cancelled(Cancelled),
+    /// The loop had no room for the wait, or is closed.
+    Refused(Refusal),
+}
+
+impl<E: fmt::Display> fmt::Display for GatherError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { index, error } => write!(f, "gather: task {index} failed: {error}"),
+            Self::Task { index, error } => write!(f, "gather: task {index}: {error}"),
+            Self::Cancelled(cancelled) => cancelled.fmt(f),
+            Self::Refused(refusal) => write!(f, "gather: {refusal}"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for GatherError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed { error, .. } => Some(error),
+            Self::Task { error, .. } => Some(error),
+            Self::Cancelled(cancelled) => Some(cancelled),
+            Self::Refused(refusal) => Some(refusal),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Handles of callbacks and timers.
+
+use core::cell::Cell;
+use core::fmt;
+
+use crate::{Context, Instant, SlotId};
+
+/// A callback that was scheduled.
+///
+/// Dropping it does not cancel the callback (contract H-2); see
+/// [`Handle::cancel_on_drop`].
+///
+/// # Python
+/// `asyncio.Handle`. It can't be used from another thread (H-4): it is not
+/// `Send`.
+pub struct Handle<C: Context> {
+    context: C,
+    id: SlotId,
+    cancelled: Cell<bool>,
+}
+
+impl<C: Context> Handle<C> {
+    pub(crate) fn new(context: C, id: SlotId) -> Self {
+        Self {
+            context,
+            id,
+            cancelled: Cell::new(false),
+        }
+    }
+
+    /// Cancels the callback if it has not run, and drops it at once.
+    ///
+    /// Has no effect afterwards, and none the second time (H-1).
+    pub fn cancel(&self) {
+        if !self.cancelled.replace(true) {
+            self.context.scheduler().cancel_call(&self.context, self.id);
+        }
+    }
+
+    /// Tells whether [`Handle::cancel`] was called, as in asyncio also after the
+    /// callback ran.
+    pub fn cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    /// Turns the handle into a guard that cancels the callback when dropped.
+    pub fn cancel_on_drop(self) -> CancelOnDrop<C> {
+        CancelOnDrop(self)
+    }
+}
+
+impl<C: Context> fmt::Debug for Handle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.cancelled() {
+            "cancelled"
+        } else {
+            "scheduled"
+        };
+        write!(f, "Handle({}, {state})", self.id.seq)
+    }
+}
+
+/// A timer that was armed.
+///
+/// # Python
+/// `asyncio.TimerHandle`.
+pub struct TimerHandle<C: Context> {
+    handle: Handle<C>,
+    when: Instant,
+}
+
+impl<C: Context> TimerHandle<C> {
+    pub(crate) fn new(handle: Handle<C>, when: Instant) -> Self {
+        Self { handle, when }
+    }
+
+    /// Returns the deadline; also after the timer fired or was cancelled (H-3).
+    pub fn when(&self) -> Instant {
+        self.when
+    }
+
+    /// Cancels the timer if it has not fired; its slot is free at once (T-7).
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// Tells whether [`TimerHandle::cancel`] was called.
+    pub fn cancelled(&self) -> bool {
+        self.handle.cancelled()
+    }
+
+    /// Turns the handle into a guard that cancels the timer when dropped.
+    pub fn cancel_on_drop(self) -> CancelOnDrop<C> {
+        CancelOnDrop(self.handle)
+    }
+}
+
+impl<C: Context> fmt::Debug for TimerHandle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TimerHandle({:?}, {:?})", self.when, self.handle)
+    }
+}
+
+/// Cancels a callback or timer when dropped.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the callback at once"]
+pub struct CancelOnDrop<C: Context>(Handle<C>);
+
+impl<C: Context> Drop for CancelOnDrop<C> {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,112 @@
+//! asyncio's scheduler without `std` and without an allocator.
+//!
+//! Callbacks, timers, futures and tasks in tables of fixed capacity, run in
+//! asyncio's order, on a microcontroller or under the `rondel` crate on Linux.
+//! All memory is a `static` whose size the linker knows; whatever doesn't fit is
+//! refused with a typed error that gives it back.
+//!
+//! ```
+//! use core::time::Duration;
+//! use rondel_core::{EventLoop, ManualDriver, Storage};
+//!
+//! static STORAGE: Storage<16, 4, 4, 256> = Storage::new();
+//!
+//! // On a microcontroller the driver is a timer and WFI.
+//! let driver: &'static ManualDriver = Box::leak(Box::new(ManualDriver::new()));
+//! let event_loop = EventLoop::new(STORAGE.take().unwrap(), driver);
+//! let handle = event_loop.handle();
+//!
+//! let answer = event_loop.run_until_complete(async move {
+//!     let future = handle.create_future::<u32>()?;
+//!     let setter = future.clone();
+//!     handle.call_later(Duration::from_millis(500), move |_| setter.set_result(42))?;
+//!     Ok::<_, Box<dyn core::error::Error>>(future.await?)
+//! # .map_err(|_: Box<dyn core::error::Error>| core::fmt::Error)
+//! });
+//! # let answer: Result<Result<u32, core::fmt::Error>, _> = answer;
+//! assert_eq!(answer, Ok(Ok(42)));
+//! ```
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+mod error;
+mod outcome;
+mod time;
+
+mod driver;
+mod manual;
+
+mod exclusive;
+mod inline;
+mod region;
+
+mod callback;
+mod calls;
+mod completion;
+mod context;
+mod exception;
+mod ready;
+mod slots;
+mod timers;
+mod wake;
+
+mod handle;
+
+mod body;
+mod future;
+mod gather;
+mod sleep;
+mod step;
+mod task;
+mod tasks;
+mod timeout;
+
+mod event_loop;
+mod scheduler;
+mod static_loop;
+
+pub use crate::body::{Body, TaskCell};
+pub use crate::callback::Callback;
+pub use crate::completion::DoneCallback;
+pub use crate::context::{Context, Panicked, Running};
+pub use crate::driver::{Doorbell, Driver};
+pub use crate::error::{Refusal, Refused, RunError, WaitError};
+pub use crate::exception::{Exception, ExceptionContext};
+pub use crate::future::{FutureError, InvalidState};
+pub use crate::gather::{Gather, GatherError, GatherOutcomes};
+pub use crate::handle::{CancelOnDrop, Handle, TimerHandle};
+pub use crate::inline::INLINE_BYTES;
+pub use crate::manual::{EVENTS_MAX, Event, ManualDriver};
+pub use crate::outcome::{Cancelled, Outcome};
+pub use crate::scheduler::{Limits, Scheduler, Statistics, Usage};
+pub use crate::sleep::{Sleep, YieldNow};
+pub use crate::slots::SlotId;
+pub use crate::static_loop::{
+    EventLoop, EventLoopHandle, ExceptionHandler, Instrument, Storage, StorageMemory, TaskFactory,
+};
+pub use crate::task::{AllTasks, TaskError, TaskRef};
+pub use crate::tasks::{NewTask, TaskId};
+pub use crate::time::Instant;
+pub use crate::timeout::{Timeout, TimeoutError};
+
+/// What another layer needs to build a loop of its own on the scheduler.
+pub mod raw {
+    pub use crate::body::Bodies;
+    pub use crate::calls::{Call, CallSlot, Kind};
+    pub use crate::future::{FutureSlot, FutureValue, Wait};
+    pub use crate::ready::Link;
+    pub use crate::region::Region;
+    pub use crate::scheduler::Memory;
+    pub use crate::slots::Entry;
+    pub use crate::tasks::{TaskSlot, TaskValue};
+    pub use crate::timers::{HeapEntry, Wheel};
+    pub use crate::wake::{WakeCell, WakeTable};
+}
+
+/// A result that will be set. See [`future::Future`](crate::Future).
+pub type Future<T, C = EventLoopHandle> = future::Future<T, C>;
+
+/// A future that the loop runs.
+pub type Task<T, C = EventLoopHandle> = task::Task<T, C>;

@@ -1,0 +1,481 @@
+//! The scheduler: one set of tables, and every way to put something into them.
+
+use core::cell::Cell;
+use core::error::Error;
+use core::fmt;
+use core::panic::Location;
+
+use crate::body::Bodies;
+use crate::callback::Callback;
+use crate::calls::{Call, CallSlot, Calls, Kind};
+use crate::exclusive::Exclusive;
+use crate::future::{FutureSlot, Futures};
+use crate::ready::Node;
+use crate::region::Region;
+use crate::slots::Slots;
+use crate::tasks::{TaskSlot, Tasks};
+use crate::timers::{HeapEntry, Timers, Wheel};
+use crate::wake::WakeTable;
+use crate::{Context, ExceptionContext, Handle, Instant, Refusal, Refused, Running, SlotId, TimerHandle};
+
+/// The memory of a scheduler. Its lengths are the scheduler's capacities.
+#[derive(Debug)]
+pub struct Memory<C: Context> {
+    /// Holds callbacks and timers, and the waiters that don't fit into a task.
+    pub calls: Region<CallSlot<C>>,
+    /// Holds the timers that are due soon; as long as `calls`.
+    pub heap: Region<HeapEntry>,
+    /// Holds the other timers; without it all of them are in the heap.
+    pub wheel: Option<&'static mut Wheel>,
+    /// Holds futures.
+    pub futures: Region<FutureSlot>,
+    /// Holds tasks.
+    pub tasks: Region<TaskSlot<C>>,
+    /// Holds the futures that tasks run.
+    pub bodies: Bodies,
+    /// Holds the ready queue and the wake cells.
+    pub wake: &'static WakeTable,
+}
+
+/// How much one turn may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Is the most timers that one turn makes ready, one at least. The rest
+    /// follows in the next turns, in order, with a look at the outside between
+    /// any two (FAULTS C-07).
+    pub timers_per_turn: usize,
+    /// Is the number of turns after which a loop that is never idle looks at
+    /// the outside; 1 is every turn, as in asyncio.
+    pub turns_per_poll: u32,
+}
+
+impl Limits {
+    /// Is 1,024 timers a turn, and a look at the outside between any two turns.
+    pub const DEFAULT: Self = Self {
+        timers_per_turn: 1024,
+        turns_per_poll: 1,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How full the tables are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Counts slots in use.
+    pub live: usize,
+    /// Is the most slots that were ever in use at once.
+    pub peak: usize,
+    /// Counts slots in all.
+    pub capacity: usize,
+}
+
+/// What the loop has done and holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Counts iterations.
+    pub iterations: u64,
+    /// Counts callbacks and task steps that were run.
+    pub callbacks: u64,
+    /// Counts what is ready to run.
+    pub ready: usize,
+    /// Counts timers that are armed.
+    pub timers: usize,
+    /// Is the table of calls: callbacks, timers, handlers, waiters.
+    pub calls: Usage,
+    /// Is the table of futures.
+    pub futures: Usage,
+    /// Is the table of tasks.
+    pub tasks: Usage,
+    /// Counts task slots that wait for the last clone of a former task's waker.
+    pub tasks_retired: usize,
+}
+
+/// asyncio's scheduler, over a context `C` that callbacks receive.
+///
+/// This is the engine under both loops: [`EventLoop`](crate::EventLoop) here and
+/// rondel's. A program uses those; who builds a loop of their own on this owns
+/// a `Scheduler<C>`, gives `C` a way to reach it and calls
+/// [`Scheduler::run_forever`].
+pub struct Scheduler<C: Context> {
+    pub(crate) wake: &'static WakeTable,
+    pub(crate) tables: Exclusive<Tables<C>>,
+    pub(crate) limits: Cell<Limits>,
+    /// Numbers creations: the generation of every slot, the order of equal
+    /// deadlines. Starts at 1; zero marks a free slot.
+    seq: Cell<u64>,
+    pub(crate) current: Cell<Option<Running>>,
+    /// Is the future or task whose done callback runs.
+    pub(crate) source: Cell<Option<SlotId>>,
+    pub(crate) is_running: Cell<bool>,
+    pub(crate) is_stopping: Cell<bool>,
+    is_closed: Cell<bool>,
+    pub(crate) iterations: Cell<u64>,
+    pub(crate) callbacks: Cell<u64>,
+    pub(crate) turns_unpolled: Cell<u32>,
+}
+
+/// All tables.
+#[derive(Debug)]
+pub(crate) struct Tables<C: Context> {
+    pub(crate) calls: Calls<C>,
+    pub(crate) timers: Timers,
+    pub(crate) futures: Futures,
+    pub(crate) tasks: Tasks<C>,
+}
+
+impl<C: Context> Scheduler<C> {
+    /// Makes a scheduler in `memory`.
+    #[must_use]
+    pub fn new(memory: Memory<C>, limits: Limits) -> Self {
+        let tables = Tables {
+            calls: Slots::new(memory.calls),
+            timers: Timers::new(memory.heap, memory.wheel),
+            futures: Slots::new(memory.futures),
+            tasks: Tasks::new(memory.tasks, memory.bodies),
+        };
+        Self {
+            wake: memory.wake,
+            tables: Exclusive::new(tables),
+            limits: Cell::new(limits),
+            seq: Cell::new(0),
+            current: Cell::new(None),
+            source: Cell::new(None),
+            is_running: Cell::new(false),
+            is_stopping: Cell::new(false),
+            is_closed: Cell::new(false),
+            iterations: Cell::new(0),
+            callbacks: Cell::new(0),
+            turns_unpolled: Cell::new(0),
+        }
+    }
+
+    /// Returns what wakers reach of this scheduler.
+    pub fn wake_table(&self) -> &'static WakeTable {
+        self.wake
+    }
+
+    /// Tells whether the loop runs.
+    pub fn is_running(&self) -> bool {
+        self.is_running.get()
+    }
+
+    /// Tells whether the loop was closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+
+    /// Tells what the loop is running, if user code is.
+    pub fn running(&self) -> Option<Running> {
+        self.current.get()
+    }
+
+    /// Makes the loop return after the iteration that is running, or the next
+    /// one if none is (contract ).
+    pub fn stop(&self) {
+        self.is_stopping.set(true);
+    }
+
+    /// Schedules `callback` for the next iteration (CS-1).
+    ///
+    /// `erase` makes the callback of it, and is called only if there is room: so
+    /// a refusal gives back what came in. It must not call the loop.
+    ///
+    /// # Errors
+    /// Gives the callback back if the call table is full or the loop closed.
+    #[inline]
+    pub fn call_soon<P>(
+        &self,
+        context: &C,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<Handle<C>, Refused<P>> {
+        let id = self.insert_call("call_soon", Kind::Soon, callback, erase, Instant::ZERO, location)?;
+        self.wake.with(|ready| ready.push(Node::call(id.index)));
+        Ok(Handle::new(context.clone(), id))
+    }
+
+    /// Schedules `callback` for the first iteration at or after `when`.
+    ///
+    /// # Errors
+    /// Gives the callback back if the call table is full or the loop closed.
+    #[inline]
+    pub fn call_at<P>(
+        &self,
+        context: &C,
+        when: Instant,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<TimerHandle<C>, Refused<P>> {
+        let id = self.arm("call_at", when, context.now(), callback, erase, location)?;
+        Ok(TimerHandle::new(Handle::new(context.clone(), id), when))
+    }
+
+    /// Schedules `callback` for the first iteration at or after `delay` from now.
+    ///
+    /// # Errors
+    /// Gives the callback back if the call table is full or the loop closed.
+    #[inline]
+    pub fn call_later<P>(
+        &self,
+        context: &C,
+        delay: core::time::Duration,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<TimerHandle<C>, Refused<P>> {
+        let now = context.now();
+        let when = now + delay;
+        let id = self.arm("call_later", when, now, callback, erase, location)?;
+        Ok(TimerHandle::new(Handle::new(context.clone(), id), when))
+    }
+
+    #[inline]
+    pub(crate) fn arm<P>(
+        &self,
+        operation: &'static str,
+        when: Instant,
+        now: Instant,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId, Refused<P>> {
+        let id = self.insert_call(operation, Kind::Timer, callback, erase, when, location)?;
+        self.tables.with(|tables| {
+            self.wake.with(|ready| {
+                tables
+                    .timers
+                    .push(&mut ready.links, &mut tables.calls, id.index, now)
+            });
+        });
+        Ok(id)
+    }
+
+    /// Adds a callback that is called each time [`Scheduler::make_ready`] names it.
+    ///
+    /// Its source is outside: a descriptor, an interrupt, a signal.
+    ///
+    /// # Errors
+    /// Gives the callback back if the call table is full or the loop closed.
+    pub fn add_handler<P>(
+        &self,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId, Refused<P>> {
+        self.insert_call(
+            "add_handler",
+            Kind::Handler,
+            callback,
+            erase,
+            Instant::ZERO,
+            location,
+        )
+    }
+
+    /// Makes a handler ready; once is enough. A stale id does nothing.
+    #[inline]
+    pub fn make_ready(&self, id: SlotId) -> bool {
+        let is_handler = self.tables.with(|tables| {
+            tables
+                .calls
+                .get(id)
+                .is_some_and(|entry| entry.kind == Kind::Handler)
+        });
+        is_handler && self.wake.with(|ready| ready.push(Node::call(id.index)))
+    }
+
+    /// Tells whether `id` still names a call that has not run or ended.
+    #[inline]
+    pub fn is_scheduled(&self, id: SlotId) -> bool {
+        self.tables.with(|tables| tables.calls.get(id).is_some())
+    }
+
+    /// Cancels a call: takes it out of its list, frees its slot, and drops its
+    /// callback. False if the id is stale.
+    pub fn cancel_call(&self, context: &C, id: SlotId) -> bool {
+        let Some((callback, source)) = self.take_call(id) else {
+            return false;
+        };
+        drop(callback);
+        self.release_source(context, source);
+        true
+    }
+
+    /// Counts what the loop has done and holds.
+    pub fn statistics(&self) -> Statistics {
+        let ready = self.wake.with(|ready| ready.len());
+        self.tables.with(|tables| Statistics {
+            iterations: self.iterations.get(),
+            callbacks: self.callbacks.get(),
+            ready,
+            timers: tables.timers.len(),
+            calls: usage(&tables.calls),
+            futures: usage(&tables.futures),
+            tasks: usage(&tables.tasks.slots),
+            tasks_retired: tables.tasks.retired(),
+        })
+    }
+
+    /// Changes how much one turn may do.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+    }
+
+    #[inline]
+    pub(crate) fn next_seq(&self) -> u64 {
+        let seq = self.seq.get() + 1;
+        self.seq.set(seq);
+        seq
+    }
+
+    #[inline]
+    pub(crate) fn insert_call<P>(
+        &self,
+        operation: &'static str,
+        kind: Kind,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        when: Instant,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId, Refused<P>> {
+        if self.is_closed() {
+            return Err(Refused::new(operation, Refusal::Closed, callback));
+        }
+        let seq = self.next_seq();
+        let inserted = self.tables.with(|tables| {
+            let full = tables.calls.full();
+            if !tables.calls.has_room() {
+                return Err((full, callback));
+            }
+            let call = Call {
+                callback: Some(erase(callback)),
+                location,
+                when,
+            };
+            Ok(tables.calls.insert(seq, 0, kind, call))
+        });
+        match inserted {
+            Ok(Ok(index)) => Ok(SlotId { index, seq }),
+            // There was room for it; an id that names nothing is the harmless answer.
+            Ok(Err(_)) => Ok(SlotId { index: u32::MAX, seq }),
+            Err((full, callback)) => Err(Refused::new(operation, full, callback)),
+        }
+    }
+
+    /// Takes a call out of its list and out of its slot.
+    ///
+    /// Returns what to drop, and the future or task whose done callback it was.
+    fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
+        self.tables.with(|tables| {
+            let entry = tables.calls.get_mut(id)?;
+            let callback = entry.value.callback.take();
+            let (kind, at) = (entry.kind, entry.at);
+            let owner = SlotId {
+                index: at,
+                seq: entry.value.when.as_nanos(),
+            };
+            let node = Node::call(id.index);
+            let source = Source::of(kind, owner);
+            self.wake.with(|ready| match (kind, source) {
+                (Kind::Timer | Kind::FarTimer, _) => {
+                    tables
+                        .timers
+                        .remove(&mut ready.links, &mut tables.calls, id.index);
+                }
+                (_, Some(source)) => tables.unlink(ready, source, node),
+                _ => {
+                    ready.remove(node);
+                }
+            });
+            tables.calls.release(id.index);
+            Some((
+                callback,
+                source.filter(|_| matches!(kind, Kind::FutureDone | Kind::TaskDone)),
+            ))
+        })
+    }
+
+    /// Reports an error that a callback came back with (contract H-5).
+    pub(crate) fn callback_failed(&self, context: &C, error: &(dyn Error + 'static)) {
+        let mut report = ExceptionContext::new("Exception in callback").with_exception(error);
+        report.location = self.current.get().map(|running| running.location);
+        context.call_exception_handler(&report);
+    }
+
+    /// Drops everything unrun and makes all further calls answer `Closed`.
+    ///
+    /// A task that was not done is reported (TK-10). A second close does nothing
+    ///
+    ///
+    /// # Errors
+    /// [`RunError::Running`](crate::RunError) while the loop runs.
+    pub fn close(&self, context: &C) -> Result<(), crate::RunError> {
+        if self.is_running() {
+            return Err(crate::RunError::Running);
+        }
+        if self.is_closed.replace(true) {
+            return Ok(());
+        }
+        self.wake.close();
+        let mut index = 0;
+        while let Some(id) = self.tables.with(|tables| tables.calls.next_live(index)) {
+            index = id.index + 1;
+            // A destructor that panics is reported, and the others still run.
+            let _ = context.guard(|| self.cancel_call(context, id));
+        }
+        self.close_tasks(context);
+        self.close_futures(context);
+        Ok(())
+    }
+}
+
+impl<C: Context> fmt::Debug for Scheduler<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("running", &self.is_running())
+            .field("closed", &self.is_closed())
+            .field("statistics", &self.statistics())
+            .finish()
+    }
+}
+
+fn usage<T, K>(slots: &Slots<T, K>) -> Usage {
+    Usage {
+        live: slots.live(),
+        peak: slots.peak(),
+        capacity: slots.capacity(),
+    }
+}
+
+/// A future or a task: what can complete, and call back when it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    Future(SlotId),
+    Task(SlotId),
+}
+
+impl Source {
+    /// Returns what a call of this kind belongs to.
+    pub(crate) fn of(kind: Kind, owner: SlotId) -> Option<Self> {
+        match kind {
+            Kind::FutureDone | Kind::FutureWaiter => Some(Self::Future(owner)),
+            Kind::TaskDone | Kind::TaskWaiter => Some(Self::Task(owner)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn id(self) -> SlotId {
+        match self {
+            Self::Future(id) | Self::Task(id) => id,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Generational slots: a table whose stale keys are inert.
+
+use crate::region::Region;
+
+/// Names one use of one slot.
+///
+/// The generation is the number of the creation in this loop, 64 bits wide: at
+/// a billion creations a second it wraps after 584 years, so a stale id never
+/// becomes valid again (FAULTS W-07), and no slot is ever retired for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotId {
+    pub(crate) index: u32,
+    pub(crate) seq: u64,
+}
+
+/// Is the end of the list of free slots.
+const NO_SLOT: u32 = u32::MAX;
+
+/// One slot: the header that every table needs, and the table's own value.
+#[derive(Debug)]
+pub struct Entry<T, K> {
+    /// Invariant: zero while the slot is free.
+    pub(crate) seq: u64,
+    /// Is the next free slot while free; afterwards the table's own.
+    pub(crate) at: u32,
+    pub(crate) kind: K,
+    /// Invariant: owns nothing of the user's while the slot is free.
+    pub(crate) value: T,
+}
+
+/// A table of slots with a fixed capacity.
+#[derive(Debug)]
+pub(crate) struct Slots<T: 'static, K: 'static = ()> {
+    entries: Region<Entry<T, K>>,
+    free: u32,
+    live: u32,
+    /// Is the most slots that were ever live at once.
+    peak: u32,
+}
+
+impl<T, K> Slots<T, K> {
+    pub(crate) fn new(entries: Region<Entry<T, K>>) -> Self {
+        Self {
+            entries,
+            free: NO_SLOT,
+            live: 0,
+            peak: 0,
+        }
+    }
+
+    /// Returns how many slots there are; ids are 30 bits wide.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.capacity().min(crate::ready::NODES_MAX)
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.live as usize
+    }
+
+    pub(crate) fn peak(&self) -> usize {
+        self.peak as usize
+    }
+
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.free != NO_SLOT || self.entries.len() < self.capacity()
+    }
+
+    /// Puts `value` into a free slot and returns its index, or gives it back.
+    #[inline]
+    pub(crate) fn insert(&mut self, seq: u64, at: u32, kind: K, value: T) -> Result<u32, T> {
+        let index = self.free;
+        if let Some(entry) = self.entries.get_mut(index as usize) {
+            self.free = entry.at;
+            entry.seq = seq;
+            entry.at = at;
+            entry.kind = kind;
+            entry.value = value;
+            self.count();
+            return Ok(index);
+        }
+        if self.entries.len() >= self.capacity() {
+            return Err(value);
+        }
+        let index = self
+            .entries
+            .push(Entry { seq, at, kind, value })
+            .map_err(|entry| entry.value)?;
+        self.count();
+        Ok(index as u32)
+    }
+
+    #[inline]
+    fn count(&mut self) {
+        self.live += 1;
+        self.peak = self.peak.max(self.live);
+    }
+
+    /// Frees the slot. Its value must own nothing of the user's any more.
+    #[inline]
+    pub(crate) fn release(&mut self, index: u32) {
+        if self.retire(index) {
+            self.reuse(index);
+        }
+    }
+
+    /// Makes all ids of the slot stale, but keeps it out of use.
+    pub(crate) fn retire(&mut self, index: u32) -> bool {
+        match self.entries.get_mut(index as usize) {
+            Some(entry) if entry.seq != 0 => {
+                entry.seq = 0;
+                self.live -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives a retired slot back for use.
+    pub(crate) fn reuse(&mut self, index: u32) {
+        if let Some(entry) = self.entries.get_mut(index as usize) {
+            entry.at = self.free;
+            self.free = index;
+        }
+    }
+
+    /// Returns the slot if `id` still names it.
+    #[inline]
+    pub(crate) fn get(&self, id: SlotId) -> Option<&Entry<T, K>> {
+        self.entries
+            .get(id.index as usize)
+            .filter(|entry| entry.seq == id.seq)
+    }
+
+    /// Returns the slot if `id` still names it.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<&mut Entry<T, K>> {
+        self.entries
+            .get_mut(id.index as usize)
+            .filter(|entry| entry.seq == id.seq)
+    }
+
+    /// Returns the slot at `index`, live or not.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<&Entry<T, K>> {
+        self.entries.get(index as usize)
+    }
+
+    /// Returns the slot at `index`, live or not.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Entry<T, K>> {
+        self.entries.get_mut(index as usize)
+    }
+
+    /// Returns the id of the first live slot at `index` or behind it.
+    pub(crate) fn next_live(&self, index: u32) -> Option<SlotId> {
+        let entries = self.entries.as_slice().get(index as usize..)?;
+        let ahead = entries.iter().position(|entry| entry.seq != 0)?;
+        let index = index + ahead as u32;
+        Some(SlotId {
+            index,
+            seq: self.at(index)?.seq,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w07_a_stale_id_never_names_the_next_use_of_its_slot() {
+        let memory = Box::leak(Box::new([const { core::mem::MaybeUninit::uninit() }; 1]));
+        let mut slots: Slots<char> = Slots::new(Region::new(memory));
+        let index = slots.insert(1, 0, (), 'a').unwrap();
+        let old = SlotId { index, seq: 1 };
+        assert_eq!(
+            slots.insert(2, 0, (), 'b'),
+            Err('b'),
+            "capacity 1 is full with one"
+        );
+        slots.release(index);
+        assert!(slots.get(old).is_none());
+        assert_eq!(slots.insert(3, 0, (), 'c'), Ok(index), "the slot is used again");
+        assert!(slots.get(old).is_none(), "the old id stays inert");
+        slots.release(index);
+        slots.release(index);
+        assert_eq!(
+            (slots.live(), slots.peak()),
+            (0, 1),
+            "a second release does nothing"
+        );
+    }
+}

@@ -1,0 +1,692 @@
+//! The loop of a microcontroller: all of its memory is a `static`.
+#![allow(unsafe_code, reason = "hands out the memory of a static, once")]
+
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::mem::{MaybeUninit, size_of};
+use core::ops::Deref;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+
+use crate::body::{Bodies, Body, TaskCell};
+use crate::calls::CallSlot;
+use crate::driver::Driver;
+use crate::future::FutureSlot;
+use crate::ready::Link;
+use crate::region::Region;
+use crate::scheduler::{Limits, Memory, Scheduler};
+use crate::tasks::TaskSlot;
+use crate::timers::HeapEntry;
+use crate::wake::{WakeCell, WakeTable};
+use crate::{
+    AllTasks, Callback, Context, ExceptionContext, Gather, GatherOutcomes, Handle, Instant, NewTask, Outcome,
+    Refused, RunError, Running, Sleep, SlotId, Statistics, Task, TaskRef, Timeout, TimerHandle, YieldNow,
+};
+
+/// The memory of one loop: `CALLS` callbacks and timers, `FUTURES` futures, and
+/// `TASKS` tasks of up to `BYTES` bytes each.
+///
+/// Its size is known when the program is linked, and the loop needs no other.
+///
+/// ```
+/// use rondel_core::{EventLoop, ManualDriver, Storage};
+///
+/// static STORAGE: Storage<16, 4, 4, 256> = Storage::new();
+/// static DRIVER: ManualDriver = ManualDriver::new();
+///
+/// let event_loop = EventLoop::new(STORAGE.take().expect("taken once"), &DRIVER);
+/// event_loop.call_soon(|event_loop| event_loop.stop()).unwrap();
+/// event_loop.run_forever().unwrap();
+/// assert!(STORAGE.take().is_none(), "a second loop needs a storage of its own");
+/// ```
+pub struct Storage<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> {
+    is_taken: AtomicBool,
+    memory: UnsafeCell<StaticMemory<CALLS, FUTURES, TASKS, BYTES>>,
+}
+
+struct StaticMemory<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> {
+    calls: heapless::Vec<CallSlot<EventLoopHandle>, CALLS>,
+    heap: heapless::Vec<HeapEntry, CALLS>,
+    futures: heapless::Vec<FutureSlot, FUTURES>,
+    tasks: heapless::Vec<TaskSlot<EventLoopHandle>, TASKS>,
+    bodies: [MaybeUninit<TaskBytes<BYTES>>; TASKS],
+    cells: [WakeCell; TASKS],
+    call_links: [Link; CALLS],
+    task_links: [[Link; 2]; TASKS],
+    wake: MaybeUninit<WakeTable>,
+    shared: MaybeUninit<Shared>,
+}
+
+/// The bytes of one task, aligned for its future.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct TaskBytes<const BYTES: usize>([u8; BYTES]);
+
+// SAFETY: the memory is handed out once, to whoever sets `is_taken` first.
+unsafe impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> Sync
+    for Storage<CALLS, FUTURES, TASKS, BYTES>
+{
+}
+
+impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize>
+    Storage<CALLS, FUTURES, TASKS, BYTES>
+{
+    /// Makes the memory of a loop; for a `static`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            is_taken: AtomicBool::new(false),
+            memory: UnsafeCell::new(StaticMemory {
+                calls: heapless::Vec::new(),
+                heap: heapless::Vec::new(),
+                futures: heapless::Vec::new(),
+                tasks: heapless::Vec::new(),
+                bodies: [const { MaybeUninit::uninit() }; TASKS],
+                cells: [const { WakeCell::new() }; TASKS],
+                call_links: [[0; 2]; CALLS],
+                task_links: [[[0; 2]; 2]; TASKS],
+                wake: MaybeUninit::uninit(),
+                shared: MaybeUninit::uninit(),
+            }),
+        }
+    }
+
+    /// Takes the memory; `None` the second time.
+    pub fn take(&'static self) -> Option<StorageMemory> {
+        // Not `swap`: it would need compare-and-swap of targets that have none.
+        // A storage belongs to the one thread that makes the loop.
+        if self.is_taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        // SAFETY: `is_taken` was false and stays true, so this is the only
+        // reference there will ever be.
+        let memory = unsafe { &mut *self.memory.get() };
+        let words_each = size_of::<TaskBytes<BYTES>>() / size_of::<u64>();
+        // SAFETY: `TaskBytes` has the alignment of a word and a size that is a
+        // multiple of it, so the array is as many words as all of them have.
+        let bodies = unsafe {
+            core::slice::from_raw_parts_mut(
+                memory.bodies.as_mut_ptr().cast(),
+                words_each * memory.bodies.len(),
+            )
+        };
+        Some(StorageMemory {
+            calls: Region::new(memory.calls.spare_capacity_mut()),
+            heap: Region::new(memory.heap.spare_capacity_mut()),
+            futures: Region::new(memory.futures.spare_capacity_mut()),
+            tasks: Region::new(memory.tasks.spare_capacity_mut()),
+            bodies: Bodies::new(bodies, words_each, |_| {}),
+            cells: &memory.cells,
+            call_links: &mut memory.call_links,
+            task_links: &mut memory.task_links,
+            wake: &mut memory.wake,
+            shared: &mut memory.shared,
+        })
+    }
+}
+
+impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> Default
+    for Storage<CALLS, FUTURES, TASKS, BYTES>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> fmt::Debug
+    for Storage<CALLS, FUTURES, TASKS, BYTES>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Storage<{CALLS}, {FUTURES}, {TASKS}, {BYTES}>")
+    }
+}
+
+/// The memory that was taken out of a [`Storage`]; its capacities are no longer
+/// part of the type.
+#[derive(Debug)]
+pub struct StorageMemory {
+    calls: Region<CallSlot<EventLoopHandle>>,
+    heap: Region<HeapEntry>,
+    futures: Region<FutureSlot>,
+    tasks: Region<TaskSlot<EventLoopHandle>>,
+    bodies: Bodies,
+    cells: &'static [WakeCell],
+    call_links: &'static mut [Link],
+    task_links: &'static mut [[Link; 2]],
+    wake: &'static mut MaybeUninit<WakeTable>,
+    shared: &'static mut MaybeUninit<Shared>,
+}
+
+/// What all handles of a loop refer to.
+struct Shared {
+    scheduler: Scheduler<EventLoopHandle>,
+    driver: &'static dyn Driver,
+    exception_handler: Cell<Option<ExceptionHandler>>,
+    unhandled: Cell<u64>,
+    task_factory: Cell<Option<TaskFactory>>,
+    instrument: Cell<Option<&'static dyn Instrument>>,
+}
+
+/// A function that is told about errors that nobody looks at.
+pub type ExceptionHandler = fn(&EventLoopHandle, &ExceptionContext<'_>);
+
+/// A function that sees each new task before its first step.
+pub type TaskFactory = fn(&EventLoopHandle, &mut NewTask);
+
+/// Observes the loop: for measurements and debugging. Costs one comparison at
+/// each point while none is set.
+pub trait Instrument {
+    /// Is called before each callback and task step.
+    fn before_callback(&self, running: &Running) {
+        let _ = running;
+    }
+
+    /// Is called after each callback and task step.
+    fn after_callback(&self, running: &Running) {
+        let _ = running;
+    }
+
+    /// Is called before the loop waits.
+    fn before_wait(&self, deadline: Option<Instant>) {
+        let _ = deadline;
+    }
+
+    /// Is called after the loop waited.
+    fn after_wait(&self) {}
+}
+
+/// Owns a loop: runs it, and closes it when dropped.
+///
+/// All methods of [`EventLoopHandle`] are here too.
+///
+/// # Python
+/// `asyncio.BaseEventLoop`.
+#[derive(Debug)]
+pub struct EventLoop(EventLoopHandle);
+
+impl EventLoop {
+    /// Makes a loop in the memory of a [`Storage`].
+    #[must_use]
+    pub fn new(memory: StorageMemory, driver: &'static dyn Driver) -> Self {
+        let doorbell = driver.doorbell();
+        let wake = memory.wake.write(WakeTable::new(
+            memory.cells,
+            memory.call_links,
+            memory.task_links,
+            doorbell,
+        ));
+        let memory_of_scheduler = Memory {
+            calls: memory.calls,
+            heap: memory.heap,
+            wheel: None,
+            futures: memory.futures,
+            tasks: memory.tasks,
+            bodies: memory.bodies,
+            wake,
+        };
+        let shared = memory.shared.write(Shared {
+            scheduler: Scheduler::new(memory_of_scheduler, Limits::DEFAULT),
+            driver,
+            exception_handler: Cell::new(None),
+            unhandled: Cell::new(0),
+            task_factory: Cell::new(None),
+            instrument: Cell::new(None),
+        });
+        Self(EventLoopHandle { shared })
+    }
+
+    /// Returns a handle for callbacks and tasks.
+    #[must_use]
+    pub fn handle(&self) -> EventLoopHandle {
+        self.0
+    }
+
+    /// Runs until [`EventLoopHandle::stop`] is called.
+    ///
+    /// # Errors
+    /// [`RunError::Running`] inside a callback, [`RunError::Closed`].
+    ///
+    /// # Python
+    /// `loop.run_forever()`.
+    pub fn run_forever(&self) -> Result<(), RunError> {
+        self.0.shared.scheduler.run_forever(&self.0)
+    }
+
+    /// Runs one iteration, which waits if nothing is ready.
+    ///
+    /// # Errors
+    /// As [`EventLoop::run_forever`].
+    ///
+    /// # Python
+    /// `loop._run_once()`.
+    pub fn run_once(&self) -> Result<(), RunError> {
+        self.0.shared.scheduler.run_once(&self.0)
+    }
+
+    /// Runs `future` as a task until it is done.
+    ///
+    /// # Errors
+    /// [`RunError::Stopped`] if the loop was stopped before; the future is
+    /// dropped then. To run it on later, make it a task and pass `&mut task`.
+    ///
+    /// # Python
+    /// `loop.run_until_complete(future)`.
+    #[track_caller]
+    pub fn run_until_complete<F>(&self, future: F) -> Result<F::Output, RunError>
+    where
+        F: core::future::Future<Output: Outcome + 'static>,
+    {
+        self.0.shared.scheduler.run_until_complete(&self.0, future)
+    }
+
+    /// Drops everything unrun; handles answer `Closed` from then on.
+    ///
+    /// # Errors
+    /// [`RunError::Running`] inside a callback.
+    ///
+    /// # Python
+    /// `loop.close()`.
+    pub fn close(&self) -> Result<(), RunError> {
+        self.0.shared.scheduler.close(&self.0)
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // Refused only while the loop runs, and then its owner is borrowed.
+        let _ = self.close();
+    }
+}
+
+impl Deref for EventLoop {
+    type Target = EventLoopHandle;
+
+    fn deref(&self) -> &EventLoopHandle {
+        &self.0
+    }
+}
+
+/// Refers to a loop: what callbacks receive and tasks hold.
+///
+/// It stays valid after the loop was closed, and then answers `Closed`.
+#[derive(Clone, Copy)]
+pub struct EventLoopHandle {
+    shared: &'static Shared,
+}
+
+impl EventLoopHandle {
+    /// Reads the loop's clock (contract T-1).
+    #[must_use]
+    pub fn time(&self) -> Instant {
+        self.shared.driver.now()
+    }
+
+    /// Makes the loop return after the iteration that is running (R-2).
+    pub fn stop(&self) {
+        self.shared.scheduler.stop();
+    }
+
+    /// Tells whether the loop runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.shared.scheduler.is_running()
+    }
+
+    /// Tells whether the loop was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.scheduler.is_closed()
+    }
+
+    /// Counts what the loop has done and holds.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.shared.scheduler.statistics()
+    }
+
+    /// Changes how much one turn may do.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.scheduler.set_limits(limits);
+    }
+
+    /// Schedules `callback` for the next iteration, in the order of the calls.
+    ///
+    /// A closure with more than 24 bytes of captures does not compile.
+    ///
+    /// # Errors
+    /// Gives the closure back if the call table is full or the loop closed.
+    ///
+    /// # Python
+    /// `loop.call_soon(callback)`; captures replace arguments, and the loop is
+    /// passed in.
+    #[track_caller]
+    pub fn call_soon<F, R>(&self, callback: F) -> Result<Handle<Self>, Refused<F>>
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        self.shared
+            .scheduler
+            .call_soon(self, callback, Callback::new, core::panic::Location::caller())
+    }
+
+    /// Schedules `callback` for the first iteration at or after `delay` from now.
+    ///
+    /// Timers with equal deadlines fire in the order in which they were armed.
+    ///
+    /// # Errors
+    /// As [`EventLoopHandle::call_soon`].
+    ///
+    /// # Python
+    /// `loop.call_later(delay, callback)`.
+    #[track_caller]
+    pub fn call_later<F, R>(&self, delay: Duration, callback: F) -> Result<TimerHandle<Self>, Refused<F>>
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        let location = core::panic::Location::caller();
+        self.shared
+            .scheduler
+            .call_later(self, delay, callback, Callback::new, location)
+    }
+
+    /// Schedules `callback` for the first iteration at or after `when`.
+    ///
+    /// # Errors
+    /// As [`EventLoopHandle::call_soon`].
+    ///
+    /// # Python
+    /// `loop.call_at(when, callback)`.
+    #[track_caller]
+    pub fn call_at<F, R>(&self, when: Instant, callback: F) -> Result<TimerHandle<Self>, Refused<F>>
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        let location = core::panic::Location::caller();
+        self.shared
+            .scheduler
+            .call_at(self, when, callback, Callback::new, location)
+    }
+
+    /// Adds a callback for a source outside of the loop, to be called after each
+    /// [`EventLoopHandle::make_ready`].
+    ///
+    /// # Errors
+    /// As [`EventLoopHandle::call_soon`].
+    #[track_caller]
+    pub fn add_handler<F, R>(&self, callback: F) -> Result<SlotId, Refused<F>>
+    where
+        F: FnMut(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        self.shared
+            .scheduler
+            .add_handler(callback, Callback::handler, core::panic::Location::caller())
+    }
+
+    /// Makes a handler ready; false if it was removed, or is ready already.
+    pub fn make_ready(&self, handler: SlotId) -> bool {
+        self.shared.scheduler.make_ready(handler)
+    }
+
+    /// Removes a handler, also from the batch that is running.
+    pub fn remove_handler(&self, handler: SlotId) -> bool {
+        self.shared.scheduler.cancel_call(self, handler)
+    }
+
+    /// Makes a pending future.
+    ///
+    /// # Errors
+    /// If the future table is full or the loop closed.
+    ///
+    /// # Python
+    /// `loop.create_future()`.
+    #[track_caller]
+    pub fn create_future<T: 'static>(&self) -> Result<crate::Future<T>, Refused<()>> {
+        crate::future::Future::new(self)
+    }
+
+    /// Makes a task of `future`. Its first step is in the next iteration.
+    ///
+    /// # Errors
+    /// Gives the future back if the task table is full, the future larger than a
+    /// task's bytes, or the loop closed.
+    ///
+    /// # Python
+    /// `loop.create_task(coro)`.
+    #[track_caller]
+    pub fn create_task<F>(&self, future: F) -> Result<Task<F::Output, Self>, Refused<F>>
+    where
+        F: core::future::Future<Output: Outcome + 'static> + 'static,
+    {
+        Task::new(self, TaskCell::new(future)).map_err(|refused| {
+            refused.map(|cell| match cell.into_future() {
+                Some(future) => future,
+                // A cell that was refused was not polled.
+                None => unreachable!(),
+            })
+        })
+    }
+
+    /// Makes a task of a future that lives elsewhere, for one that is larger
+    /// than a task's bytes: a `Pin<&'static mut TaskCell<F>>`.
+    ///
+    /// # Errors
+    /// Gives the pointer back if the task table is full or the loop closed.
+    #[track_caller]
+    pub fn create_pinned_task<P>(
+        &self,
+        body: Pin<P>,
+    ) -> Result<Task<<Pin<P> as Body>::Output, Self>, Refused<Pin<P>>>
+    where
+        Pin<P>: Body + 'static,
+    {
+        Task::new(self, body)
+    }
+
+    /// Returns the task that is running, `None` outside of task steps.
+    ///
+    /// # Python
+    /// `asyncio.current_task()`.
+    #[must_use]
+    pub fn current_task(&self) -> Option<TaskRef<Self>> {
+        self.shared.scheduler.current_task(self)
+    }
+
+    /// Returns the tasks that are not done.
+    ///
+    /// # Python
+    /// `asyncio.all_tasks()`.
+    #[must_use]
+    pub fn all_tasks(&self) -> AllTasks<Self> {
+        self.shared.scheduler.all_tasks(self)
+    }
+
+    /// Sets or unsets the function that sees each new task, and may name it.
+    ///
+    /// # Python
+    /// `loop.set_task_factory(factory)`.
+    pub fn set_task_factory(&self, factory: Option<TaskFactory>) {
+        self.shared.task_factory.set(factory);
+    }
+
+    /// Returns the task factory.
+    #[must_use]
+    pub fn task_factory(&self) -> Option<TaskFactory> {
+        self.shared.task_factory.get()
+    }
+
+    /// Waits for `delay`.
+    ///
+    /// # Python
+    /// `asyncio.sleep(delay)`.
+    #[track_caller]
+    pub fn sleep(&self, delay: Duration) -> Sleep<Self> {
+        Sleep::new(self, delay)
+    }
+
+    /// Waits until `when`.
+    #[track_caller]
+    pub fn sleep_until(&self, when: Instant) -> Sleep<Self> {
+        Sleep::until(self, when)
+    }
+
+    /// Gives up the rest of this iteration.
+    ///
+    /// # Python
+    /// `asyncio.sleep(0)`.
+    pub fn yield_now(&self) -> YieldNow<Self> {
+        YieldNow::new(self)
+    }
+
+    /// Runs `future` for `limit` at the longest.
+    ///
+    /// # Python
+    /// `asyncio.wait_for(future, limit)`.
+    #[track_caller]
+    pub fn timeout<F>(&self, limit: Duration, future: F) -> Timeout<F, Self>
+    where
+        F: core::future::Future<Output: Outcome>,
+    {
+        Timeout::new(self, limit, future)
+    }
+
+    /// Waits for all of `tasks`, or the first that fails.
+    ///
+    /// # Errors
+    /// Gives the tasks back if the future table or the call table is full, or
+    /// the loop closed.
+    ///
+    /// # Python
+    /// `asyncio.gather(*tasks)`.
+    pub fn gather<T, const N: usize>(
+        &self,
+        tasks: [Task<T, Self>; N],
+    ) -> Result<Gather<T, Self, N>, Refused<[Task<T, Self>; N]>>
+    where
+        T: Outcome + 'static,
+    {
+        Gather::new(self, tasks)
+    }
+
+    /// Waits for all of `tasks`, however they end.
+    ///
+    /// # Errors
+    /// As [`EventLoopHandle::gather`].
+    ///
+    /// # Python
+    /// `asyncio.gather(*tasks, return_exceptions=True)`.
+    pub fn gather_outcomes<T, const N: usize>(
+        &self,
+        tasks: [Task<T, Self>; N],
+    ) -> Result<GatherOutcomes<T, Self, N>, Refused<[Task<T, Self>; N]>>
+    where
+        T: Outcome + 'static,
+    {
+        GatherOutcomes::new(self, tasks)
+    }
+
+    /// Sets or unsets the function that is told about errors nobody looks at.
+    ///
+    /// # Python
+    /// `loop.set_exception_handler(handler)`.
+    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        self.shared.exception_handler.set(handler);
+    }
+
+    /// Returns the exception handler.
+    #[must_use]
+    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.shared.exception_handler.get()
+    }
+
+    /// Reports an error: to the handler, or else to the count of
+    /// [`EventLoopHandle::unhandled_exceptions`], since there is nowhere to print.
+    ///
+    /// # Python
+    /// `loop.call_exception_handler(context)`.
+    pub fn call_exception_handler(&self, context: &ExceptionContext<'_>) {
+        match self.shared.exception_handler.get() {
+            Some(handler) => handler(self, context),
+            None => self
+                .shared
+                .unhandled
+                .set(self.shared.unhandled.get().saturating_add(1)),
+        }
+    }
+
+    /// Counts the errors that were reported while there was no handler.
+    #[must_use]
+    pub fn unhandled_exceptions(&self) -> u64 {
+        self.shared.unhandled.get()
+    }
+
+    /// Sets or unsets the observer of the loop.
+    pub fn set_instrument(&self, instrument: Option<&'static dyn Instrument>) {
+        self.shared.instrument.set(instrument);
+    }
+}
+
+impl Context for EventLoopHandle {
+    #[inline]
+    fn scheduler(&self) -> &Scheduler<Self> {
+        &self.shared.scheduler
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.shared.driver.now()
+    }
+
+    #[inline]
+    fn wait(&self, deadline: Option<Instant>) {
+        self.shared.driver.wait(deadline);
+    }
+
+    fn call_exception_handler(&self, context: &ExceptionContext<'_>) {
+        Self::call_exception_handler(self, context);
+    }
+
+    #[inline]
+    fn before_callback(&self, running: &Running) {
+        if let Some(instrument) = self.shared.instrument.get() {
+            instrument.before_callback(running);
+        }
+    }
+
+    #[inline]
+    fn after_callback(&self, running: &Running) {
+        if let Some(instrument) = self.shared.instrument.get() {
+            instrument.after_callback(running);
+        }
+    }
+
+    #[inline]
+    fn before_wait(&self, deadline: Option<Instant>) {
+        if let Some(instrument) = self.shared.instrument.get() {
+            instrument.before_wait(deadline);
+        }
+    }
+
+    #[inline]
+    fn after_wait(&self) {
+        if let Some(instrument) = self.shared.instrument.get() {
+            instrument.after_wait();
+        }
+    }
+
+    fn task_created(&self, task: &mut NewTask) {
+        if let Some(factory) = self.shared.task_factory.get() {
+            factory(self, task);
+        }
+    }
+}
+
+impl fmt::Debug for EventLoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.scheduler.fmt(f)
+    }
+}

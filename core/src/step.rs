@@ -1,0 +1,327 @@
+//! Steps of tasks: how a task runs, is cancelled, and ends.
+#![allow(
+    unsafe_code,
+    reason = "polls, reads and drops task bodies through erased pointers"
+)]
+
+use core::task::{Context as PollContext, Poll, Waker};
+
+use crate::body::Ended;
+use crate::ready::{Node, Owner};
+use crate::scheduler::{Scheduler, Source};
+use crate::slots::SlotId;
+use crate::tasks::Status;
+use crate::{Context, ExceptionContext, Running, TaskId};
+
+impl<C: Context> Scheduler<C> {
+    /// Runs one step of the task in the slot `index`.
+    pub(crate) fn step(&self, context: &C, index: u32) {
+        let begun = self.tables.with(|tables| {
+            let entry = tables.tasks.slots.at_mut(index).filter(|entry| entry.seq != 0)?;
+            let id = SlotId {
+                index,
+                seq: entry.seq,
+            };
+            let task = &mut entry.value;
+            if task.status != Status::Pending || task.is_running {
+                return None;
+            }
+            let never = task.must_cancel && !task.has_started;
+            task.has_started = true;
+            task.waiting = None;
+            task.last_waiter = None;
+            let body = task.body?;
+            task.is_running = !never;
+            Some((id, body, task.location, never))
+        });
+        let Some((id, body, location, never)) = begun else {
+            return;
+        };
+        if never {
+            // Cancelled before its first step: the body never executes (TK-2).
+            self.discard(context, id);
+            return;
+        }
+        let Some(waker) = self.wake.lend(index) else {
+            return;
+        };
+        let running = Running {
+            task: Some(TaskId(id)),
+            location,
+        };
+        let ended = self.run_guarded(context, running, || {
+            let settle = SettleStep {
+                scheduler: self,
+                context,
+                id,
+            };
+            // SAFETY: the body is in its slot, and `is_running` keeps everybody
+            // else from it until the step is over.
+            let polled = unsafe { body.poll(&mut PollContext::from_waker(&waker)) };
+            core::mem::forget(settle);
+            polled
+        });
+        self.with_task(id, |task| task.is_running = false);
+        match ended {
+            Ok(Poll::Pending) => {
+                if self.with_task(id, |task| task.abort_requested) == Some(true) {
+                    self.discard(context, id);
+                }
+            }
+            Ok(Poll::Ready(ended)) => self.end(context, id, ended),
+            Err(crate::Panicked) => self.end_panicked(context, id),
+        }
+    }
+
+    fn end(&self, context: &C, id: SlotId, ended: Ended) {
+        // Asked for in the very step that returned: still cancelled (TK-5).
+        let cancelled = self.with_task(id, |task| task.must_cancel || task.abort_requested) == Some(true);
+        let status = if cancelled || ended == Ended::Cancelled {
+            Status::Cancelled
+        } else {
+            Status::Done
+        };
+        self.with_task(id, |task| {
+            task.has_failed = ended == Ended::Failed;
+            task.unread = status == Status::Done && ended == Ended::Failed;
+        });
+        if cancelled {
+            self.drop_body(context, id);
+        }
+        self.finish(context, id, status);
+    }
+
+    fn end_panicked(&self, context: &C, id: SlotId) {
+        self.drop_body(context, id);
+        self.finish(context, id, Status::Panicked);
+    }
+
+    /// Drops the future of a task that was not done: the end of the task.
+    fn discard(&self, context: &C, id: SlotId) {
+        self.drop_body(context, id);
+        self.finish(context, id, Status::Cancelled);
+    }
+
+    /// Drops what is in the body's memory. The destructor may call the loop.
+    fn drop_body(&self, context: &C, id: SlotId) {
+        let body = self.with_task(id, |task| {
+            task.is_running = true;
+            task.body.take()
+        });
+        if let Some(Some(body)) = body {
+            // SAFETY: taken out of the slot, so this is its last use.
+            let _ = context.guard(|| unsafe { body.drop() });
+        }
+        self.with_task(id, |task| task.is_running = false);
+    }
+
+    fn finish(&self, context: &C, id: SlotId, status: Status) {
+        self.wake.deactivate(id.index);
+        self.tables.with(|tables| {
+            let Some(entry) = tables.tasks.slots.get_mut(id) else {
+                return;
+            };
+            entry.value.status = status;
+            entry.value.completion.is_done = true;
+            let waiting = entry.value.waiting.take();
+            self.wake.with(|ready| {
+                ready.remove(Node::task(id.index));
+                // Still in line only if an awaitable was forgotten.
+                if let Some((source, _)) = waiting
+                    && let Some(completion) = tables.completion(source)
+                    && !completion.is_done
+                {
+                    completion.waiters.remove(&mut ready.links, Node::wait(id.index));
+                }
+            });
+        });
+        self.call_back_source(context, Source::Task(id));
+        if self.with_task(id, |task| task.completion.references) == Some(0) {
+            self.free_task(context, id);
+        }
+    }
+
+    /// Gives up one reference; the last one frees the slot of a task that is
+    /// done. One that isn't goes on, and frees it at its end.
+    pub(crate) fn release_task(&self, context: &C, id: SlotId) {
+        let last = self.with_task(id, |task| {
+            task.completion.references = task.completion.references.saturating_sub(1);
+            task.completion.references == 0 && task.completion.is_done && !task.is_running
+        });
+        if last == Some(true) {
+            self.free_task(context, id);
+        }
+    }
+
+    fn free_task(&self, context: &C, id: SlotId) {
+        let unread = self.with_task(id, |task| {
+            task.is_running = true;
+            (task.body, core::mem::take(&mut task.unread), task.location)
+        });
+        if let Some((Some(body), true, location)) = unread {
+            // SAFETY: the task is done, and `is_running` keeps others away.
+            let _ = context.guard(|| unsafe {
+                body.look_at_error(&mut |error| {
+                    let report = ExceptionContext::new("Task exception was never retrieved")
+                        .with_exception(error)
+                        .with_location(location)
+                        .with_task(TaskId(id));
+                    context.call_exception_handler(&report);
+                });
+            });
+        }
+        self.drop_body(context, id);
+        self.free_task_slot(id);
+    }
+
+    /// Ends a task at once; one that runs is ended after its step.
+    pub(crate) fn abort_task(&self, context: &C, id: SlotId) -> bool {
+        let pending = self.with_task(id, |task| {
+            if task.status != Status::Pending {
+                return None;
+            }
+            task.abort_requested = true;
+            Some(task.is_running)
+        });
+        match pending.flatten() {
+            None => false,
+            Some(true) => true,
+            Some(false) => {
+                self.discard(context, id);
+                true
+            }
+        }
+    }
+
+    /// Asks a task to end (contract TK-3); false if it is done.
+    pub(crate) fn cancel_task(&self, context: &C, id: SlotId) -> bool {
+        let pending = self.with_task(id, |task| {
+            if task.status != Status::Pending {
+                return None;
+            }
+            task.must_cancel = true;
+            Some((task.is_running, task.last_waiter))
+        });
+        let Some((is_running, last_waiter)) = pending.flatten() else {
+            return false;
+        };
+        if let Some(waiter) = last_waiter {
+            self.poke(context, waiter);
+        }
+        if !is_running {
+            self.wake_task(id);
+        }
+        true
+    }
+
+    /// Wakes whatever waker a pending awaitable was polled with, also when that
+    /// is one that a combinator put between.
+    fn poke(&self, context: &C, waiter: SlotId) {
+        let callback = self
+            .tables
+            .with(|tables| tables.calls.get_mut(waiter)?.value.callback.take());
+        let Some(mut callback) = callback else { return };
+        let _ = context.guard(|| callback.call_again(context));
+        let mut callback = Some(callback);
+        self.tables.with(|tables| {
+            if let Some(entry) = tables.calls.get_mut(waiter) {
+                core::mem::swap(&mut entry.value.callback, &mut callback);
+            }
+        });
+    }
+
+    /// Makes a task ready, from the loop's own thread.
+    pub(crate) fn wake_task(&self, id: SlotId) {
+        let pending = self.with_task(id, |task| task.status == Status::Pending);
+        if pending == Some(true) {
+            self.wake.with(|ready| ready.push(Node::task(id.index)));
+        }
+    }
+
+    /// Returns the task that is running, if `waker` is the one lent to it.
+    pub(crate) fn current_task_of(&self, waker: &Waker) -> Option<SlotId> {
+        let TaskId(id) = self.current.get()?.task?;
+        self.wake.is_waker_of(waker, id.index).then_some(id)
+    }
+
+    pub(crate) fn remember_waiter(&self, waiter: SlotId) {
+        if let Some(TaskId(id)) = self.current.get().and_then(|running| running.task) {
+            self.with_task(id, |task| task.last_waiter = Some(waiter));
+        }
+    }
+
+    /// Takes the request to cancel the running task, if there is one: the
+    /// awaitable that asks ends with `Cancelled`.
+    #[inline]
+    pub fn take_cancel(&self) -> bool {
+        let Some(TaskId(id)) = self.current.get().and_then(|running| running.task) else {
+            return false;
+        };
+        self.with_task(id, |task| {
+            let must_cancel = task.must_cancel || task.must_time_out;
+            task.must_cancel = false;
+            task.must_time_out = false;
+            must_cancel
+        }) == Some(true)
+    }
+
+    /// Moves the result of a task out.
+    ///
+    /// # Safety
+    /// The task was made of a body whose output is a `T`.
+    pub(crate) unsafe fn take_output<T>(&self, id: SlotId) -> Option<T> {
+        let body = self.with_task(id, |task| {
+            task.unread = false;
+            task.body.filter(|_| task.completion.is_done && !task.is_running)
+        })??;
+        // SAFETY: the task is done, so nobody polls the body; the type is the
+        // caller's promise.
+        unsafe { body.take() }
+    }
+
+    /// Removes a borrowed task, whatever state it is in.
+    pub(crate) fn remove_task(&self, context: &C, id: SlotId) {
+        if self.with_task(id, |task| task.status == Status::Pending) == Some(true) {
+            self.discard(context, id);
+        }
+        self.with_task(id, |task| task.body = None);
+        self.release_task(context, id);
+    }
+
+    /// Ends all tasks. One that was pending is reported (TK-10).
+    pub(crate) fn close_tasks(&self, context: &C) {
+        let mut index = 0;
+        while let Some(id) = self.tables.with(|tables| tables.tasks.slots.next_live(index)) {
+            index = id.index + 1;
+            if let Some((Status::Pending, location)) = self.with_task(id, |task| (task.status, task.location))
+            {
+                let report = ExceptionContext::new("Task was destroyed but it is pending!")
+                    .with_location(location)
+                    .with_task(TaskId(id));
+                context.call_exception_handler(&report);
+                self.discard(context, id);
+            }
+            self.drop_body(context, id);
+        }
+        while let Some(node) = self.wake.with(|ready| ready.pop_any()) {
+            debug_assert!(
+                !matches!(node.owner(), Owner::Call(_)),
+                "all calls were cancelled"
+            );
+        }
+    }
+}
+
+/// Marks a task as panicked when its step unwinds through a context that does
+/// not catch panics.
+struct SettleStep<'a, C: Context> {
+    scheduler: &'a Scheduler<C>,
+    context: &'a C,
+    id: SlotId,
+}
+
+impl<C: Context> Drop for SettleStep<'_, C> {
+    fn drop(&mut self) {
+        self.scheduler.end_panicked(self.context, self.id);
+    }
+}

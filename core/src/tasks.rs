@@ -1,0 +1,306 @@
+//! The task table: who is a task, and where its future lies.
+
+use core::fmt;
+use core::panic::Location;
+
+use crate::body::{Bodies, Body, BodyRef};
+use crate::completion::Completion;
+use crate::ready::Node;
+use crate::region::Region;
+use crate::scheduler::{Scheduler, Source};
+use crate::slots::{Entry, SlotId, Slots};
+use crate::{Context, Refusal, Refused};
+
+/// Names a task of one loop; never used again for another.
+///
+/// Prints as asyncio's default name of a task does: `Task-17`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TaskId(pub(crate) SlotId);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task-{}", self.0.seq)
+    }
+}
+
+/// Where a task stands in its life.
+///
+/// ```text
+///               first step
+///   Pending ──────────────────> Pending ──> Done        the future returned
+///      │ cancelled before it       │  ├───> Cancelled   it ended with `Cancelled`, or abort
+///      └──────> Cancelled          │  └───> Panicked    a step panicked
+///                                  └ one step per wake
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Status {
+    Pending,
+    Done,
+    Cancelled,
+    Panicked,
+}
+
+/// What a task's slot holds.
+pub struct TaskValue {
+    pub(crate) completion: Completion,
+    pub(crate) status: Status,
+    /// Invariant: `None` while the slot is free or closing.
+    pub(crate) body: Option<BodyRef>,
+    pub(crate) name: Option<&'static str>,
+    pub(crate) location: &'static Location<'static>,
+    /// Tells that a step runs, or that the body is being dropped.
+    pub(crate) is_running: bool,
+    pub(crate) has_started: bool,
+    /// Was asked for by `cancel` and not yet delivered.
+    pub(crate) must_cancel: bool,
+    /// Was asked for by a `timeout` that expired, and not yet delivered.
+    pub(crate) must_time_out: bool,
+    pub(crate) abort_requested: bool,
+    /// Tells that it ended with an error.
+    pub(crate) has_failed: bool,
+    /// Tells that an error is still to be looked at.
+    pub(crate) unread: bool,
+    /// Is what the task's wait node stands in line for.
+    pub(crate) waiting: Option<(Source, u64)>,
+    /// Is the last call by which an awaitable of this task waits.
+    pub(crate) last_waiter: Option<SlotId>,
+}
+
+impl fmt::Debug for TaskValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.status)
+    }
+}
+
+/// The memory of one task, without its future.
+pub type TaskSlot<C> = Entry<TaskValue, core::marker::PhantomData<fn(C)>>;
+
+/// The task table.
+#[derive(Debug)]
+pub(crate) struct Tasks<C: Context> {
+    pub(crate) slots: Slots<TaskValue, core::marker::PhantomData<fn(C)>>,
+    bodies: Bodies,
+    /// Is the first of the slots that wait for the last clone of a waker.
+    retired: Option<u32>,
+    retired_count: usize,
+}
+
+impl<C: Context> Tasks<C> {
+    pub(crate) fn new(slots: Region<TaskSlot<C>>, bodies: Bodies) -> Self {
+        Self {
+            slots: Slots::new(slots),
+            bodies,
+            retired: None,
+            retired_count: 0,
+        }
+    }
+
+    pub(crate) fn retired(&self) -> usize {
+        self.retired_count
+    }
+
+    pub(crate) fn waits(&self, task: SlotId) -> Option<u64> {
+        self.slots.get(task)?.value.waiting.map(|(_, ticket)| ticket)
+    }
+
+    pub(crate) fn set_waiting(&mut self, task: SlotId, source: Source, ticket: u64) {
+        if let Some(entry) = self.slots.get_mut(task) {
+            entry.value.waiting = Some((source, ticket));
+        }
+    }
+}
+
+/// A task about to be created, as the task factory sees it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NewTask {
+    /// Is the task's identity.
+    pub id: TaskId,
+    /// Is where it is created.
+    pub location: &'static Location<'static>,
+    /// Is the size of its future in bytes.
+    pub size: usize,
+    /// Is its name, which the factory may change.
+    pub name: Option<&'static str>,
+}
+
+impl<C: Context> Scheduler<C> {
+    /// Puts `body` into a task slot and its first step into the ready queue.
+    pub(crate) fn insert_task<B: Body + 'static>(
+        &self,
+        context: &C,
+        body: B,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId, Refused<B>> {
+        let refuse = |refusal, body| Err(Refused::new("create_task", refusal, body));
+        if self.is_closed() {
+            return refuse(Refusal::Closed, body);
+        }
+        if let Err(refusal) = self.tables.with(|tables| tables.tasks.bodies.check::<B>()) {
+            return refuse(refusal, body);
+        }
+        let Some(id) = self.insert_task_slot(context, size_of::<B>(), location) else {
+            let limit = self.tables.with(|tables| tables.tasks.slots.capacity());
+            return refuse(
+                Refusal::Full {
+                    resource: "task",
+                    limit,
+                },
+                body,
+            );
+        };
+        let put = self.tables.with(|tables| {
+            let body = tables.tasks.bodies.put(id.index, body)?;
+            if let Some(entry) = tables.tasks.slots.get_mut(id) {
+                entry.value.body = Some(body);
+            }
+            Ok(())
+        });
+        if let Err(body) = put {
+            // Only if the memory has fewer bodies than slots.
+            self.tables.with(|tables| tables.tasks.slots.release(id.index));
+            return refuse(
+                Refusal::Full {
+                    resource: "task",
+                    limit: id.index as usize,
+                },
+                body,
+            );
+        }
+        self.wake.activate(id.index);
+        self.wake.with(|ready| ready.push(Node::task(id.index)));
+        Ok(id)
+    }
+
+    /// Makes a task of a body that lives elsewhere.
+    ///
+    /// The caller removes the task (`remove_task`) before the body goes; making
+    /// the `BodyRef` was where it promised that.
+    pub(crate) fn insert_borrowed_task(
+        &self,
+        context: &C,
+        body: BodyRef,
+        size: usize,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId, Refusal> {
+        let Some(id) = self.insert_task_slot(context, size, location) else {
+            let limit = self.tables.with(|tables| tables.tasks.slots.capacity());
+            return Err(Refusal::Full {
+                resource: "task",
+                limit,
+            });
+        };
+        self.tables.with(|tables| {
+            if let Some(entry) = tables.tasks.slots.get_mut(id) {
+                entry.value.body = Some(body);
+            }
+        });
+        self.wake.activate(id.index);
+        self.wake.with(|ready| ready.push(Node::task(id.index)));
+        Ok(id)
+    }
+
+    fn insert_task_slot(
+        &self,
+        context: &C,
+        size: usize,
+        location: &'static Location<'static>,
+    ) -> Option<SlotId> {
+        self.tables.with(|tables| self.reclaim_retired(&mut tables.tasks));
+        if !self.tables.with(|tables| tables.tasks.slots.has_room()) {
+            return None;
+        }
+        let seq = self.next_seq();
+        let value = TaskValue {
+            completion: Completion::new(),
+            status: Status::Pending,
+            body: None,
+            name: None,
+            location,
+            is_running: false,
+            has_started: false,
+            must_cancel: false,
+            must_time_out: false,
+            abort_requested: false,
+            has_failed: false,
+            unread: false,
+            waiting: None,
+            last_waiter: None,
+        };
+        let kind = core::marker::PhantomData;
+        let index = self
+            .tables
+            .with(|tables| tables.tasks.slots.insert(seq, 0, kind, value).ok())?;
+        let id = SlotId { index, seq };
+        let mut task = NewTask {
+            id: TaskId(id),
+            location,
+            size,
+            name: None,
+        };
+        context.task_created(&mut task);
+        self.tables.with(|tables| {
+            if let Some(entry) = tables.tasks.slots.get_mut(id) {
+                entry.value.name = task.name;
+            }
+        });
+        Some(id)
+    }
+
+    /// Frees retired slots whose last waker is gone: one, or if there is no
+    /// room otherwise all that can be freed.
+    fn reclaim_retired(&self, tasks: &mut Tasks<C>) {
+        let mut previous: Option<u32> = None;
+        let mut next = tasks.retired;
+        while let Some(index) = next {
+            let following = tasks
+                .slots
+                .at(index)
+                .map(|entry| entry.at)
+                .filter(|&at| at != u32::MAX);
+            if self.wake.is_reusable(index) {
+                match previous.and_then(|previous| tasks.slots.at_mut(previous)) {
+                    Some(entry) => entry.at = following.unwrap_or(u32::MAX),
+                    None => tasks.retired = following,
+                }
+                tasks.retired_count -= 1;
+                tasks.slots.reuse(index);
+            } else {
+                previous = Some(index);
+            }
+            if tasks.slots.has_room() {
+                return;
+            }
+            next = following;
+        }
+    }
+
+    /// Frees the slot of a task whose body is gone.
+    pub(crate) fn free_task_slot(&self, id: SlotId) {
+        self.tables.with(|tables| {
+            let tasks = &mut tables.tasks;
+            if tasks.slots.get(id).is_none() || !tasks.slots.retire(id.index) {
+                return;
+            }
+            if self.wake.is_reusable(id.index) {
+                tasks.slots.reuse(id.index);
+                return;
+            }
+            let next = tasks.retired.replace(id.index);
+            tasks.retired_count += 1;
+            if let Some(entry) = tasks.slots.at_mut(id.index) {
+                entry.at = next.unwrap_or(u32::MAX);
+            }
+        });
+    }
+
+    pub(crate) fn with_task<R>(&self, id: SlotId, section: impl FnOnce(&mut TaskValue) -> R) -> Option<R> {
+        self.tables.with(|tables| {
+            tables
+                .tasks
+                .slots
+                .get_mut(id)
+                .map(|entry| section(&mut entry.value))
+        })
+    }
+}

@@ -1,0 +1,403 @@
+//! Timers: exact order, ties first in first out, cancelled without a trace.
+//!
+//! What is due soon lies in a 4-ary heap, ordered by deadline and creation.
+//! What is far away lies in the buckets of a hierarchical wheel, in no order at
+//! all, until its bucket is the next one; then the bucket moves into the heap.
+//! So arming and cancelling cost O(1) for most timers, and the order is exact.
+//! Without memory for buckets everything lies in the heap: O(log n), and the
+//! right choice for a few dozen timers on a microcontroller.
+
+use core::fmt;
+
+use crate::Instant;
+use crate::calls::{Calls, Kind};
+use crate::ready::{Links, List, Node, Owner};
+use crate::region::Region;
+
+/// Is the children of a heap node.
+const ARITY: usize = 4;
+
+/// Is the width of a bucket of the lowest level: 2^16 ns, 65.5 µs.
+const TICK_BITS: u32 = 16;
+
+/// Is the buckets of a level.
+const LEVEL_BITS: u32 = 6;
+const BUCKETS: usize = 1 << LEVEL_BITS;
+
+/// Is the levels that span 64 bits of nanoseconds.
+const LEVELS: usize = ((u64::BITS - TICK_BITS) / LEVEL_BITS) as usize;
+
+/// One timer in the heap.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapEntry {
+    when: u64,
+    seq: u64,
+    index: u32,
+}
+
+impl HeapEntry {
+    #[inline]
+    const fn is_before(&self, other: &Self) -> bool {
+        self.when < other.when || (self.when == other.when && self.seq < other.seq)
+    }
+}
+
+/// The buckets of the far timers; 4 KiB.
+pub struct Wheel {
+    buckets: [[List; BUCKETS]; LEVELS],
+    /// Has a bit for each bucket that isn't empty.
+    occupied: [u64; LEVELS],
+    len: u32,
+}
+
+impl Wheel {
+    /// Makes an empty wheel.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            buckets: [[List::EMPTY; BUCKETS]; LEVELS],
+            occupied: [0; LEVELS],
+            len: 0,
+        }
+    }
+
+    /// Returns the place of deadline `when` as seen from `horizon`.
+    #[inline]
+    const fn place(when: u64, horizon: u64) -> (usize, usize) {
+        let differing = (when ^ horizon) >> TICK_BITS;
+        let level = if differing == 0 {
+            0
+        } else {
+            (u64::BITS - 1 - differing.leading_zeros()) / LEVEL_BITS
+        };
+        let bucket = (when >> (TICK_BITS + level * LEVEL_BITS)) as usize & (BUCKETS - 1);
+        (level as usize, bucket)
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<impl Sized + 'static>,
+        index: u32,
+        when: u64,
+        horizon: u64,
+    ) {
+        let (level, bucket) = Self::place(when, horizon);
+        if let Some(entry) = calls.at_mut(index) {
+            entry.kind = Kind::FarTimer;
+            entry.at = (level * BUCKETS + bucket) as u32;
+        }
+        self.buckets[level][bucket].push(links, Node::call(index));
+        self.occupied[level] |= 1 << bucket;
+        self.len += 1;
+    }
+
+    #[inline]
+    fn remove(&mut self, links: &mut Links, index: u32, at: u32) {
+        let (level, bucket) = (at as usize / BUCKETS % LEVELS, at as usize % BUCKETS);
+        if self.buckets[level][bucket].remove(links, Node::call(index)) {
+            self.len -= 1;
+        }
+        if self.buckets[level][bucket].is_empty() {
+            self.occupied[level] &= !(1 << bucket);
+        }
+    }
+
+    /// Returns the bucket that starts first; of two, the wider, which is to be
+    /// spread over the narrower ones.
+    fn first(&self, horizon: u64) -> Option<Bucket> {
+        let mut first: Option<Bucket> = None;
+        for (level, &occupied) in self.occupied.iter().enumerate() {
+            if occupied == 0 {
+                continue;
+            }
+            let index = occupied.trailing_zeros() as usize & (BUCKETS - 1);
+            let shift = TICK_BITS + level as u32 * LEVEL_BITS;
+            // The digits above this level's are the horizon's.
+            let above = horizon.checked_shr(shift + LEVEL_BITS).unwrap_or(0);
+            let start = above.checked_shl(shift + LEVEL_BITS).unwrap_or(0) | ((index as u64) << shift);
+            if first.is_none_or(|first| start <= first.start) {
+                first = Some(Bucket { level, index, start });
+            }
+        }
+        first
+    }
+}
+
+/// A bucket of the wheel and the earliest deadline that it can hold.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    level: usize,
+    index: usize,
+    start: u64,
+}
+
+impl Default for Wheel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Wheel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wheel {{ len: {} }}", self.len)
+    }
+}
+
+/// All timers that are armed.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    /// Invariant: a heap, and all of it comes before all of the wheel.
+    heap: Region<HeapEntry>,
+    len: usize,
+    wheel: Option<&'static mut Wheel>,
+    /// Is the start of the wheel: a deadline before it lies in the heap.
+    ///
+    /// Invariant: no bucket starts before it.
+    horizon: u64,
+    /// Is the bucket that a turn left half moved. Until the last of it has
+    /// moved, the heap is not complete.
+    unfinished: Option<Bucket>,
+}
+
+impl Timers {
+    pub(crate) fn new(heap: Region<HeapEntry>, wheel: Option<&'static mut Wheel>) -> Self {
+        let horizon = if wheel.is_some() { 0 } else { u64::MAX };
+        Self {
+            heap,
+            len: 0,
+            wheel,
+            horizon,
+            unfinished: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len + self.wheel.as_ref().map_or(0, |wheel| wheel.len as usize)
+    }
+
+    /// Arms the call at `index`.
+    #[inline]
+    pub(crate) fn push<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32, now: Instant) {
+        let Some(entry) = calls.at(index) else { return };
+        let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
+        if let Some(wheel) = &mut self.wheel {
+            if self.len == 0 && wheel.len == 0 {
+                self.horizon = now.as_nanos() >> TICK_BITS << TICK_BITS;
+            }
+            if when >= self.horizon {
+                wheel.push(links, calls, index, when, self.horizon);
+                return;
+            }
+        }
+        self.push_heap(calls, HeapEntry { when, seq, index });
+    }
+
+    /// Disarms the call at `index`, which must be armed.
+    #[inline]
+    pub(crate) fn remove<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32) {
+        let Some(entry) = calls.at(index) else { return };
+        let at = entry.at;
+        match (entry.kind, &mut self.wheel) {
+            (Kind::FarTimer, Some(wheel)) => wheel.remove(links, index, at),
+            (Kind::Timer, _) => self.remove_heap(calls, at as usize),
+            _ => {}
+        }
+    }
+
+    /// Returns the earliest deadline, or an earlier instant at which there is
+    /// more to sort. Sorts at most `limit` timers.
+    pub(crate) fn next<C>(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<C>,
+        limit: usize,
+    ) -> Option<Instant> {
+        if self.wants_refill() && !self.refill(links, calls, u64::MAX, limit) {
+            return Some(Instant::ZERO);
+        }
+        let earliest = self.entries().first()?;
+        Some(Instant::from_nanos(earliest.when))
+    }
+
+    /// Takes the earliest timer if it is due at `now`.
+    #[inline]
+    pub(crate) fn pop_due<C>(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<C>,
+        now: Instant,
+        limit: usize,
+    ) -> Option<u32> {
+        if self.wants_refill() && !self.refill(links, calls, now.as_nanos(), limit) {
+            return None;
+        }
+        let earliest = *self.entries().first()?;
+        if earliest.when > now.as_nanos() {
+            return None;
+        }
+        self.remove_heap(calls, 0);
+        Some(earliest.index)
+    }
+
+    #[inline]
+    fn wants_refill(&self) -> bool {
+        self.unfinished.is_some() || (self.len == 0 && self.wheel.as_ref().is_some_and(|wheel| wheel.len > 0))
+    }
+
+    /// Moves the wheel's first bucket into the heap if it starts by `until`.
+    ///
+    /// Moves about `limit` timers; false means that there is more to move before
+    /// the heap is complete.
+    fn refill<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, until: u64, limit: usize) -> bool {
+        let mut moved = 0;
+        loop {
+            let Some(wheel) = &self.wheel else { return true };
+            let Some(bucket) = self.unfinished.take().or_else(|| wheel.first(self.horizon)) else {
+                return true;
+            };
+            if bucket.start > until {
+                return true;
+            }
+            moved += self.spread(links, calls, bucket, limit.saturating_sub(moved).max(1));
+            if self.unfinished.is_some() {
+                return false;
+            }
+            if bucket.level == 0 {
+                self.horizon = bucket.start.saturating_add(1 << TICK_BITS);
+                return true;
+            }
+        }
+    }
+
+    /// Moves up to `limit` timers of a bucket to lower levels, those of the
+    /// lowest into the heap, and returns how many it moved.
+    fn spread<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, bucket: Bucket, limit: usize) -> usize {
+        let Some(wheel) = &mut self.wheel else { return 0 };
+        // A timer of this bucket that is armed meanwhile goes to a lower level.
+        self.horizon = bucket.start;
+        let mut moved = 0;
+        while moved < limit {
+            let Some(node) = wheel.buckets[bucket.level][bucket.index].pop(links) else {
+                break;
+            };
+            wheel.len -= 1;
+            moved += 1;
+            let Owner::Call(index) = node.owner() else {
+                continue;
+            };
+            let Some(entry) = calls.at(index) else { continue };
+            let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
+            if bucket.level == 0 {
+                push_heap(
+                    &mut self.heap,
+                    &mut self.len,
+                    calls,
+                    HeapEntry { when, seq, index },
+                );
+            } else {
+                wheel.push(links, calls, index, when, bucket.start);
+            }
+        }
+        if wheel.buckets[bucket.level][bucket.index].is_empty() {
+            wheel.occupied[bucket.level] &= !(1 << bucket.index);
+        } else {
+            self.unfinished = Some(bucket);
+        }
+        moved
+    }
+
+    fn entries(&self) -> &[HeapEntry] {
+        self.heap.as_slice().get(..self.len).unwrap_or(&[])
+    }
+
+    #[inline]
+    fn push_heap<C>(&mut self, calls: &mut Calls<C>, entry: HeapEntry) {
+        push_heap(&mut self.heap, &mut self.len, calls, entry);
+    }
+
+    fn remove_heap<C>(&mut self, calls: &mut Calls<C>, at: usize) {
+        let Some(last) = self.len.checked_sub(1) else {
+            return;
+        };
+        let entries = self.heap.as_mut_slice();
+        let Some(&moved) = entries.get(last) else { return };
+        self.len = last;
+        if at >= last {
+            return;
+        }
+        let entries = &mut entries[..last];
+        let at = sift_down(entries, calls, at, moved);
+        sift_up(entries, calls, at, moved);
+    }
+}
+
+fn push_heap<C>(heap: &mut Region<HeapEntry>, len: &mut usize, calls: &mut Calls<C>, entry: HeapEntry) {
+    let at = *len;
+    // The heap is as large as the call table, and each call is in it once.
+    if at == heap.len() && heap.push(entry).is_err() {
+        return;
+    }
+    *len += 1;
+    if let Some(call) = calls.at_mut(entry.index) {
+        call.kind = Kind::Timer;
+    }
+    sift_up(&mut heap.as_mut_slice()[..=at], calls, at, entry);
+}
+
+/// Puts `entry` at `at` or above and tells each moved call its place.
+fn sift_up<C>(entries: &mut [HeapEntry], calls: &mut Calls<C>, mut at: usize, entry: HeapEntry) {
+    while at > 0 {
+        let parent = (at - 1) / ARITY;
+        let Some(&above) = entries.get(parent) else { break };
+        if !entry.is_before(&above) {
+            break;
+        }
+        set(entries, calls, at, above);
+        at = parent;
+    }
+    set(entries, calls, at, entry);
+}
+
+/// Moves the hole at `at` down to where `entry` may stand, and returns it.
+fn sift_down<C>(entries: &mut [HeapEntry], calls: &mut Calls<C>, mut at: usize, entry: HeapEntry) -> usize {
+    loop {
+        let first = at * ARITY + 1;
+        let end = (first + ARITY).min(entries.len());
+        let Some(children) = entries.get(first..end) else {
+            return at;
+        };
+        let Some(&first_child) = children.first() else {
+            return at;
+        };
+        let mut least = first_child;
+        let mut place = first;
+        for (offset, child) in children.iter().enumerate().skip(1) {
+            if child.is_before(&least) {
+                (least, place) = (*child, first + offset);
+            }
+        }
+        if !least.is_before(&entry) {
+            return at;
+        }
+        set(entries, calls, at, least);
+        at = place;
+    }
+}
+
+#[inline]
+fn set<C>(entries: &mut [HeapEntry], calls: &mut Calls<C>, at: usize, entry: HeapEntry) {
+    if let Some(place) = entries.get_mut(at) {
+        *place = entry;
+    }
+    if let Some(call) = calls.at_mut(entry.index) {
+        call.at = at as u32;
+    }
+}

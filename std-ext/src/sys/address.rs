@@ -1,0 +1,96 @@
+//! Internet addresses, ours and the system's.
+
+#![allow(unsafe_code, reason = "sockaddr is a family of structs behind one pointer")]
+
+use core::mem::{MaybeUninit, size_of};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::io;
+
+/// Holds an address in the system's form.
+pub(super) struct RawAddress {
+    /// Invariant: all bytes are initialised; it begins as zeros.
+    storage: libc::sockaddr_storage,
+    length: libc::socklen_t,
+}
+
+impl RawAddress {
+    /// Makes room for the system to write any address to.
+    pub(super) fn unspecified() -> Self {
+        // SAFETY: all zeros is a valid `sockaddr_storage` of family `AF_UNSPEC`.
+        let storage: libc::sockaddr_storage = unsafe { MaybeUninit::zeroed().assume_init() };
+        Self {
+            storage,
+            length: size_of::<libc::sockaddr_storage>() as libc::socklen_t,
+        }
+    }
+
+    /// Returns the address to read from.
+    pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
+        (&raw const self.storage).cast()
+    }
+
+    /// Returns the number of bytes to read.
+    pub(super) fn length(&self) -> libc::socklen_t {
+        self.length
+    }
+
+    /// Returns where the system may write an address and its length.
+    pub(super) fn as_mut_ptrs(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
+        ((&raw mut self.storage).cast(), &raw mut self.length)
+    }
+
+    /// Reads the address.
+    ///
+    /// # Errors
+    /// `Unsupported` if it isn't an internet address.
+    pub(super) fn decode(&self) -> io::Result<SocketAddr> {
+        match i32::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the family says which struct it is; the storage is large enough for each
+                // of them, aligned for each of them, and initialised.
+                let raw: &libc::sockaddr_in = unsafe { &*self.as_ptr().cast() };
+                let ip = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
+                Ok(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into())
+            }
+            libc::AF_INET6 => {
+                // SAFETY: as above.
+                let raw: &libc::sockaddr_in6 = unsafe { &*self.as_ptr().cast() };
+                let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
+                let port = u16::from_be(raw.sin6_port);
+                Ok(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "not an internet address",
+            )),
+        }
+    }
+}
+
+impl From<SocketAddr> for RawAddress {
+    fn from(addr: SocketAddr) -> Self {
+        let mut raw = Self::unspecified();
+        raw.length = match addr {
+            SocketAddr::V4(addr) => {
+                // SAFETY: the storage is large enough and aligned for each address struct, and
+                // zeros are a valid one.
+                let v4: &mut libc::sockaddr_in = unsafe { &mut *(&raw mut raw.storage).cast() };
+                v4.sin_family = libc::AF_INET as libc::sa_family_t;
+                v4.sin_port = addr.port().to_be();
+                v4.sin_addr.s_addr = u32::from_ne_bytes(addr.ip().octets());
+                size_of::<libc::sockaddr_in>() as libc::socklen_t
+            }
+            SocketAddr::V6(addr) => {
+                // SAFETY: as above.
+                let v6: &mut libc::sockaddr_in6 = unsafe { &mut *(&raw mut raw.storage).cast() };
+                v6.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                v6.sin6_port = addr.port().to_be();
+                v6.sin6_addr.s6_addr = addr.ip().octets();
+                v6.sin6_flowinfo = addr.flowinfo();
+                v6.sin6_scope_id = addr.scope_id();
+                size_of::<libc::sockaddr_in6>() as libc::socklen_t
+            }
+        };
+        raw
+    }
+}

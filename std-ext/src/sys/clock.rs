@@ -1,0 +1,169 @@
+//! The real clock and the alarm that ends a wait exactly on time.
+//!
+//! The clock is `CLOCK_MONOTONIC`: it doesn't count the time a machine is suspended (FAULTS T-06),
+//! it is what asyncio's `loop.time()` reads, and `epoll` and timerfd sleep by it too.
+
+#![allow(unsafe_code, reason = "clock_gettime and timerfd")]
+
+use core::cell::Cell;
+use core::mem::MaybeUninit;
+use core::ptr;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rondel_core::Instant;
+
+use super::syscall::syscall;
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+/// Makes a clock's readings monotone: a reading earlier than the one before counts as that one
+/// (FAULTS T-05).
+#[derive(Debug, Default)]
+pub(super) struct Monotone {
+    latest: Cell<Instant>,
+}
+
+impl Monotone {
+    /// Takes a reading and returns it, or the latest one if that was later.
+    pub(super) fn observe(&self, reading: Instant) -> Instant {
+        let latest = self.latest.get().max(reading);
+        self.latest.set(latest);
+        latest
+    }
+
+    /// Returns the latest reading without taking another.
+    pub(super) fn latest(&self) -> Instant {
+        self.latest.get()
+    }
+}
+
+/// Reads `CLOCK_MONOTONIC`, counted from its construction.
+#[derive(Debug)]
+pub(super) struct Clock {
+    origin_ns: u64,
+    monotone: Monotone,
+}
+
+impl Clock {
+    /// Starts counting now.
+    pub(super) fn new() -> Self {
+        Self {
+            origin_ns: monotonic_ns(),
+            monotone: Monotone::default(),
+        }
+    }
+
+    /// Reads the clock.
+    pub(super) fn now(&self) -> Instant {
+        self.monotone
+            .observe(Instant::from_nanos(monotonic_ns().saturating_sub(self.origin_ns)))
+    }
+
+    /// Returns what was read last: a lower bound of now that costs nothing.
+    pub(super) fn latest(&self) -> Instant {
+        self.monotone.latest()
+    }
+
+    /// Translates an instant back to the system's own count.
+    pub(super) fn to_monotonic_ns(&self, instant: Instant) -> u64 {
+        self.origin_ns.saturating_add(instant.as_nanos())
+    }
+}
+
+/// A timerfd: carries the exact deadline that `epoll_wait`, which counts in milliseconds, can't.
+///
+/// ```text
+///            arm(d): timerfd_settime             its event: expire()
+///  silent ---------------------------> armed(a) ---------------------> silent
+///                                      |      ^
+///                                      '------'
+///                     arm(d), d >= a: nothing;  d < a: settime
+/// ```
+///
+/// An alarm that is armed already and not too late is left alone: it ends the wait too early, at
+/// most once, and the wait then arms the right one. So a deadline which moves back again and again,
+/// as a connection's idle timeout does, costs no system call each time. It is never read either:
+/// arming clears the count of expirations, and each expiration is an edge to epoll.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    fd: OwnedFd,
+    armed: Cell<Option<Instant>>,
+}
+
+impl Alarm {
+    /// Makes a silent alarm.
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: no pointers.
+        let fd = unsafe { syscall!(timerfd_create(libc::CLOCK_MONOTONIC, flags)) }?;
+        // SAFETY: made above and nobody else's.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self {
+            fd,
+            armed: Cell::new(None),
+        })
+    }
+
+    /// Returns the descriptor to be polled.
+    pub(super) fn as_raw_fd(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
+    /// Returns when the alarm will go off.
+    pub(super) fn armed(&self) -> Option<Instant> {
+        self.armed.get()
+    }
+
+    /// Makes the alarm go off at `deadline` of `clock` or before; at once if that has passed.
+    /// Answers whether it took a system call.
+    pub(super) fn arm(&self, clock: &Clock, deadline: Instant) -> io::Result<bool> {
+        if self.armed.get().is_some_and(|armed| armed <= deadline) {
+            return Ok(false);
+        }
+        // All zeros would disarm it.
+        let at = timespec(clock.to_monotonic_ns(deadline).max(1));
+        // SAFETY: all zeros is a valid `itimerspec`: no repetition.
+        let mut setting: libc::itimerspec = unsafe { MaybeUninit::zeroed().assume_init() };
+        setting.it_value = at;
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: `setting` outlives the call; the old setting isn't asked for.
+        unsafe {
+            syscall!(timerfd_settime(
+                fd,
+                libc::TFD_TIMER_ABSTIME,
+                &raw const setting,
+                ptr::null_mut()
+            ))
+        }?;
+        self.armed.set(Some(deadline));
+        Ok(true)
+    }
+
+    /// Takes note that the alarm went off and returns what it was armed for.
+    pub(super) fn expire(&self) -> Option<Instant> {
+        self.armed.take()
+    }
+}
+
+/// Writes nanoseconds as a `timespec`. Where `time_t` is too narrow the result is earlier, which
+/// ends a wait early and does no other harm (FAULTS T-02, T-03).
+pub(super) fn timespec(nanos: u64) -> libc::timespec {
+    // SAFETY: all zeros is a valid `timespec`; some targets have padding fields.
+    let mut spec: libc::timespec = unsafe { MaybeUninit::zeroed().assume_init() };
+    spec.tv_sec = (nanos / NANOS_PER_SEC).try_into().unwrap_or(libc::time_t::MAX);
+    spec.tv_nsec = (nanos % NANOS_PER_SEC) as _;
+    spec
+}
+
+fn monotonic_ns() -> u64 {
+    let mut spec = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: `spec` is good for writing.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, spec.as_mut_ptr()) };
+    assert_eq!(answer, 0, "CLOCK_MONOTONIC exists on every Linux");
+    // SAFETY: written by the call; zeros would be valid too.
+    let spec = unsafe { spec.assume_init() };
+    (spec.tv_sec as u64)
+        .saturating_mul(NANOS_PER_SEC)
+        .saturating_add(spec.tv_nsec as u64)
+}

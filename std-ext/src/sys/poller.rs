@@ -1,0 +1,241 @@
+//! Readiness of real descriptors, by mio: what the real and the manual kernel have in common.
+
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use std::io;
+
+use mio::unix::SourceFd;
+
+use super::doorbell::{Doorbell, eventfd};
+use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
+use super::syscall::retry;
+
+/// Writes the methods of [`Kernel`](super::Kernel) that are the same on every kernel with real
+/// descriptors; the kernel has its [`Poller`] in the field named.
+macro_rules! real_descriptors {
+    ($poller:ident) => {
+        fn register(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+            self.$poller.register(fd, token, interest)
+        }
+
+        fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+            self.$poller.reregister(fd, token, interest)
+        }
+
+        fn deregister(&self, fd: Fd) -> io::Result<()> {
+            self.$poller.deregister(fd)
+        }
+
+        fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
+            self.$poller.attach_doorbell(bell)
+        }
+
+        fn detach_doorbell(&self, bell: &'static Doorbell) {
+            self.$poller.detach_doorbell(bell);
+        }
+
+        fn listen_tcp(&self, addr: SocketAddr, backlog: i32, reuse_address: bool) -> io::Result<Fd> {
+            socket::listen_tcp(addr, backlog, reuse_address)
+        }
+
+        fn accept(&self, fd: Fd) -> io::Result<(Fd, SocketAddr)> {
+            socket::accept(fd)
+        }
+
+        fn connect_tcp(&self, addr: SocketAddr) -> io::Result<Fd> {
+            socket::connect_tcp(addr)
+        }
+
+        fn take_error(&self, fd: Fd) -> io::Result<Option<io::Error>> {
+            socket::take_error(fd)
+        }
+
+        fn recv(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
+            socket::recv(fd, buf)
+        }
+
+        fn send(&self, fd: Fd, buf: &[u8]) -> io::Result<usize> {
+            socket::send(fd, buf)
+        }
+
+        fn send_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+            socket::send_vectored(fd, bufs)
+        }
+
+        fn shutdown_write(&self, fd: Fd) -> io::Result<()> {
+            socket::shutdown_write(fd)
+        }
+
+        fn local_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+            socket::local_addr(fd)
+        }
+
+        fn peer_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+            socket::peer_addr(fd)
+        }
+
+        fn set_nodelay(&self, fd: Fd, on: bool) -> io::Result<()> {
+            socket::set_nodelay(fd, on)
+        }
+
+        fn socket_pair(&self) -> io::Result<(Fd, Fd)> {
+            socket::pair()
+        }
+
+        fn close(&self, fd: Fd) {
+            socket::close(fd);
+        }
+
+        fn has_real_descriptors(&self) -> bool {
+            true
+        }
+    };
+}
+pub(super) use real_descriptors;
+
+/// Watches descriptors and hears one doorbell.
+#[derive(Debug)]
+pub(super) struct Poller {
+    /// Borrowed only within one method; none of them calls anybody's callback.
+    poll: RefCell<mio::Poll>,
+    /// The doorbell and its eventfd.
+    /// Invariant: the eventfd is registered for as long as it stands here, and `bell` is open.
+    bell: Cell<Option<(&'static Doorbell, Fd)>>,
+}
+
+/// Which of the kernel's own descriptors ended a poll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Woken {
+    /// Somebody rang.
+    pub(super) by_bell: bool,
+    /// The alarm went off.
+    pub(super) by_alarm: bool,
+}
+
+impl Poller {
+    /// Makes a poller that watches nothing.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: RefCell::new(mio::Poll::new()?),
+            bell: Cell::new(None),
+        })
+    }
+
+    /// Begins to watch a descriptor.
+    pub(super) fn register(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        refuse_reserved(token)?;
+        self.add(fd, token, interest)
+    }
+
+    /// Changes what is watched, and has the descriptor examined again: what is ready now is reported
+    /// now, though it has been before.
+    pub(super) fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        refuse_reserved(token)?;
+        let poll = self.poll.borrow();
+        poll.registry().reregister(
+            &mut SourceFd(&fd.as_raw()),
+            mio::Token(token.0),
+            interest.to_mio(),
+        )
+    }
+
+    /// Ceases to watch a descriptor.
+    pub(super) fn deregister(&self, fd: Fd) -> io::Result<()> {
+        self.poll
+            .borrow()
+            .registry()
+            .deregister(&mut SourceFd(&fd.as_raw()))
+    }
+
+    /// Watches the kernel's timer; its events come as [`Woken::by_alarm`].
+    pub(super) fn watch_alarm(&self, fd: Fd) -> io::Result<()> {
+        self.add(fd, Token::ALARM, Interest::READABLE)
+    }
+
+    /// Opens `bell` on a new eventfd and listens to it.
+    pub(super) fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
+        if self.bell.get().is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the kernel has a doorbell already",
+            ));
+        }
+        let fd = eventfd()?;
+        // Registered first: a ring that was missed before comes as soon as the bell is open.
+        let opened = self
+            .add(fd, Token::DOORBELL, Interest::READABLE)
+            .and_then(|()| bell.open(fd));
+        if let Err(error) = opened {
+            let _ = self.deregister(fd);
+            super::socket::close(fd);
+            return Err(error);
+        }
+        self.bell.set(Some((bell, fd)));
+        Ok(())
+    }
+
+    /// Closes `bell` if it is the one attached; any other is left alone.
+    pub(super) fn detach_doorbell(&self, bell: &'static Doorbell) {
+        if self
+            .bell
+            .get()
+            .is_some_and(|(attached, _)| core::ptr::eq(attached, bell))
+        {
+            self.silence();
+        }
+    }
+
+    /// Waits until something is ready or `timeout` is over; interrupted waits begin anew, so a
+    /// timeout should be zero or none.
+    pub(super) fn poll(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<Woken> {
+        let Events { polled, list } = events;
+        list.clear();
+        let mut poll = self.poll.borrow_mut();
+        retry(|| poll.poll(polled, timeout))?;
+        let mut woken = Woken::default();
+        for event in polled.iter() {
+            match Token(event.token().0) {
+                Token::DOORBELL => woken.by_bell = true,
+                Token::ALARM => woken.by_alarm = true,
+                token => list.push(Event {
+                    token,
+                    readiness: Readiness::from_mio(event),
+                }),
+            }
+        }
+        Ok(woken)
+    }
+
+    fn add(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        let poll = self.poll.borrow();
+        poll.registry().register(
+            &mut SourceFd(&fd.as_raw()),
+            mio::Token(token.0),
+            interest.to_mio(),
+        )
+    }
+
+    fn silence(&self) {
+        if let Some((bell, fd)) = self.bell.take() {
+            let _ = self.deregister(fd);
+            bell.close();
+        }
+    }
+}
+
+impl Drop for Poller {
+    /// A bell whose kernel is gone would own its eventfd for ever.
+    fn drop(&mut self) {
+        self.silence();
+    }
+}
+
+fn refuse_reserved(token: Token) -> io::Result<()> {
+    if token.is_reserved() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the token is the kernel's own",
+        ));
+    }
+    Ok(())
+}

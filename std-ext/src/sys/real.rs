@@ -1,0 +1,89 @@
+//! The kernel that a program runs on.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::io::IoSlice;
+use std::time::SystemTime;
+
+use rondel_core::Instant;
+
+use super::Kernel;
+use super::clock::{Alarm, Clock};
+use super::doorbell::Doorbell;
+use super::fd::{Events, Fd, Interest, Token};
+use super::poller::{Poller, real_descriptors};
+use super::socket;
+
+/// Linux: epoll through mio, `CLOCK_MONOTONIC`, a timerfd for exact deadlines, sockets by `libc`.
+///
+/// Owns two descriptors, and a third while a doorbell is attached.
+#[derive(Debug)]
+pub(crate) struct RealKernel {
+    poller: Poller,
+    clock: Clock,
+    alarm: Alarm,
+}
+
+impl RealKernel {
+    /// Makes a kernel whose clock begins now.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left, or the system denies one.
+    pub(crate) fn new() -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let alarm = Alarm::new()?;
+        poller.watch_alarm(Fd::from_raw(alarm.as_raw_fd()))?;
+        Ok(Self {
+            poller,
+            clock: Clock::new(),
+            alarm,
+        })
+    }
+
+    /// Looks without sleeping.
+    fn look(&self, events: &mut Events) -> io::Result<()> {
+        if self.poller.poll(Some(Duration::ZERO), events)?.by_alarm {
+            self.alarm.expire();
+        }
+        Ok(())
+    }
+
+    /// Sleeps; all timeouts are the alarm's, so an interrupted wait begins anew without stretching.
+    fn sleep(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()> {
+        // Twice at most when nothing happens: an alarm left over from an earlier wait goes off, and
+        // then the one that this wait has armed.
+        loop {
+            if let Some(deadline) = deadline {
+                self.alarm.arm(&self.clock, deadline)?;
+            }
+            let woken = self.poller.poll(None, events)?;
+            let expired = if woken.by_alarm { self.alarm.expire() } else { None };
+            let too_early = woken.by_alarm && deadline.is_none_or(|deadline| expired < Some(deadline));
+            if !too_early || woken.by_bell || !events.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Kernel for RealKernel {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn wait(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()> {
+        match deadline {
+            // No clock read: an earlier reading is proof enough, and `Instant::ZERO` needs none.
+            Some(deadline) if deadline <= self.clock.latest() => self.look(events),
+            Some(Instant::MAX) | None => self.sleep(None, events),
+            deadline => self.sleep(deadline, events),
+        }
+    }
+
+    real_descriptors!(poller);
+}

@@ -1,0 +1,28 @@
+//! How a system call's answer becomes a `Result`: decided here and nowhere else.
+
+use std::io;
+
+/// Calls a `libc` function and turns its -1 into [`io::Error`].
+///
+/// The macro holds no `unsafe` of its own: each call stands in a block of the caller's, with a
+/// SAFETY comment about these very arguments.
+macro_rules! syscall {
+    ($function:ident ( $($argument:expr),* $(,)? )) => {{
+        let answer = libc::$function($($argument),*);
+        if answer == -1 { Err(std::io::Error::last_os_error()) } else { Ok(answer) }
+    }};
+}
+pub(super) use syscall;
+
+/// Repeats `call` while a signal interrupts it.
+///
+/// Never to be used on `close` or `connect`, which must not be repeated, nor on a call with a
+/// relative timeout, which would begin anew each time.
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
