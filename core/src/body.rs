@@ -10,7 +10,7 @@ use core::ops::DerefMut;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::{Cancelled, Outcome, Refusal};
+use crate::{Cancelled, Outcome, Refusal, Resource};
 
 /// A future, and later its result in the same place.
 ///
@@ -29,14 +29,6 @@ impl<F: Future> TaskCell<F> {
     /// Makes a cell with a future that was not polled yet.
     pub const fn new(future: F) -> Self {
         Self(Stage::Running(future))
-    }
-
-    /// Returns the future, if it was not polled to its end.
-    pub fn into_future(self) -> Option<F> {
-        match self.0 {
-            Stage::Running(future) => Some(future),
-            _ => None,
-        }
     }
 }
 
@@ -161,11 +153,7 @@ unsafe fn poll<B: Body>(body: *mut u8, cx: &mut Context<'_>) -> Poll<Ended> {
     let mut ended = Ended::Value;
     body.look(&mut |output| {
         if let Some(error) = output.error() {
-            ended = if Cancelled::is_in(error) {
-                Ended::Cancelled
-            } else {
-                Ended::Failed
-            };
+            ended = if Cancelled::is_in(error) { Ended::Cancelled } else { Ended::Failed };
         }
     });
     Poll::Ready(ended)
@@ -265,12 +253,12 @@ impl Bodies {
         words_each: usize,
         release: fn(&'static mut [MaybeUninit<u64>]),
     ) -> Self {
-        Self {
-            memory,
-            words_each,
-            release,
-            _not_send: PhantomData,
-        }
+        Self { memory, words_each, release, _not_send: PhantomData }
+    }
+
+    /// Returns how many bodies there is room for.
+    pub(crate) fn count(&self) -> usize {
+        self.memory.len().checked_div(self.words_each).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn bytes_each(&self) -> usize {
@@ -285,11 +273,7 @@ impl Bodies {
         }
         // An alignment of 16 would need the slot to be larger than it is.
         let size = size.max(self.bytes_each() + 1);
-        Err(Refusal::TooLarge {
-            resource: "task's future",
-            size,
-            limit: self.bytes_each(),
-        })
+        Err(Refusal::TooLarge { resource: Resource::TaskBody, size, limit: self.bytes_each() })
     }
 
     /// Puts `body` into the memory of the slot `index`.
@@ -305,10 +289,7 @@ impl Bodies {
         // SAFETY: the words are as large and aligned as a `B`, compared above;
         // the slot is free, so nothing lives in them.
         unsafe { memory.cast::<B>().write(body) };
-        Ok(BodyRef {
-            memory,
-            table: const { &BodyTable::of::<B>() },
-        })
+        Ok(BodyRef { memory, table: const { &BodyTable::of::<B>() } })
     }
 
     /// Makes a body of something that lives elsewhere, for as long as it does.
@@ -318,22 +299,14 @@ impl Bodies {
     pub(crate) unsafe fn borrow<B: Body>(body: Pin<&mut B>) -> BodyRef {
         // SAFETY: the pointee is pinned and used only through `Pin` again.
         let memory = unsafe { core::ptr::from_mut(body.get_unchecked_mut()) };
-        BodyRef {
-            memory: memory.cast(),
-            table: const { &BodyTable::borrowed::<B>() },
-        }
+        BodyRef { memory: memory.cast(), table: const { &BodyTable::borrowed::<B>() } }
     }
 }
 
 impl BodyTable {
     /// Is the table of a body that its owner drops.
     const fn borrowed<B: Body>() -> Self {
-        Self {
-            poll: poll::<B>,
-            look_at_error: look_at_error::<B>,
-            take: take_from::<B>,
-            drop: |_| {},
-        }
+        Self { poll: poll::<B>, look_at_error: look_at_error::<B>, take: take_from::<B>, drop: |_| {} }
     }
 }
 

@@ -4,7 +4,7 @@ use core::panic::Location;
 
 use crate::callback::Callback;
 use crate::slots::{Entry, Slots};
-use crate::{Instant, Refusal};
+use crate::{Instant, Refusal, Resource};
 
 /// Tells in which list a call stands, and so how it is taken out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,9 +45,6 @@ pub(crate) type Calls<C> = Slots<Call<C>, Kind>;
 
 impl<C> Calls<C> {
     pub(crate) fn full(&self) -> Refusal {
-        Refusal::Full {
-            resource: "call",
-            limit: self.capacity(),
-        }
+        Refusal::Full { resource: Resource::Call, limit: self.capacity() }
     }
 }

@@ -22,11 +22,7 @@ pub(crate) struct Completion {
 
 impl Completion {
     pub(crate) const fn new() -> Self {
-        Self {
-            waiters: List::EMPTY,
-            references: 1,
-            is_done: false,
-        }
+        Self { waiters: List::EMPTY, references: 1, is_done: false }
     }
 }
 
@@ -38,11 +34,7 @@ impl<C: Context> Tables<C> {
     pub(crate) fn completion(&mut self, source: Source) -> Option<&mut Completion> {
         match source {
             Source::Future(id) => self.futures.get_mut(id).map(|entry| &mut entry.value.completion),
-            Source::Task(id) => self
-                .tasks
-                .slots
-                .get_mut(id)
-                .map(|entry| &mut entry.value.completion),
+            Source::Task(id) => self.tasks.slots.get_mut(id).map(|entry| &mut entry.value.completion),
         }
     }
 
@@ -95,16 +87,10 @@ impl<C: Context> Scheduler<C> {
     pub(crate) fn remove_done_callback(&self, context: &C, source: Source, callback: DoneCallback) -> bool {
         let pending = self.tables.with(|tables| {
             let belongs = tables.calls.get(callback.0).is_some_and(|entry| {
-                let owner = SlotId {
-                    index: entry.at,
-                    seq: entry.value.when.as_nanos(),
-                };
+                let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
                 Source::of(entry.kind, owner) == Some(source)
             });
-            belongs
-                && tables
-                    .completion(source)
-                    .is_some_and(|completion| !completion.is_done)
+            belongs && tables.completion(source).is_some_and(|completion| !completion.is_done)
         });
         pending && self.cancel_call(context, callback.0)
     }
@@ -118,14 +104,8 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        let id = self.insert_call(
-            operation,
-            kind,
-            callback,
-            erase,
-            Instant::from_nanos(owner.seq),
-            location,
-        )?;
+        let id =
+            self.insert_call(operation, kind, callback, erase, Instant::from_nanos(owner.seq), location)?;
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.get_mut(id) {
                 entry.at = owner.index;
@@ -207,17 +187,9 @@ impl<C: Context> Scheduler<C> {
         location: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let task = self.current_task_of(waker);
-        if let (
-            Registration::Task {
-                task: registered,
-                ticket,
-            },
-            Some(current),
-        ) = (*registration, task)
+        if let (Registration::Task { task: registered, ticket }, Some(current)) = (*registration, task)
             && registered == current
-            && self
-                .tables
-                .with(|tables| tables.tasks.waits(current) == Some(ticket))
+            && self.tables.with(|tables| tables.tasks.waits(current) == Some(ticket))
         {
             return Ok(());
         }
@@ -238,8 +210,7 @@ impl<C: Context> Scheduler<C> {
             .map_err(|refused| refused.refusal())?;
         self.tables.with(|tables| {
             if let Some(completion) = tables.completion(source) {
-                self.wake
-                    .with(|ready| completion.waiters.push(&mut ready.links, Node::call(id.index)));
+                self.wake.with(|ready| completion.waiters.push(&mut ready.links, Node::call(id.index)));
             }
         });
         self.remember_waiter(id);
@@ -273,11 +244,8 @@ impl<C: Context> Scheduler<C> {
                 if tables.tasks.waits(task) == Some(ticket)
                     && let Some(completion) = tables.completion(source)
                 {
-                    self.wake.with(|ready| {
-                        completion
-                            .waiters
-                            .remove(&mut ready.links, Node::wait(task.index))
-                    });
+                    self.wake
+                        .with(|ready| completion.waiters.remove(&mut ready.links, Node::wait(task.index)));
                 }
             }),
         }

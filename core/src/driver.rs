@@ -1,8 +1,5 @@
 //! The seam: a clock, a way to wait, and a doorbell.
-#![allow(
-    unsafe_code,
-    reason = "declares what an implementation of the doorbell must promise"
-)]
+#![allow(unsafe_code, reason = "declares what an implementation of the doorbell must promise")]
 
 use crate::Instant;
 

@@ -9,15 +9,15 @@ use core::fmt;
 pub enum Refusal {
     /// A table has no free slot.
     Full {
-        /// Names the table.
-        resource: &'static str,
+        /// Is the table.
+        resource: Resource,
         /// Is how many slots it has.
         limit: usize,
     },
     /// A value is larger than the slot that it must live in.
     TooLarge {
-        /// Names what is too large.
-        resource: &'static str,
+        /// Is what is too large.
+        resource: Resource,
         /// Is its size in bytes.
         size: usize,
         /// Is the size of a slot in bytes.
@@ -27,15 +27,42 @@ pub enum Refusal {
     Closed,
 }
 
+/// What can be full or too large.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Resource {
+    /// A callback, timer, handler or waiter.
+    Call,
+    /// A future.
+    Future,
+    /// A task.
+    Task,
+    /// The bytes of a task's future or result.
+    TaskBody,
+    /// A call from another thread.
+    ThreadsafeCall,
+    /// A watched descriptor.
+    Descriptor,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call => "call",
+            Self::Future => "future",
+            Self::Task => "task",
+            Self::TaskBody => "task's future",
+            Self::ThreadsafeCall => "thread-safe call",
+            Self::Descriptor => "descriptor",
+        })
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { resource, limit } => write!(f, "no room for another {resource} (limit {limit})"),
-            Self::TooLarge {
-                resource,
-                size,
-                limit,
-            } => {
+            Self::TooLarge { resource, size, limit } => {
                 write!(f, "the {resource} of {size} bytes is too large (limit {limit})")
             }
             Self::Closed => f.write_str("the event loop is closed"),
@@ -63,11 +90,7 @@ impl<T> Refused<T> {
     /// Makes the error of `operation`, which didn't take `value`.
     #[must_use]
     pub const fn new(operation: &'static str, refusal: Refusal, value: T) -> Self {
-        Self {
-            operation,
-            refusal,
-            value,
-        }
+        Self { operation, refusal, value }
     }
 
     /// Returns the name of the call that was refused.
@@ -102,11 +125,7 @@ impl<T> Refused<T> {
 
     /// Applies `change` to the value that was not taken.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Refused<U> {
-        Refused {
-            operation: self.operation,
-            refusal: self.refusal,
-            value: change(self.value),
-        }
+        Refused { operation: self.operation, refusal: self.refusal, value: change(self.value) }
     }
 }
 

@@ -63,14 +63,9 @@ impl<C: Context> Scheduler<C> {
         // SAFETY: `borrowed` removes the task before `cell` goes, also when the
         // run unwinds: it is declared later and so dropped earlier.
         let body = unsafe { Bodies::borrow(cell.as_mut()) };
-        let id = self
-            .insert_borrowed_task(context, body, size_of::<F>(), location)
-            .map_err(RunError::Refused)?;
-        let borrowed = Borrowed {
-            scheduler: self,
-            context,
-            id,
-        };
+        let id =
+            self.insert_borrowed_task(context, body, size_of::<F>(), location).map_err(RunError::Refused)?;
+        let borrowed = Borrowed { scheduler: self, context, id };
         let hook = self
             .add_done_callback(
                 Source::Task(id),
@@ -156,8 +151,7 @@ impl<C: Context> Scheduler<C> {
         }
         let limit = self.limits.get().timers_per_turn;
         self.tables.with(|tables| {
-            self.wake
-                .with(|ready| tables.timers.next(&mut ready.links, &mut tables.calls, limit))
+            self.wake.with(|ready| tables.timers.next(&mut ready.links, &mut tables.calls, limit))
         })
     }
 
@@ -172,9 +166,7 @@ impl<C: Context> Scheduler<C> {
         self.tables.with(|tables| {
             self.wake.with(|ready| {
                 for _ in 0..limit {
-                    let due = tables
-                        .timers
-                        .pop_due(&mut ready.links, &mut tables.calls, now, limit);
+                    let due = tables.timers.pop_due(&mut ready.links, &mut tables.calls, now, limit);
                     let Some(index) = due else { break };
                     if let Some(entry) = tables.calls.at_mut(index) {
                         entry.kind = Kind::Soon;
@@ -190,16 +182,10 @@ impl<C: Context> Scheduler<C> {
     fn call(&self, context: &C, index: u32) {
         let taken = self.tables.with(|tables| {
             let entry = tables.calls.at_mut(index)?;
-            let id = SlotId {
-                index,
-                seq: entry.seq,
-            };
+            let id = SlotId { index, seq: entry.seq };
             let callback = entry.value.callback.take()?;
             let (kind, location) = (entry.kind, entry.value.location);
-            let owner = SlotId {
-                index: entry.at,
-                seq: entry.value.when.as_nanos(),
-            };
+            let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
             if kind != Kind::Handler {
                 tables.calls.release(index);
             }
@@ -215,11 +201,7 @@ impl<C: Context> Scheduler<C> {
                 let _ = self.run_guarded(context, running, || callback.call_once(context));
             }
             Some(source) => {
-                let _released = ReleaseSource {
-                    scheduler: self,
-                    context,
-                    source,
-                };
+                let _released = ReleaseSource { scheduler: self, context, source };
                 self.source.set(Some(source.id()));
                 let _ = self.run_guarded(context, running, || callback.call_once(context));
             }
@@ -229,11 +211,7 @@ impl<C: Context> Scheduler<C> {
     /// Runs a handler outside of its slot and puts it back, if it was not
     /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
     fn call_handler(&self, context: &C, id: SlotId, callback: Callback<C>, running: Running) {
-        let mut returned = ReturnHandler {
-            scheduler: self,
-            id,
-            callback: Some(callback),
-        };
+        let mut returned = ReturnHandler { scheduler: self, id, callback: Some(callback) };
         let _ = self.run_guarded(context, running, || {
             if let Some(callback) = &mut returned.callback {
                 callback.call_again(context);
@@ -324,8 +302,7 @@ impl<C: Context> Borrowed<'_, C> {
         let status = self.scheduler.with_task(self.id, |task| task.status);
         match status {
             Some(Status::Pending) | None => {
-                self.scheduler
-                    .remove_done_callback(self.context, Source::Task(self.id), hook);
+                self.scheduler.remove_done_callback(self.context, Source::Task(self.id), hook);
                 Err(RunError::Stopped)
             }
             Some(Status::Panicked) => Err(RunError::Panicked),

@@ -6,8 +6,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::panic::Location;
 
-use crate::TaskId;
 use crate::inline::Inline;
+use crate::{Cancelled, FutureError, Refusal, Refused, TaskError, TaskId, TimeoutError, WaitError};
 
 /// What the exception handler is told (contract EH-3).
 ///
@@ -74,11 +74,8 @@ impl<'a> ExceptionContext<'a> {
 /// name as asyncio's default handler does (EH-7).
 impl fmt::Display for ExceptionContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = if self.message.is_empty() {
-            "Unhandled exception in event loop"
-        } else {
-            self.message
-        };
+        let message =
+            if self.message.is_empty() { "Unhandled exception in event loop" } else { self.message };
         f.write_str(message)?;
         if let Some(location) = self.location {
             write!(f, "\ncreated_at: {location}")?;
@@ -128,11 +125,7 @@ struct VTable {
 impl Exception {
     /// Stores `error`. One with more than 24 bytes does not compile.
     pub fn new<E: Error + 'static>(error: E) -> Self {
-        Self {
-            error: Inline::store(error),
-            vtable: const { &VTable::of::<E>() },
-            _not_send: PhantomData,
-        }
+        Self { error: Inline::store(error), vtable: const { &VTable::of::<E>() }, _not_send: PhantomData }
     }
 
     /// Returns the error.
@@ -177,3 +170,66 @@ impl Error for Exception {
         Some(self.get())
     }
 }
+
+impl From<Refusal> for Exception {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal)
+    }
+}
+
+impl<T> From<Refused<T>> for Exception {
+    /// Drops the value that was refused and keeps the reason.
+    fn from(refused: Refused<T>) -> Self {
+        Self::new(refused.refusal())
+    }
+}
+
+impl From<Cancelled> for Exception {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::new(cancelled)
+    }
+}
+
+impl From<WaitError> for Exception {
+    fn from(error: WaitError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<TaskError> for Exception {
+    fn from(error: TaskError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<TimeoutError> for Exception {
+    fn from(error: TimeoutError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<FutureError> for Exception {
+    /// Is the exception that was set, if it is one.
+    fn from(error: FutureError) -> Self {
+        match error {
+            FutureError::Exception(exception) => exception,
+            FutureError::CallerCancelled(cancelled) => Self::new(cancelled),
+            FutureError::Refused(refusal) => Self::new(refusal),
+            FutureError::NotReady => Self::new(NoResult("the future is pending")),
+            FutureError::Cancelled => Self::new(NoResult("the future was cancelled")),
+            FutureError::Taken => Self::new(NoResult("the future's result was taken")),
+        }
+    }
+}
+
+/// A future had no result to give.
+#[derive(Debug)]
+struct NoResult(&'static str);
+
+impl fmt::Display for NoResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for NoResult {}

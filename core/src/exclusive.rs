@@ -1,8 +1,5 @@
 //! Exclusive access to the scheduler's tables, for a moment at a time.
-#![allow(
-    unsafe_code,
-    reason = "hands out `&mut` from `&self` behind a flag that is checked"
-)]
+#![allow(unsafe_code, reason = "hands out `&mut` from `&self` behind a flag that is checked")]
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
@@ -22,10 +19,7 @@ pub(crate) struct Exclusive<T> {
 
 impl<T> Exclusive<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self {
-            busy: AtomicBool::new(false),
-            value: UnsafeCell::new(value),
-        }
+        Self { busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// Runs `section` on the value.

@@ -14,7 +14,7 @@ use crate::exception::Exception;
 use crate::inline::Inline;
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, Slots};
-use crate::{Cancelled, Context, ExceptionContext, Outcome, Refusal, Refused, SlotId};
+use crate::{Cancelled, Context, ExceptionContext, Outcome, Refusal, Refused, Resource, SlotId};
 
 /// A result that will be set, once, by whoever holds a handle to it.
 ///
@@ -36,7 +36,6 @@ use crate::{Cancelled, Context, ExceptionContext, Outcome, Refusal, Refused, Slo
 pub struct Future<T: 'static, C: Context> {
     context: C,
     id: SlotId,
-    registration: Registration,
     result: PhantomData<fn() -> T>,
 }
 
@@ -110,32 +109,19 @@ impl<T: 'static, C: Context> Future<T, C> {
             remaining: 0,
             failed: None,
         };
-        let index = scheduler.tables.with(|tables| {
-            tables
-                .futures
-                .insert(seq, 0, (), value)
-                .map_err(|_| tables.futures.capacity())
-        });
+        let index = scheduler
+            .tables
+            .with(|tables| tables.futures.insert(seq, 0, (), value).map_err(|_| tables.futures.capacity()));
         match index {
             Ok(index) => Ok(Self::of(context.clone(), SlotId { index, seq })),
-            Err(limit) => Err(Refused::new(
-                "create_future",
-                Refusal::Full {
-                    resource: "future",
-                    limit,
-                },
-                (),
-            )),
+            Err(limit) => {
+                Err(Refused::new("create_future", Refusal::Full { resource: Resource::Future, limit }, ()))
+            }
         }
     }
 
     pub(crate) const fn of(context: C, id: SlotId) -> Self {
-        Self {
-            context,
-            id,
-            registration: Registration::None,
-            result: PhantomData,
-        }
+        Self { context, id, result: PhantomData }
     }
 
     pub(crate) const fn context(&self) -> &C {
@@ -151,12 +137,10 @@ impl<T: 'static, C: Context> Future<T, C> {
     }
 
     pub(crate) fn with<R>(&self, section: impl FnOnce(&mut FutureValue) -> R) -> Option<R> {
-        self.context.scheduler().tables.with(|tables| {
-            tables
-                .futures
-                .get_mut(self.id)
-                .map(|entry| section(&mut entry.value))
-        })
+        self.context
+            .scheduler()
+            .tables
+            .with(|tables| tables.futures.get_mut(self.id).map(|entry| section(&mut entry.value)))
     }
 
     /// Sets the result and makes ready whoever waits for it; nothing of theirs
@@ -202,16 +186,11 @@ impl<T: 'static, C: Context> Future<T, C> {
             future.unread = unread;
             future.completion.is_done = true;
         });
-        self.context
-            .scheduler()
-            .call_back_source(&self.context, self.source());
+        self.context.scheduler().call_back_source(&self.context, self.source());
     }
 
     fn invalid_state<V>(&self, value: V) -> InvalidState<V> {
-        InvalidState {
-            state: self.with(|future| future.state.name()).unwrap_or("closed"),
-            value,
-        }
+        InvalidState { state: self.with(|future| future.state.name()).unwrap_or("closed"), value }
     }
 
     /// Tells whether a result or an exception was set, or the future cancelled.
@@ -221,8 +200,7 @@ impl<T: 'static, C: Context> Future<T, C> {
 
     /// Tells whether the future was cancelled.
     pub fn cancelled(&self) -> bool {
-        self.with(|future| matches!(future.state, State::Cancelled))
-            .unwrap_or(false)
+        self.with(|future| matches!(future.state, State::Cancelled)).unwrap_or(false)
     }
 
     /// Returns a copy of the result.
@@ -325,11 +303,7 @@ impl<T: 'static, C: Context> Future<T, C> {
         let scheduler = self.context.scheduler();
         let erase = |callback: F| {
             Callback::new(move |context: &C| {
-                let future = context
-                    .scheduler()
-                    .source
-                    .get()
-                    .and_then(|id| Self::upgrade(context, id));
+                let future = context.scheduler().source.get().and_then(|id| Self::upgrade(context, id));
                 Passed(future.map(|future| callback(context, &future)))
             })
         };
@@ -338,9 +312,7 @@ impl<T: 'static, C: Context> Future<T, C> {
 
     /// Takes a done callback out again; false if it ran or is about to.
     pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
-        self.context
-            .scheduler()
-            .remove_done_callback(&self.context, self.source(), callback)
+        self.context.scheduler().remove_done_callback(&self.context, self.source(), callback)
     }
 
     /// Waits until the future is done and leaves the result in it.
@@ -352,11 +324,7 @@ impl<T: 'static, C: Context> Future<T, C> {
         let context = self.context.clone();
         let source = self.source();
         self.with(|future| future.completion.references += 1);
-        Wait {
-            context,
-            source,
-            registration: Registration::None,
-        }
+        Wait { context, source, registration: Registration::None }
     }
 
     pub(crate) fn upgrade(context: &C, id: SlotId) -> Option<Self> {
@@ -385,11 +353,28 @@ impl<R: Outcome> Outcome for Passed<R> {
     }
 }
 
-impl<T: 'static, C: Context> core::future::Future for Future<T, C> {
+impl<T: 'static, C: Context> IntoFuture for Future<T, C> {
+    type Output = Result<T, FutureError>;
+    type IntoFuture = AwaitFuture<T, C>;
+
+    fn into_future(self) -> AwaitFuture<T, C> {
+        AwaitFuture { future: self, registration: Registration::None }
+    }
+}
+
+/// Awaits a future and moves its result out.
+#[must_use = "does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct AwaitFuture<T: 'static, C: Context> {
+    future: Future<T, C>,
+    registration: Registration,
+}
+
+impl<T: 'static, C: Context> core::future::Future for AwaitFuture<T, C> {
     type Output = Result<T, FutureError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
-        let future = self.get_mut();
+        let Self { future, registration } = self.get_mut();
         let context = &future.context;
         let scheduler = context.scheduler();
         if scheduler.take_cancel() {
@@ -399,17 +384,19 @@ impl<T: 'static, C: Context> core::future::Future for Future<T, C> {
         if future.done() {
             return Poll::Ready(future.take());
         }
-        let location = Location::caller();
-        match scheduler.wait_for(
-            context,
-            Source::Future(future.id),
-            &mut future.registration,
-            cx.waker(),
-            location,
-        ) {
+        let location = future.with(|value| value.location).unwrap_or(Location::caller());
+        match scheduler.wait_for(context, Source::Future(future.id), registration, cx.waker(), location) {
             Ok(()) => Poll::Pending,
             Err(refusal) => Poll::Ready(Err(FutureError::Refused(refusal))),
         }
+    }
+}
+
+impl<T: 'static, C: Context> Drop for AwaitFuture<T, C> {
+    fn drop(&mut self) {
+        let context = &self.future.context;
+        let source = Source::Future(self.future.id);
+        context.scheduler().stop_waiting(context, source, &mut self.registration);
     }
 }
 
@@ -422,17 +409,14 @@ impl<T: 'static, C: Context> Clone for Future<T, C> {
 
 impl<T: 'static, C: Context> Drop for Future<T, C> {
     fn drop(&mut self) {
-        let scheduler = self.context.scheduler();
-        scheduler.stop_waiting(&self.context, Source::Future(self.id), &mut self.registration);
-        scheduler.release_future(&self.context, self.id);
+        self.context.scheduler().release_future(&self.context, self.id);
     }
 }
 
 impl<T: 'static, C: Context> fmt::Debug for Future<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (state, location) = self
-            .with(|future| (future.state.name(), Some(future.location)))
-            .unwrap_or(("closed", None));
+        let (state, location) =
+            self.with(|future| (future.state.name(), Some(future.location))).unwrap_or(("closed", None));
         match location {
             Some(location) => write!(f, "Future({state}, created at {location})"),
             None => write!(f, "Future({state})"),
@@ -453,11 +437,7 @@ pub struct Wait<C: Context> {
 
 impl<C: Context> Wait<C> {
     pub(crate) const fn new(context: C, source: Source) -> Self {
-        Self {
-            context,
-            source,
-            registration: Registration::None,
-        }
+        Self { context, source, registration: Registration::None }
     }
 }
 
@@ -471,22 +451,14 @@ impl<C: Context> core::future::Future for Wait<C> {
             return Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)));
         }
         let source = wait.source;
-        let pending = scheduler.tables.with(|tables| {
-            tables
-                .completion(source)
-                .is_some_and(|completion| !completion.is_done)
-        });
+        let pending = scheduler
+            .tables
+            .with(|tables| tables.completion(source).is_some_and(|completion| !completion.is_done));
         if !pending {
             return Poll::Ready(Ok(()));
         }
         let location = Location::caller();
-        match scheduler.wait_for(
-            &wait.context,
-            source,
-            &mut wait.registration,
-            cx.waker(),
-            location,
-        ) {
+        match scheduler.wait_for(&wait.context, source, &mut wait.registration, cx.waker(), location) {
             Ok(()) => Poll::Pending,
             Err(refusal) => Poll::Ready(Err(crate::WaitError::Refused(refusal))),
         }

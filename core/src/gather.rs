@@ -7,11 +7,11 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
 use crate::completion::DoneCallback;
-use crate::future::Future;
+use crate::future::{Future, Wait};
 use crate::slots::SlotId;
 use crate::task::Task;
 use crate::tasks::Status;
-use crate::{Cancelled, Context, FutureError, Outcome, Refusal, Refused, TaskError};
+use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskError, WaitError};
 
 /// Waits for `N` tasks and returns their values, in their order. See
 /// `EventLoopHandle::gather`.
@@ -43,6 +43,7 @@ struct Children<T: Outcome + 'static, C: Context, const N: usize> {
     tasks: [Task<T, C>; N],
     /// Is done when the tasks are, or the first of them failed.
     outer: Future<(), C>,
+    wait: Wait<C>,
     is_cancelled: bool,
 }
 
@@ -53,9 +54,7 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Gather<T, C, N> {
     /// Gives the tasks back if the future table or the call table is full, or
     /// the loop closed.
     pub fn new(context: &C, tasks: [Task<T, C>; N]) -> Result<Self, Refused<[Task<T, C>; N]>> {
-        Ok(Self {
-            children: Children::new(context, tasks, true)?,
-        })
+        Ok(Self { children: Children::new(context, tasks, true)? })
     }
 }
 
@@ -65,9 +64,7 @@ impl<T: Outcome + 'static, C: Context, const N: usize> GatherOutcomes<T, C, N> {
     /// # Errors
     /// As [`Gather::new`].
     pub fn new(context: &C, tasks: [Task<T, C>; N]) -> Result<Self, Refused<[Task<T, C>; N]>> {
-        Ok(Self {
-            children: Children::new(context, tasks, false)?,
-        })
+        Ok(Self { children: Children::new(context, tasks, false)? })
     }
 }
 
@@ -103,11 +100,8 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
         if N == 0 {
             let _ = outer.set_result(());
         }
-        Ok(Self {
-            tasks,
-            outer,
-            is_cancelled: false,
-        })
+        let wait = outer.wait();
+        Ok(Self { tasks, outer, wait, is_cancelled: false })
     }
 
     /// Waits for `outer`; returns the child that failed first.
@@ -119,11 +113,11 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
             }
             self.is_cancelled = true;
         }
-        let polled = Pin::new(&mut self.outer).poll(cx);
+        let polled = Pin::new(&mut self.wait).poll(cx);
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(_) if self.is_cancelled => Poll::Ready(Err(GatherEnd::Cancelled)),
-            Poll::Ready(Err(FutureError::Refused(refusal))) => Poll::Ready(Err(GatherEnd::Refused(refusal))),
+            Poll::Ready(Err(WaitError::Refused(refusal))) => Poll::Ready(Err(GatherEnd::Refused(refusal))),
             Poll::Ready(_) => Poll::Ready(Ok(self.outer.with(|outer| outer.failed).flatten())),
         }
     }
@@ -198,27 +192,20 @@ impl<T: Outcome + 'static, C: Context, const N: usize> core::future::Future for 
         }
         // One value of each of the N tasks was pushed.
         let values = values.into_array::<N>();
-        Poll::Ready(values.map_err(|_| GatherError::Task {
-            index: 0,
-            error: TaskError::NotReady,
-        }))
+        Poll::Ready(values.map_err(|_| GatherError::Task { index: 0, error: TaskError::NotReady }))
     }
 }
 
 impl<T: Outcome + 'static, C: Context, const N: usize> core::future::Future for GatherOutcomes<T, C, N> {
-    type Output = Result<[Result<T, TaskError>; N], crate::WaitError>;
+    type Output = Result<[Result<T, TaskError>; N], WaitError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
         let children = &mut self.get_mut().children;
         let context = children.context();
         match children.poll(&context, cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(GatherEnd::Cancelled)) => {
-                Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)))
-            }
-            Poll::Ready(Err(GatherEnd::Refused(refusal))) => {
-                Poll::Ready(Err(crate::WaitError::Refused(refusal)))
-            }
+            Poll::Ready(Err(GatherEnd::Cancelled)) => Poll::Ready(Err(WaitError::Cancelled(Cancelled))),
+            Poll::Ready(Err(GatherEnd::Refused(refusal))) => Poll::Ready(Err(WaitError::Refused(refusal))),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(children.tasks.each_ref().map(Task::take))),
         }
     }

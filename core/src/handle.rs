@@ -21,11 +21,7 @@ pub struct Handle<C: Context> {
 
 impl<C: Context> Handle<C> {
     pub(crate) fn new(context: C, id: SlotId) -> Self {
-        Self {
-            context,
-            id,
-            cancelled: Cell::new(false),
-        }
+        Self { context, id, cancelled: Cell::new(false) }
     }
 
     /// Cancels the callback if it has not run, and drops it at once.
@@ -51,11 +47,7 @@ impl<C: Context> Handle<C> {
 
 impl<C: Context> fmt::Debug for Handle<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.cancelled() {
-            "cancelled"
-        } else {
-            "scheduled"
-        };
+        let state = if self.cancelled() { "cancelled" } else { "scheduled" };
         write!(f, "Handle({}, {state})", self.id.seq)
     }
 }

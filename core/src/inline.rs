@@ -34,12 +34,7 @@ impl Inline {
     /// Stores `value`; one that is too large does not compile.
     #[inline]
     pub(crate) fn store<T>(value: T) -> Self {
-        const {
-            assert!(
-                Self::fits::<T>(),
-                "the value has more than 24 bytes: store an index or a pointer to it"
-            )
-        };
+        const { assert!(Self::fits::<T>(), "the value has more than 24 bytes: store an index or a pointer to it") };
         Self::write(value)
     }
 

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use rondel_core::{EventLoop, ManualDriver, Storage};
+//! use rondel_core::{EventLoop, Exception, ManualDriver, Storage};
 //!
 //! static STORAGE: Storage<16, 4, 4, 256> = Storage::new();
 //!
@@ -20,11 +20,9 @@
 //!     let future = handle.create_future::<u32>()?;
 //!     let setter = future.clone();
 //!     handle.call_later(Duration::from_millis(500), move |_| setter.set_result(42))?;
-//!     Ok::<_, Box<dyn core::error::Error>>(future.await?)
-//! # .map_err(|_: Box<dyn core::error::Error>| core::fmt::Error)
+//!     Ok::<u32, Exception>(future.await?)
 //! });
-//! # let answer: Result<Result<u32, core::fmt::Error>, _> = answer;
-//! assert_eq!(answer, Ok(Ok(42)));
+//! assert_eq!(answer.unwrap().unwrap(), 42);
 //! ```
 #![no_std]
 
@@ -72,9 +70,9 @@ pub use crate::callback::Callback;
 pub use crate::completion::DoneCallback;
 pub use crate::context::{Context, Panicked, Running};
 pub use crate::driver::{Doorbell, Driver};
-pub use crate::error::{Refusal, Refused, RunError, WaitError};
+pub use crate::error::{Refusal, Refused, Resource, RunError, WaitError};
 pub use crate::exception::{Exception, ExceptionContext};
-pub use crate::future::{FutureError, InvalidState};
+pub use crate::future::{AwaitFuture, FutureError, InvalidState, Wait};
 pub use crate::gather::{Gather, GatherError, GatherOutcomes};
 pub use crate::handle::{CancelOnDrop, Handle, TimerHandle};
 pub use crate::inline::INLINE_BYTES;
@@ -86,7 +84,7 @@ pub use crate::slots::SlotId;
 pub use crate::static_loop::{
     EventLoop, EventLoopHandle, ExceptionHandler, Instrument, Storage, StorageMemory, TaskFactory,
 };
-pub use crate::task::{AllTasks, TaskError, TaskRef};
+pub use crate::task::{AllTasks, AwaitTask, TaskError, TaskRef};
 pub use crate::tasks::{NewTask, TaskId};
 pub use crate::time::Instant;
 pub use crate::timeout::{Timeout, TimeoutError};
@@ -95,7 +93,7 @@ pub use crate::timeout::{Timeout, TimeoutError};
 pub mod raw {
     pub use crate::body::Bodies;
     pub use crate::calls::{Call, CallSlot, Kind};
-    pub use crate::future::{FutureSlot, FutureValue, Wait};
+    pub use crate::future::{FutureSlot, FutureValue};
     pub use crate::ready::Link;
     pub use crate::region::Region;
     pub use crate::scheduler::Memory;

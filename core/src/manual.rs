@@ -1,8 +1,5 @@
 //! A driver for tests: a clock that only the test moves, and scripted events.
-#![allow(
-    unsafe_code,
-    reason = "implements the doorbell, which promises where it is called"
-)]
+#![allow(unsafe_code, reason = "implements the doorbell, which promises where it is called")]
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -130,11 +127,7 @@ impl ManualDriver {
     /// Lets everything happen that is due.
     fn happen(&self) {
         while self.next_event().is_some_and(|when| when <= self.now.get()) {
-            let event = self
-                .script
-                .try_borrow_mut()
-                .ok()
-                .filter(|script| !script.is_empty());
+            let event = self.script.try_borrow_mut().ok().filter(|script| !script.is_empty());
             let Some((_, event)) = event.map(|mut script| script.remove(0)) else {
                 return;
             };
@@ -161,10 +154,8 @@ impl Driver for ManualDriver {
         self.waits.set(self.waits.get() + 1);
         self.last_deadline.set(deadline);
         let now = self.now.get();
-        let until = [deadline.filter(|&when| when != Instant::MAX), self.next_event()]
-            .into_iter()
-            .flatten()
-            .min();
+        let until =
+            [deadline.filter(|&when| when != Instant::MAX), self.next_event()].into_iter().flatten().min();
         match until {
             Some(when) if when > now && self.jumps.get() => self.now.set(when),
             Some(_) => {}
@@ -185,12 +176,7 @@ impl Driver for ManualDriver {
 
 impl fmt::Debug for ManualDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "ManualDriver({:?}, {} waits)",
-            self.now.get(),
-            self.waits.get()
-        )
+        write!(f, "ManualDriver({:?}, {} waits)", self.now.get(), self.waits.get())
     }
 }
 

@@ -181,12 +181,7 @@ pub(crate) struct Ready {
 
 impl Ready {
     pub(crate) fn new(calls: &'static mut [Link], tasks: &'static mut [[Link; 2]]) -> Self {
-        Self {
-            links: Links { calls, tasks },
-            queue: List::EMPTY,
-            batch_end: END,
-            len: 0,
-        }
+        Self { links: Links { calls, tasks }, queue: List::EMPTY, batch_end: END, len: 0 }
     }
 
     #[inline]
@@ -252,13 +247,14 @@ impl fmt::Debug for Ready {
 
 #[cfg(test)]
 mod tests {
+    use std::boxed::Box;
+    use std::vec;
+    use std::vec::Vec;
+
     use super::*;
 
     fn ready(calls: usize) -> Ready {
-        Ready::new(
-            Box::leak(vec![[0; 2]; calls].into()),
-            Box::leak(vec![[[0; 2]; 2]; 1].into()),
-        )
+        Ready::new(Box::leak(vec![[0; 2]; calls].into()), Box::leak(vec![[[0; 2]; 2]; 1].into()))
     }
 
     fn batch(ready: &mut Ready) -> Vec<Owner> {
@@ -273,11 +269,7 @@ mod tests {
         assert!(!ready.push(Node::call(2)));
         ready.begin_batch();
         ready.push(Node::call(0));
-        assert_eq!(
-            batch(&mut ready),
-            [Owner::Call(2), Owner::Task(0)],
-            "0 came after the batch began"
-        );
+        assert_eq!(batch(&mut ready), [Owner::Call(2), Owner::Task(0)], "0 came after the batch began");
         assert_eq!(ready.len(), 1);
     }
 

@@ -30,11 +30,7 @@ impl<T> Region<T> {
         memory: &'static mut [MaybeUninit<T>],
         release: fn(&'static mut [MaybeUninit<T>]),
     ) -> Self {
-        Self {
-            memory,
-            len: 0,
-            release,
-        }
+        Self { memory, len: 0, release }
     }
 
     /// Returns how many values fit.
@@ -94,11 +90,6 @@ impl<T> Drop for Region<T> {
 
 impl<T> fmt::Debug for Region<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Region {{ used: {}, capacity: {} }}",
-            self.len,
-            self.memory.len()
-        )
+        write!(f, "Region {{ used: {}, capacity: {} }}", self.len, self.memory.len())
     }
 }

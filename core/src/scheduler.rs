@@ -51,10 +51,7 @@ pub struct Limits {
 
 impl Limits {
     /// Is 1,024 timers a turn, and a look at the outside between any two turns.
-    pub const DEFAULT: Self = Self {
-        timers_per_turn: 1024,
-        turns_per_poll: 1,
-    };
+    pub const DEFAULT: Self = Self { timers_per_turn: 1024, turns_per_poll: 1 };
 }
 
 impl Default for Limits {
@@ -250,11 +247,7 @@ impl<C: Context> Scheduler<C> {
     ) -> Result<SlotId, Refused<P>> {
         let id = self.insert_call(operation, Kind::Timer, callback, erase, when, location)?;
         self.tables.with(|tables| {
-            self.wake.with(|ready| {
-                tables
-                    .timers
-                    .push(&mut ready.links, &mut tables.calls, id.index, now)
-            });
+            self.wake.with(|ready| tables.timers.push(&mut ready.links, &mut tables.calls, id.index, now));
         });
         Ok(id)
     }
@@ -271,25 +264,14 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        self.insert_call(
-            "add_handler",
-            Kind::Handler,
-            callback,
-            erase,
-            Instant::ZERO,
-            location,
-        )
+        self.insert_call("add_handler", Kind::Handler, callback, erase, Instant::ZERO, location)
     }
 
     /// Makes a handler ready; once is enough. A stale id does nothing.
     #[inline]
     pub fn make_ready(&self, id: SlotId) -> bool {
-        let is_handler = self.tables.with(|tables| {
-            tables
-                .calls
-                .get(id)
-                .is_some_and(|entry| entry.kind == Kind::Handler)
-        });
+        let is_handler =
+            self.tables.with(|tables| tables.calls.get(id).is_some_and(|entry| entry.kind == Kind::Handler));
         is_handler && self.wake.with(|ready| ready.push(Node::call(id.index)))
     }
 
@@ -356,11 +338,7 @@ impl<C: Context> Scheduler<C> {
             if !tables.calls.has_room() {
                 return Err((full, callback));
             }
-            let call = Call {
-                callback: Some(erase(callback)),
-                location,
-                when,
-            };
+            let call = Call { callback: Some(erase(callback)), location, when };
             Ok(tables.calls.insert(seq, 0, kind, call))
         });
         match inserted {
@@ -379,17 +357,12 @@ impl<C: Context> Scheduler<C> {
             let entry = tables.calls.get_mut(id)?;
             let callback = entry.value.callback.take();
             let (kind, at) = (entry.kind, entry.at);
-            let owner = SlotId {
-                index: at,
-                seq: entry.value.when.as_nanos(),
-            };
+            let owner = SlotId { index: at, seq: entry.value.when.as_nanos() };
             let node = Node::call(id.index);
             let source = Source::of(kind, owner);
             self.wake.with(|ready| match (kind, source) {
                 (Kind::Timer | Kind::FarTimer, _) => {
-                    tables
-                        .timers
-                        .remove(&mut ready.links, &mut tables.calls, id.index);
+                    tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
                 }
                 (_, Some(source)) => tables.unlink(ready, source, node),
                 _ => {
@@ -397,10 +370,7 @@ impl<C: Context> Scheduler<C> {
                 }
             });
             tables.calls.release(id.index);
-            Some((
-                callback,
-                source.filter(|_| matches!(kind, Kind::FutureDone | Kind::TaskDone)),
-            ))
+            Some((callback, source.filter(|_| matches!(kind, Kind::FutureDone | Kind::TaskDone))))
         })
     }
 
@@ -449,11 +419,7 @@ impl<C: Context> fmt::Debug for Scheduler<C> {
 }
 
 fn usage<T, K>(slots: &Slots<T, K>) -> Usage {
-    Usage {
-        live: slots.live(),
-        peak: slots.peak(),
-        capacity: slots.capacity(),
-    }
+    Usage { live: slots.live(), peak: slots.peak(), capacity: slots.capacity() }
 }
 
 /// A future or a task: what can complete, and call back when it does.

@@ -38,21 +38,13 @@ impl<C: Context> Sleep<C> {
     /// Makes a wait for `delay`, counted from the first poll.
     #[track_caller]
     pub fn new(context: &C, delay: Duration) -> Self {
-        Self {
-            context: context.clone(),
-            until: Until::Delay(delay),
-            location: Location::caller(),
-        }
+        Self { context: context.clone(), until: Until::Delay(delay), location: Location::caller() }
     }
 
     /// Makes a wait until `when`.
     #[track_caller]
     pub fn until(context: &C, when: Instant) -> Self {
-        Self {
-            context: context.clone(),
-            until: Until::Instant(when),
-            location: Location::caller(),
-        }
+        Self { context: context.clone(), until: Until::Instant(when), location: Location::caller() }
     }
 
     /// Advances the wait without looking at a request to cancel.
@@ -71,14 +63,7 @@ impl<C: Context> Sleep<C> {
             Until::Instant(when) => when,
         };
         let callback = scheduler.waking(cx.waker());
-        match scheduler.arm(
-            "sleep",
-            when,
-            now,
-            callback,
-            core::convert::identity,
-            self.location,
-        ) {
+        match scheduler.arm("sleep", when, now, callback, core::convert::identity, self.location) {
             Ok(id) => {
                 scheduler.remember_waiter(id);
                 self.until = Until::Timer(id);
@@ -129,10 +114,7 @@ pub struct YieldNow<C: Context> {
 impl<C: Context> YieldNow<C> {
     /// Makes a wait for the next iteration.
     pub fn new(context: &C) -> Self {
-        Self {
-            context: context.clone(),
-            has_yielded: false,
-        }
+        Self { context: context.clone(), has_yielded: false }
     }
 }
 

@@ -32,6 +32,7 @@ pub struct Entry<T, K> {
 #[derive(Debug)]
 pub(crate) struct Slots<T: 'static, K: 'static = ()> {
     entries: Region<Entry<T, K>>,
+    capacity: usize,
     free: u32,
     live: u32,
     /// Is the most slots that were ever live at once.
@@ -40,17 +41,18 @@ pub(crate) struct Slots<T: 'static, K: 'static = ()> {
 
 impl<T, K> Slots<T, K> {
     pub(crate) fn new(entries: Region<Entry<T, K>>) -> Self {
-        Self {
-            entries,
-            free: NO_SLOT,
-            live: 0,
-            peak: 0,
-        }
+        Self::with_limit(entries, crate::ready::NODES_MAX)
     }
 
-    /// Returns how many slots there are; ids are 30 bits wide.
+    /// Makes an empty table that uses `limit` of its slots at most.
+    pub(crate) fn with_limit(entries: Region<Entry<T, K>>, limit: usize) -> Self {
+        // Ids are 30 bits wide.
+        let capacity = entries.capacity().min(limit).min(crate::ready::NODES_MAX);
+        Self { entries, capacity, free: NO_SLOT, live: 0, peak: 0 }
+    }
+
     pub(crate) fn capacity(&self) -> usize {
-        self.entries.capacity().min(crate::ready::NODES_MAX)
+        self.capacity
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -82,10 +84,7 @@ impl<T, K> Slots<T, K> {
         if self.entries.len() >= self.capacity() {
             return Err(value);
         }
-        let index = self
-            .entries
-            .push(Entry { seq, at, kind, value })
-            .map_err(|entry| entry.value)?;
+        let index = self.entries.push(Entry { seq, at, kind, value }).map_err(|entry| entry.value)?;
         self.count();
         Ok(index as u32)
     }
@@ -127,17 +126,13 @@ impl<T, K> Slots<T, K> {
     /// Returns the slot if `id` still names it.
     #[inline]
     pub(crate) fn get(&self, id: SlotId) -> Option<&Entry<T, K>> {
-        self.entries
-            .get(id.index as usize)
-            .filter(|entry| entry.seq == id.seq)
+        self.entries.get(id.index as usize).filter(|entry| entry.seq == id.seq)
     }
 
     /// Returns the slot if `id` still names it.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<&mut Entry<T, K>> {
-        self.entries
-            .get_mut(id.index as usize)
-            .filter(|entry| entry.seq == id.seq)
+        self.entries.get_mut(id.index as usize).filter(|entry| entry.seq == id.seq)
     }
 
     /// Returns the slot at `index`, live or not.
@@ -157,15 +152,14 @@ impl<T, K> Slots<T, K> {
         let entries = self.entries.as_slice().get(index as usize..)?;
         let ahead = entries.iter().position(|entry| entry.seq != 0)?;
         let index = index + ahead as u32;
-        Some(SlotId {
-            index,
-            seq: self.at(index)?.seq,
-        })
+        Some(SlotId { index, seq: self.at(index)?.seq })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::boxed::Box;
+
     use super::*;
 
     #[test]
@@ -174,21 +168,13 @@ mod tests {
         let mut slots: Slots<char> = Slots::new(Region::new(memory));
         let index = slots.insert(1, 0, (), 'a').unwrap();
         let old = SlotId { index, seq: 1 };
-        assert_eq!(
-            slots.insert(2, 0, (), 'b'),
-            Err('b'),
-            "capacity 1 is full with one"
-        );
+        assert_eq!(slots.insert(2, 0, (), 'b'), Err('b'), "capacity 1 is full with one");
         slots.release(index);
         assert!(slots.get(old).is_none());
         assert_eq!(slots.insert(3, 0, (), 'c'), Ok(index), "the slot is used again");
         assert!(slots.get(old).is_none(), "the old id stays inert");
         slots.release(index);
         slots.release(index);
-        assert_eq!(
-            (slots.live(), slots.peak()),
-            (0, 1),
-            "a second release does nothing"
-        );
+        assert_eq!((slots.live(), slots.peak()), (0, 1), "a second release does nothing");
     }
 }

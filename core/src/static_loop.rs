@@ -33,9 +33,9 @@ use crate::{
 /// use rondel_core::{EventLoop, ManualDriver, Storage};
 ///
 /// static STORAGE: Storage<16, 4, 4, 256> = Storage::new();
-/// static DRIVER: ManualDriver = ManualDriver::new();
 ///
-/// let event_loop = EventLoop::new(STORAGE.take().expect("taken once"), &DRIVER);
+/// let driver: &'static ManualDriver = Box::leak(Box::new(ManualDriver::new()));
+/// let event_loop = EventLoop::new(STORAGE.take().expect("taken once"), driver);
 /// event_loop.call_soon(|event_loop| event_loop.stop()).unwrap();
 /// event_loop.run_forever().unwrap();
 /// assert!(STORAGE.take().is_none(), "a second loop needs a storage of its own");
@@ -210,12 +210,8 @@ impl EventLoop {
     #[must_use]
     pub fn new(memory: StorageMemory, driver: &'static dyn Driver) -> Self {
         let doorbell = driver.doorbell();
-        let wake = memory.wake.write(WakeTable::new(
-            memory.cells,
-            memory.call_links,
-            memory.task_links,
-            doorbell,
-        ));
+        let wake =
+            memory.wake.write(WakeTable::new(memory.cells, memory.call_links, memory.task_links, doorbell));
         let memory_of_scheduler = Memory {
             calls: memory.calls,
             heap: memory.heap,
@@ -268,16 +264,16 @@ impl EventLoop {
     ///
     /// # Errors
     /// [`RunError::Stopped`] if the loop was stopped before; the future is
-    /// dropped then. To run it on later, make it a task and pass `&mut task`.
+    /// dropped then. To let it run on, make it a task and pass a clone of that.
     ///
     /// # Python
     /// `loop.run_until_complete(future)`.
     #[track_caller]
     pub fn run_until_complete<F>(&self, future: F) -> Result<F::Output, RunError>
     where
-        F: core::future::Future<Output: Outcome + 'static>,
+        F: IntoFuture<Output: Outcome + 'static>,
     {
-        self.0.shared.scheduler.run_until_complete(&self.0, future)
+        self.0.shared.scheduler.run_until_complete(&self.0, future.into_future())
     }
 
     /// Drops everything unrun; handles answer `Closed` from then on.
@@ -366,9 +362,7 @@ impl EventLoopHandle {
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        self.shared
-            .scheduler
-            .call_soon(self, callback, Callback::new, core::panic::Location::caller())
+        self.shared.scheduler.call_soon(self, callback, Callback::new, core::panic::Location::caller())
     }
 
     /// Schedules `callback` for the first iteration at or after `delay` from now.
@@ -387,9 +381,7 @@ impl EventLoopHandle {
         R: Outcome,
     {
         let location = core::panic::Location::caller();
-        self.shared
-            .scheduler
-            .call_later(self, delay, callback, Callback::new, location)
+        self.shared.scheduler.call_later(self, delay, callback, Callback::new, location)
     }
 
     /// Schedules `callback` for the first iteration at or after `when`.
@@ -406,9 +398,7 @@ impl EventLoopHandle {
         R: Outcome,
     {
         let location = core::panic::Location::caller();
-        self.shared
-            .scheduler
-            .call_at(self, when, callback, Callback::new, location)
+        self.shared.scheduler.call_at(self, when, callback, Callback::new, location)
     }
 
     /// Adds a callback for a source outside of the loop, to be called after each
@@ -422,9 +412,7 @@ impl EventLoopHandle {
         F: FnMut(&Self) -> R + 'static,
         R: Outcome,
     {
-        self.shared
-            .scheduler
-            .add_handler(callback, Callback::handler, core::panic::Location::caller())
+        self.shared.scheduler.add_handler(callback, Callback::handler, core::panic::Location::caller())
     }
 
     /// Makes a handler ready; false if it was removed, or is ready already.
@@ -462,13 +450,7 @@ impl EventLoopHandle {
     where
         F: core::future::Future<Output: Outcome + 'static> + 'static,
     {
-        Task::new(self, TaskCell::new(future)).map_err(|refused| {
-            refused.map(|cell| match cell.into_future() {
-                Some(future) => future,
-                // A cell that was refused was not polled.
-                None => unreachable!(),
-            })
-        })
+        Task::new(self, future, TaskCell::new)
     }
 
     /// Makes a task of a future that lives elsewhere, for one that is larger
@@ -484,7 +466,7 @@ impl EventLoopHandle {
     where
         Pin<P>: Body + 'static,
     {
-        Task::new(self, body)
+        Task::new(self, body, core::convert::identity)
     }
 
     /// Returns the task that is running, `None` outside of task steps.
@@ -547,9 +529,9 @@ impl EventLoopHandle {
     /// # Python
     /// `asyncio.wait_for(future, limit)`.
     #[track_caller]
-    pub fn timeout<F>(&self, limit: Duration, future: F) -> Timeout<F, Self>
+    pub fn timeout<F>(&self, limit: Duration, future: F) -> Timeout<F::IntoFuture, Self>
     where
-        F: core::future::Future<Output: Outcome>,
+        F: IntoFuture<Output: Outcome>,
     {
         Timeout::new(self, limit, future)
     }
@@ -611,10 +593,7 @@ impl EventLoopHandle {
     pub fn call_exception_handler(&self, context: &ExceptionContext<'_>) {
         match self.shared.exception_handler.get() {
             Some(handler) => handler(self, context),
-            None => self
-                .shared
-                .unhandled
-                .set(self.shared.unhandled.get().saturating_add(1)),
+            None => self.shared.unhandled.set(self.shared.unhandled.get().saturating_add(1)),
         }
     }
 

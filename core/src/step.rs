@@ -1,8 +1,5 @@
 //! Steps of tasks: how a task runs, is cancelled, and ends.
-#![allow(
-    unsafe_code,
-    reason = "polls, reads and drops task bodies through erased pointers"
-)]
+#![allow(unsafe_code, reason = "polls, reads and drops task bodies through erased pointers")]
 
 use core::task::{Context as PollContext, Poll, Waker};
 
@@ -18,10 +15,7 @@ impl<C: Context> Scheduler<C> {
     pub(crate) fn step(&self, context: &C, index: u32) {
         let begun = self.tables.with(|tables| {
             let entry = tables.tasks.slots.at_mut(index).filter(|entry| entry.seq != 0)?;
-            let id = SlotId {
-                index,
-                seq: entry.seq,
-            };
+            let id = SlotId { index, seq: entry.seq };
             let task = &mut entry.value;
             if task.status != Status::Pending || task.is_running {
                 return None;
@@ -45,16 +39,9 @@ impl<C: Context> Scheduler<C> {
         let Some(waker) = self.wake.lend(index) else {
             return;
         };
-        let running = Running {
-            task: Some(TaskId(id)),
-            location,
-        };
+        let running = Running { task: Some(TaskId(id)), location };
         let ended = self.run_guarded(context, running, || {
-            let settle = SettleStep {
-                scheduler: self,
-                context,
-                id,
-            };
+            let settle = SettleStep { scheduler: self, context, id };
             // SAFETY: the body is in its slot, and `is_running` keeps everybody
             // else from it until the step is over.
             let polled = unsafe { body.poll(&mut PollContext::from_waker(&waker)) };
@@ -76,11 +63,7 @@ impl<C: Context> Scheduler<C> {
     fn end(&self, context: &C, id: SlotId, ended: Ended) {
         // Asked for in the very step that returned: still cancelled (TK-5).
         let cancelled = self.with_task(id, |task| task.must_cancel || task.abort_requested) == Some(true);
-        let status = if cancelled || ended == Ended::Cancelled {
-            Status::Cancelled
-        } else {
-            Status::Done
-        };
+        let status = if cancelled || ended == Ended::Cancelled { Status::Cancelled } else { Status::Done };
         self.with_task(id, |task| {
             task.has_failed = ended == Ended::Failed;
             task.unread = status == Status::Done && ended == Ended::Failed;
@@ -217,9 +200,7 @@ impl<C: Context> Scheduler<C> {
     /// Wakes whatever waker a pending awaitable was polled with, also when that
     /// is one that a combinator put between.
     fn poke(&self, context: &C, waiter: SlotId) {
-        let callback = self
-            .tables
-            .with(|tables| tables.calls.get_mut(waiter)?.value.callback.take());
+        let callback = self.tables.with(|tables| tables.calls.get_mut(waiter)?.value.callback.take());
         let Some(mut callback) = callback else { return };
         let _ = context.guard(|| callback.call_again(context));
         let mut callback = Some(callback);
@@ -304,10 +285,7 @@ impl<C: Context> Scheduler<C> {
             self.drop_body(context, id);
         }
         while let Some(node) = self.wake.with(|ready| ready.pop_any()) {
-            debug_assert!(
-                !matches!(node.owner(), Owner::Call(_)),
-                "all calls were cancelled"
-            );
+            debug_assert!(!matches!(node.owner(), Owner::Call(_)), "all calls were cancelled");
         }
     }
 }

@@ -36,32 +36,26 @@ use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskId};
 /// awaiter does not wait for the end of what it awaited.
 pub struct Task<T: 'static, C: Context> {
     inner: TaskRef<C>,
-    registration: Registration,
     output: PhantomData<fn() -> T>,
 }
 
 impl<T: Outcome + 'static, C: Context> Task<T, C> {
-    /// Makes a task of `body`. Its first step is in the next iteration (TK-1).
+    /// Makes a task of what `into_body` makes of `payload`. Its first step is in
+    /// the next iteration (TK-1).
+    ///
+    /// `into_body` is called only if there is room, and must not call the loop.
     ///
     /// # Errors
-    /// Gives the body back if the task table is full, the body too large for a
-    /// task slot, or the loop closed.
+    /// Gives the payload back if the task table is full, the body too large for
+    /// a task slot, or the loop closed.
     #[track_caller]
-    pub fn new<B>(context: &C, body: B) -> Result<Self, Refused<B>>
+    pub fn new<P, B>(context: &C, payload: P, into_body: impl FnOnce(P) -> B) -> Result<Self, Refused<P>>
     where
         B: Body<Output = T> + 'static,
     {
-        let id = context
-            .scheduler()
-            .insert_task(context, body, Location::caller())?;
-        Ok(Self {
-            inner: TaskRef {
-                context: context.clone(),
-                id,
-            },
-            registration: Registration::None,
-            output: PhantomData,
-        })
+        let id = context.scheduler().insert_task(context, payload, into_body, Location::caller())?;
+        let inner = TaskRef { context: context.clone(), id };
+        Ok(Self { inner, output: PhantomData })
     }
 
     /// Moves the result out.
@@ -89,17 +83,9 @@ impl<T: Outcome + 'static, C: Context> Task<T, C> {
         let scheduler = self.inner.scheduler();
         let erase = |callback: F| {
             Callback::new(move |context: &C| {
-                let task = context
-                    .scheduler()
-                    .source
-                    .get()
-                    .and_then(|id| TaskRef::upgrade(context, id));
+                let task = context.scheduler().source.get().and_then(|id| TaskRef::upgrade(context, id));
                 Passed(task.map(|inner| {
-                    let task = Self {
-                        inner,
-                        registration: Registration::None,
-                        output: PhantomData,
-                    };
+                    let task = Self { inner, output: PhantomData };
                     callback(context, &task)
                 }))
             })
@@ -117,9 +103,7 @@ impl<T: 'static, C: Context> Task<T, C> {
     /// Takes a done callback out again; false if it ran or is about to.
     pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
         let source = Source::Task(self.inner.id);
-        self.inner
-            .scheduler()
-            .remove_done_callback(&self.inner.context, source, callback)
+        self.inner.scheduler().remove_done_callback(&self.inner.context, source, callback)
     }
 
     /// Waits until the task is done and leaves its result there.
@@ -167,20 +151,36 @@ impl<T: 'static, C: Context> Task<T, C> {
     }
 }
 
-impl<T: 'static, C: Context> core::future::Future for Task<T, C> {
+impl<T: 'static, C: Context> IntoFuture for Task<T, C> {
+    type Output = Result<T, TaskError>;
+    type IntoFuture = AwaitTask<T, C>;
+
+    fn into_future(self) -> AwaitTask<T, C> {
+        AwaitTask { task: self, registration: Registration::None }
+    }
+}
+
+/// Awaits a task and moves its result out.
+#[must_use = "does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct AwaitTask<T: 'static, C: Context> {
+    task: Task<T, C>,
+    registration: Registration,
+}
+
+impl<T: 'static, C: Context> core::future::Future for AwaitTask<T, C> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
-        let task = self.get_mut();
-        let context = &task.inner.context;
+        let Self { task, registration } = self.get_mut();
+        let TaskRef { context, id } = &task.inner;
         let scheduler = context.scheduler();
         if scheduler.take_cancel() {
-            task.inner.cancel();
+            task.cancel();
             return Poll::Ready(Err(TaskError::CallerCancelled(Cancelled)));
         }
-        let id = task.inner.id;
         let current = scheduler.running().and_then(|running| running.task);
-        if current == Some(TaskId(id)) {
+        if current == Some(TaskId(*id)) {
             return Poll::Ready(Err(TaskError::AwaitsItself));
         }
         match task.inner.status() {
@@ -188,40 +188,28 @@ impl<T: 'static, C: Context> core::future::Future for Task<T, C> {
             Err(error) => return Poll::Ready(Err(error)),
             Ok(()) => {
                 // SAFETY: the task was made of a body whose output is a `T`.
-                let output = unsafe { scheduler.take_output(id) };
+                let output = unsafe { scheduler.take_output(*id) };
                 return Poll::Ready(output.ok_or(TaskError::Taken));
             }
         }
-        let location = Location::caller();
-        match scheduler.wait_for(
-            context,
-            Source::Task(id),
-            &mut task.registration,
-            cx.waker(),
-            location,
-        ) {
+        let location = task.inner.location().unwrap_or(Location::caller());
+        match scheduler.wait_for(context, Source::Task(*id), registration, cx.waker(), location) {
             Ok(()) => Poll::Pending,
             Err(refusal) => Poll::Ready(Err(TaskError::Refused(refusal))),
         }
     }
 }
 
-impl<T: 'static, C: Context> Clone for Task<T, C> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            registration: Registration::None,
-            output: PhantomData,
-        }
+impl<T: 'static, C: Context> Drop for AwaitTask<T, C> {
+    fn drop(&mut self) {
+        let TaskRef { context, id } = &self.task.inner;
+        context.scheduler().stop_waiting(context, Source::Task(*id), &mut self.registration);
     }
 }
 
-impl<T: 'static, C: Context> Drop for Task<T, C> {
-    fn drop(&mut self) {
-        let source = Source::Task(self.inner.id);
-        self.inner
-            .scheduler()
-            .stop_waiting(&self.inner.context, source, &mut self.registration);
+impl<T: 'static, C: Context> Clone for Task<T, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), output: PhantomData }
     }
 }
 
@@ -239,13 +227,8 @@ pub struct TaskRef<C: Context> {
 
 impl<C: Context> TaskRef<C> {
     fn upgrade(context: &C, id: SlotId) -> Option<Self> {
-        let alive = context
-            .scheduler()
-            .with_task(id, |task| task.completion.references += 1);
-        alive.map(|()| Self {
-            context: context.clone(),
-            id,
-        })
+        let alive = context.scheduler().with_task(id, |task| task.completion.references += 1);
+        alive.map(|()| Self { context: context.clone(), id })
     }
 
     fn scheduler(&self) -> &Scheduler<C> {
@@ -272,17 +255,13 @@ impl<C: Context> TaskRef<C> {
 
     /// Tells whether the task ended, in whichever way.
     pub fn done(&self) -> bool {
-        self.scheduler()
-            .with_task(self.id, |task| task.completion.is_done)
-            .unwrap_or(true)
+        self.scheduler().with_task(self.id, |task| task.completion.is_done).unwrap_or(true)
     }
 
     /// Tells whether the task ended by cancellation: by abort, or with
     /// [`Cancelled`] in the error that it returned.
     pub fn cancelled(&self) -> bool {
-        self.scheduler()
-            .with_task(self.id, |task| task.status == Status::Cancelled)
-            .unwrap_or(false)
+        self.scheduler().with_task(self.id, |task| task.status == Status::Cancelled).unwrap_or(false)
     }
 
     /// Returns the task's identity.
@@ -307,8 +286,7 @@ impl<C: Context> TaskRef<C> {
 
     /// Waits until the task is done.
     pub fn wait(&self) -> Wait<C> {
-        self.scheduler()
-            .with_task(self.id, |task| task.completion.references += 1);
+        self.scheduler().with_task(self.id, |task| task.completion.references += 1);
         Wait::new(self.context.clone(), Source::Task(self.id))
     }
 
@@ -325,12 +303,8 @@ impl<C: Context> TaskRef<C> {
 
 impl<C: Context> Clone for TaskRef<C> {
     fn clone(&self) -> Self {
-        self.scheduler()
-            .with_task(self.id, |task| task.completion.references += 1);
-        Self {
-            context: self.context.clone(),
-            id: self.id,
-        }
+        self.scheduler().with_task(self.id, |task| task.completion.references += 1);
+        Self { context: self.context.clone(), id: self.id }
     }
 }
 
@@ -342,9 +316,7 @@ impl<C: Context> Drop for TaskRef<C> {
 
 impl<C: Context> fmt::Debug for TaskRef<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self
-            .scheduler()
-            .with_task(self.id, |task| (task.status, task.name, task.location));
+        let shown = self.scheduler().with_task(self.id, |task| (task.status, task.name, task.location));
         match shown {
             Some((status, Some(name), location)) => {
                 write!(f, "Task({name}, {status:?}, created at {location})")
@@ -373,17 +345,10 @@ impl<C: Context> Iterator for AllTasks<C> {
     fn next(&mut self) -> Option<TaskRef<C>> {
         loop {
             let next = self.next;
-            let id = self
-                .context
-                .scheduler()
-                .tables
-                .with(|tables| tables.tasks.slots.next_live(next))?;
+            let id = self.context.scheduler().tables.with(|tables| tables.tasks.slots.next_live(next))?;
             self.next = id.index + 1;
-            let pending = self
-                .context
-                .scheduler()
-                .with_task(id, |task| task.status == Status::Pending)
-                == Some(true);
+            let pending =
+                self.context.scheduler().with_task(id, |task| task.status == Status::Pending) == Some(true);
             if pending {
                 return TaskRef::upgrade(&self.context, id);
             }
@@ -400,10 +365,7 @@ impl<C: Context> Scheduler<C> {
 
     /// Returns the tasks that are not done, in slot order.
     pub fn all_tasks(&self, context: &C) -> AllTasks<C> {
-        AllTasks {
-            context: context.clone(),
-            next: 0,
-        }
+        AllTasks { context: context.clone(), next: 0 }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::ready::Node;
 use crate::region::Region;
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, SlotId, Slots};
-use crate::{Context, Refusal, Refused};
+use crate::{Context, Refusal, Refused, Resource};
 
 /// Names a task of one loop; never used again for another.
 ///
@@ -87,12 +87,7 @@ pub(crate) struct Tasks<C: Context> {
 
 impl<C: Context> Tasks<C> {
     pub(crate) fn new(slots: Region<TaskSlot<C>>, bodies: Bodies) -> Self {
-        Self {
-            slots: Slots::new(slots),
-            bodies,
-            retired: None,
-            retired_count: 0,
-        }
+        Self { slots: Slots::with_limit(slots, bodies.count()), bodies, retired: None, retired_count: 0 }
     }
 
     pub(crate) fn retired(&self) -> usize {
@@ -125,51 +120,42 @@ pub struct NewTask {
 }
 
 impl<C: Context> Scheduler<C> {
-    /// Puts `body` into a task slot and its first step into the ready queue.
-    pub(crate) fn insert_task<B: Body + 'static>(
+    /// Puts what `into_body` makes of `payload` into a task slot, and its first
+    /// step into the ready queue.
+    ///
+    /// `into_body` is called only if there is room: so a refusal gives back what
+    /// came in. It must not call the loop.
+    pub(crate) fn insert_task<P, B: Body + 'static>(
         &self,
         context: &C,
-        body: B,
+        payload: P,
+        into_body: impl FnOnce(P) -> B,
         location: &'static Location<'static>,
-    ) -> Result<SlotId, Refused<B>> {
-        let refuse = |refusal, body| Err(Refused::new("create_task", refusal, body));
-        if self.is_closed() {
-            return refuse(Refusal::Closed, body);
-        }
-        if let Err(refusal) = self.tables.with(|tables| tables.tasks.bodies.check::<B>()) {
-            return refuse(refusal, body);
-        }
-        let Some(id) = self.insert_task_slot(context, size_of::<B>(), location) else {
-            let limit = self.tables.with(|tables| tables.tasks.slots.capacity());
-            return refuse(
-                Refusal::Full {
-                    resource: "task",
-                    limit,
-                },
-                body,
-            );
+    ) -> Result<SlotId, Refused<P>> {
+        let checked = self.tables.with(|tables| tables.tasks.bodies.check::<B>());
+        let inserted = match checked {
+            _ if self.is_closed() => Err(Refusal::Closed),
+            Err(refusal) => Err(refusal),
+            Ok(()) => self.insert_task_slot(context, size_of::<B>(), location),
         };
-        let put = self.tables.with(|tables| {
-            let body = tables.tasks.bodies.put(id.index, body)?;
+        let id = match inserted {
+            Ok(id) => id,
+            Err(refusal) => return Err(Refused::new("create_task", refusal, payload)),
+        };
+        let body = into_body(payload);
+        self.start_task(id, |tasks| tasks.bodies.put(id.index, body).ok());
+        Ok(id)
+    }
+
+    fn start_task(&self, id: SlotId, place: impl FnOnce(&mut Tasks<C>) -> Option<BodyRef>) {
+        self.tables.with(|tables| {
+            let body = place(&mut tables.tasks);
             if let Some(entry) = tables.tasks.slots.get_mut(id) {
-                entry.value.body = Some(body);
+                entry.value.body = body;
             }
-            Ok(())
         });
-        if let Err(body) = put {
-            // Only if the memory has fewer bodies than slots.
-            self.tables.with(|tables| tables.tasks.slots.release(id.index));
-            return refuse(
-                Refusal::Full {
-                    resource: "task",
-                    limit: id.index as usize,
-                },
-                body,
-            );
-        }
         self.wake.activate(id.index);
         self.wake.with(|ready| ready.push(Node::task(id.index)));
-        Ok(id)
     }
 
     /// Makes a task of a body that lives elsewhere.
@@ -183,20 +169,8 @@ impl<C: Context> Scheduler<C> {
         size: usize,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
-        let Some(id) = self.insert_task_slot(context, size, location) else {
-            let limit = self.tables.with(|tables| tables.tasks.slots.capacity());
-            return Err(Refusal::Full {
-                resource: "task",
-                limit,
-            });
-        };
-        self.tables.with(|tables| {
-            if let Some(entry) = tables.tasks.slots.get_mut(id) {
-                entry.value.body = Some(body);
-            }
-        });
-        self.wake.activate(id.index);
-        self.wake.with(|ready| ready.push(Node::task(id.index)));
+        let id = self.insert_task_slot(context, size, location)?;
+        self.start_task(id, |_| Some(body));
         Ok(id)
     }
 
@@ -205,10 +179,12 @@ impl<C: Context> Scheduler<C> {
         context: &C,
         size: usize,
         location: &'static Location<'static>,
-    ) -> Option<SlotId> {
+    ) -> Result<SlotId, Refusal> {
         self.tables.with(|tables| self.reclaim_retired(&mut tables.tasks));
+        let limit = self.tables.with(|tables| tables.tasks.slots.capacity());
+        let full = Refusal::Full { resource: Resource::Task, limit };
         if !self.tables.with(|tables| tables.tasks.slots.has_room()) {
-            return None;
+            return Err(full);
         }
         let seq = self.next_seq();
         let value = TaskValue {
@@ -228,23 +204,17 @@ impl<C: Context> Scheduler<C> {
             last_waiter: None,
         };
         let kind = core::marker::PhantomData;
-        let index = self
-            .tables
-            .with(|tables| tables.tasks.slots.insert(seq, 0, kind, value).ok())?;
+        let inserted = self.tables.with(|tables| tables.tasks.slots.insert(seq, 0, kind, value));
+        let index = inserted.map_err(|_| full)?;
         let id = SlotId { index, seq };
-        let mut task = NewTask {
-            id: TaskId(id),
-            location,
-            size,
-            name: None,
-        };
+        let mut task = NewTask { id: TaskId(id), location, size, name: None };
         context.task_created(&mut task);
         self.tables.with(|tables| {
             if let Some(entry) = tables.tasks.slots.get_mut(id) {
                 entry.value.name = task.name;
             }
         });
-        Some(id)
+        Ok(id)
     }
 
     /// Frees retired slots whose last waker is gone: one, or if there is no
@@ -253,11 +223,7 @@ impl<C: Context> Scheduler<C> {
         let mut previous: Option<u32> = None;
         let mut next = tasks.retired;
         while let Some(index) = next {
-            let following = tasks
-                .slots
-                .at(index)
-                .map(|entry| entry.at)
-                .filter(|&at| at != u32::MAX);
+            let following = tasks.slots.at(index).map(|entry| entry.at).filter(|&at| at != u32::MAX);
             if self.wake.is_reusable(index) {
                 match previous.and_then(|previous| tasks.slots.at_mut(previous)) {
                     Some(entry) => entry.at = following.unwrap_or(u32::MAX),
@@ -295,12 +261,6 @@ impl<C: Context> Scheduler<C> {
     }
 
     pub(crate) fn with_task<R>(&self, id: SlotId, section: impl FnOnce(&mut TaskValue) -> R) -> Option<R> {
-        self.tables.with(|tables| {
-            tables
-                .tasks
-                .slots
-                .get_mut(id)
-                .map(|entry| section(&mut entry.value))
-        })
+        self.tables.with(|tables| tables.tasks.slots.get_mut(id).map(|entry| section(&mut entry.value)))
     }
 }

@@ -36,12 +36,12 @@ pub struct Timeout<F, C: Context> {
 impl<F: Future<Output: Outcome>, C: Context> Timeout<F, C> {
     /// Limits `future` to `limit`, counted from the first poll.
     #[track_caller]
-    pub fn new(context: &C, limit: Duration, future: F) -> Self {
+    pub fn new(context: &C, limit: Duration, future: impl IntoFuture<IntoFuture = F>) -> Self {
         Self {
             context: context.clone(),
             sleep: Sleep::new(context, limit),
             has_expired: false,
-            future: Some(future),
+            future: Some(future.into_future()),
         }
     }
 }

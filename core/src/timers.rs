@@ -54,22 +54,14 @@ impl Wheel {
     /// Makes an empty wheel.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            buckets: [[List::EMPTY; BUCKETS]; LEVELS],
-            occupied: [0; LEVELS],
-            len: 0,
-        }
+        Self { buckets: [[List::EMPTY; BUCKETS]; LEVELS], occupied: [0; LEVELS], len: 0 }
     }
 
     /// Returns the place of deadline `when` as seen from `horizon`.
     #[inline]
     const fn place(when: u64, horizon: u64) -> (usize, usize) {
         let differing = (when ^ horizon) >> TICK_BITS;
-        let level = if differing == 0 {
-            0
-        } else {
-            (u64::BITS - 1 - differing.leading_zeros()) / LEVEL_BITS
-        };
+        let level = if differing == 0 { 0 } else { (u64::BITS - 1 - differing.leading_zeros()) / LEVEL_BITS };
         let bucket = (when >> (TICK_BITS + level * LEVEL_BITS)) as usize & (BUCKETS - 1);
         (level as usize, bucket)
     }
@@ -164,13 +156,7 @@ pub(crate) struct Timers {
 impl Timers {
     pub(crate) fn new(heap: Region<HeapEntry>, wheel: Option<&'static mut Wheel>) -> Self {
         let horizon = if wheel.is_some() { 0 } else { u64::MAX };
-        Self {
-            heap,
-            len: 0,
-            wheel,
-            horizon,
-            unfinished: None,
-        }
+        Self { heap, len: 0, wheel, horizon, unfinished: None }
     }
 
     #[inline]
@@ -296,12 +282,7 @@ impl Timers {
             let Some(entry) = calls.at(index) else { continue };
             let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
             if bucket.level == 0 {
-                push_heap(
-                    &mut self.heap,
-                    &mut self.len,
-                    calls,
-                    HeapEntry { when, seq, index },
-                );
+                push_heap(&mut self.heap, &mut self.len, calls, HeapEntry { when, seq, index });
             } else {
                 wheel.push(links, calls, index, when, bucket.start);
             }

@@ -152,8 +152,7 @@ impl WakeTable {
         let direct = !self.closed.load(Relaxed) && self.doorbell.is_loop_thread() && !self.ready.is_busy();
         if direct {
             if cell.active.load(Relaxed) {
-                self.ready
-                    .with(|ready| ready.push(Node::task(cell.index.load(Relaxed))));
+                self.ready.with(|ready| ready.push(Node::task(cell.index.load(Relaxed))));
             }
             return;
         }
@@ -174,9 +173,7 @@ impl WakeTable {
         }
         let used = self.used.load(Relaxed) as usize;
         for group in self.cells[..used.min(self.cells.len())].chunks(GROUP) {
-            let woken = group
-                .first()
-                .is_some_and(|first| first.group_woken.swap(false, SeqCst));
+            let woken = group.first().is_some_and(|first| first.group_woken.swap(false, SeqCst));
             if !woken {
                 continue;
             }
@@ -207,18 +204,14 @@ impl WakeTable {
 
     /// Tells whether no waker of the slot's former tasks is left.
     pub(crate) fn is_reusable(&self, index: u32) -> bool {
-        self.cells
-            .get(index as usize)
-            .is_some_and(|cell| cell.clones.load(Acquire) == 0)
+        self.cells.get(index as usize).is_some_and(|cell| cell.clones.load(Acquire) == 0)
     }
 
     /// Lends the waker of the task at `index`; only its clones are counted.
     pub(crate) fn lend(&self, index: u32) -> Option<ManuallyDrop<Waker>> {
         let cell = self.cells.get(index as usize)?;
         // SAFETY: the functions of `VTABLE` expect a `&'static WakeCell`.
-        Some(ManuallyDrop::new(unsafe {
-            Waker::new(core::ptr::from_ref(cell).cast(), &VTABLE)
-        }))
+        Some(ManuallyDrop::new(unsafe { Waker::new(core::ptr::from_ref(cell).cast(), &VTABLE) }))
     }
 
     /// Tells whether `waker` wakes the task at `index`.

@@ -18,10 +18,7 @@ impl RawAddress {
     pub(super) fn unspecified() -> Self {
         // SAFETY: all zeros is a valid `sockaddr_storage` of family `AF_UNSPEC`.
         let storage: libc::sockaddr_storage = unsafe { MaybeUninit::zeroed().assume_init() };
-        Self {
-            storage,
-            length: size_of::<libc::sockaddr_storage>() as libc::socklen_t,
-        }
+        Self { storage, length: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
     }
 
     /// Returns the address to read from.
@@ -59,10 +56,7 @@ impl RawAddress {
                 let port = u16::from_be(raw.sin6_port);
                 Ok(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
             }
-            _ => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "not an internet address",
-            )),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "not an internet address")),
         }
     }
 }

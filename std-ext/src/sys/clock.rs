@@ -48,16 +48,12 @@ pub(super) struct Clock {
 impl Clock {
     /// Starts counting now.
     pub(super) fn new() -> Self {
-        Self {
-            origin_ns: monotonic_ns(),
-            monotone: Monotone::default(),
-        }
+        Self { origin_ns: monotonic_ns(), monotone: Monotone::default() }
     }
 
     /// Reads the clock.
     pub(super) fn now(&self) -> Instant {
-        self.monotone
-            .observe(Instant::from_nanos(monotonic_ns().saturating_sub(self.origin_ns)))
+        self.monotone.observe(Instant::from_nanos(monotonic_ns().saturating_sub(self.origin_ns)))
     }
 
     /// Returns what was read last: a lower bound of now that costs nothing.
@@ -99,10 +95,7 @@ impl Alarm {
         let fd = unsafe { syscall!(timerfd_create(libc::CLOCK_MONOTONIC, flags)) }?;
         // SAFETY: made above and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self {
-            fd,
-            armed: Cell::new(None),
-        })
+        Ok(Self { fd, armed: Cell::new(None) })
     }
 
     /// Returns the descriptor to be polled.
@@ -129,12 +122,7 @@ impl Alarm {
         let fd = self.fd.as_raw_fd();
         // SAFETY: `setting` outlives the call; the old setting isn't asked for.
         unsafe {
-            syscall!(timerfd_settime(
-                fd,
-                libc::TFD_TIMER_ABSTIME,
-                &raw const setting,
-                ptr::null_mut()
-            ))
+            syscall!(timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const setting, ptr::null_mut()))
         }?;
         self.armed.set(Some(deadline));
         Ok(true)
@@ -163,7 +151,5 @@ fn monotonic_ns() -> u64 {
     assert_eq!(answer, 0, "CLOCK_MONOTONIC exists on every Linux");
     // SAFETY: written by the call; zeros would be valid too.
     let spec = unsafe { spec.assume_init() };
-    (spec.tv_sec as u64)
-        .saturating_mul(NANOS_PER_SEC)
-        .saturating_add(spec.tv_nsec as u64)
+    (spec.tv_sec as u64).saturating_mul(NANOS_PER_SEC).saturating_add(spec.tv_nsec as u64)
 }

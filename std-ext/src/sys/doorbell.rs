@@ -17,10 +17,7 @@
 //!
 //! With sequentially consistent atomics, either the ringer sees `CLOSED` or `close` sees the ringer.
 
-#![allow(
-    unsafe_code,
-    reason = "write(2) and errno, in a form that signal handlers may use"
-)]
+#![allow(unsafe_code, reason = "write(2) and errno, in a form that signal handlers may use")]
 
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};

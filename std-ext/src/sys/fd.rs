@@ -163,10 +163,7 @@ impl Events {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         // Two more, so that neither doorbell nor timer takes a place from the caller's descriptors.
         let polled_max = capacity.clamp(1, Self::CAPACITY_MAX) + 2;
-        Self {
-            polled: mio::Events::with_capacity(polled_max),
-            list: Vec::with_capacity(polled_max),
-        }
+        Self { polled: mio::Events::with_capacity(polled_max), list: Vec::with_capacity(polled_max) }
     }
 
     /// Returns the number of events.

@@ -90,11 +90,7 @@ impl Kernel for ManualKernel {
             return self.poller.poll(None, events).map(drop);
         };
         let jumps = deadline > self.now();
-        let patience = if jumps {
-            self.autojump_threshold.get()
-        } else {
-            Duration::ZERO
-        };
+        let patience = if jumps { self.autojump_threshold.get() } else { Duration::ZERO };
         let woken = self.poller.poll(Some(patience), events)?;
         if jumps && !woken.by_bell && events.is_empty() {
             self.time.set(self.time.get().max(deadline));

@@ -24,16 +24,10 @@ mod doorbell;
 
 mod real;
 
-#[allow(
-    dead_code,
-    reason = "chosen by tests alone; always compiled, so that the seam stays honest"
-)]
+#[allow(dead_code, reason = "chosen by tests alone; always compiled, so that the seam stays honest")]
 mod manual;
 
-#[allow(
-    dead_code,
-    reason = "chosen by tests alone; always compiled, so that the seam stays honest"
-)]
+#[allow(dead_code, reason = "chosen by tests alone; always compiled, so that the seam stays honest")]
 mod null;
 
 mod poller;

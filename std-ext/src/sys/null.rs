@@ -49,10 +49,9 @@ impl Kernel for NullKernel {
             return Ok(());
         }
         match deadline {
-            Some(Instant::MAX) | None => Err(io::Error::new(
-                io::ErrorKind::Deadlock,
-                "deadlock: nothing can end this wait",
-            )),
+            Some(Instant::MAX) | None => {
+                Err(io::Error::new(io::ErrorKind::Deadlock, "deadlock: nothing can end this wait"))
+            }
             Some(deadline) => {
                 self.time.set(self.time.get().max(deadline));
                 Ok(())
@@ -62,21 +61,14 @@ impl Kernel for NullKernel {
 
     fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
         if self.bell.get().is_some() {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "the kernel has a doorbell already",
-            ));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the kernel has a doorbell already"));
         }
         self.bell.set(Some(bell));
         Ok(())
     }
 
     fn detach_doorbell(&self, bell: &'static Doorbell) {
-        if self
-            .bell
-            .get()
-            .is_some_and(|attached| core::ptr::eq(attached, bell))
-        {
+        if self.bell.get().is_some_and(|attached| core::ptr::eq(attached, bell)) {
             self.bell.set(None);
             bell.close();
         }
@@ -153,9 +145,7 @@ impl Kernel for NullKernel {
 /// Returns the wall clock that belongs to a virtual instant.
 pub(super) fn wall_clock_at(now: Instant) -> SystemTime {
     let origin = SystemTime::UNIX_EPOCH + WALL_CLOCK_ORIGIN;
-    origin
-        .checked_add(Duration::from_nanos(now.as_nanos()))
-        .unwrap_or(origin)
+    origin.checked_add(Duration::from_nanos(now.as_nanos())).unwrap_or(origin)
 }
 
 fn unsupported<T>(operation: &str) -> io::Result<T> {

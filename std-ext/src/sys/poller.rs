@@ -115,10 +115,7 @@ pub(super) struct Woken {
 impl Poller {
     /// Makes a poller that watches nothing.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            poll: RefCell::new(mio::Poll::new()?),
-            bell: Cell::new(None),
-        })
+        Ok(Self { poll: RefCell::new(mio::Poll::new()?), bell: Cell::new(None) })
     }
 
     /// Begins to watch a descriptor.
@@ -132,19 +129,12 @@ impl Poller {
     pub(super) fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
         refuse_reserved(token)?;
         let poll = self.poll.borrow();
-        poll.registry().reregister(
-            &mut SourceFd(&fd.as_raw()),
-            mio::Token(token.0),
-            interest.to_mio(),
-        )
+        poll.registry().reregister(&mut SourceFd(&fd.as_raw()), mio::Token(token.0), interest.to_mio())
     }
 
     /// Ceases to watch a descriptor.
     pub(super) fn deregister(&self, fd: Fd) -> io::Result<()> {
-        self.poll
-            .borrow()
-            .registry()
-            .deregister(&mut SourceFd(&fd.as_raw()))
+        self.poll.borrow().registry().deregister(&mut SourceFd(&fd.as_raw()))
     }
 
     /// Watches the kernel's timer; its events come as [`Woken::by_alarm`].
@@ -155,16 +145,11 @@ impl Poller {
     /// Opens `bell` on a new eventfd and listens to it.
     pub(super) fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
         if self.bell.get().is_some() {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "the kernel has a doorbell already",
-            ));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the kernel has a doorbell already"));
         }
         let fd = eventfd()?;
         // Registered first: a ring that was missed before comes as soon as the bell is open.
-        let opened = self
-            .add(fd, Token::DOORBELL, Interest::READABLE)
-            .and_then(|()| bell.open(fd));
+        let opened = self.add(fd, Token::DOORBELL, Interest::READABLE).and_then(|()| bell.open(fd));
         if let Err(error) = opened {
             let _ = self.deregister(fd);
             super::socket::close(fd);
@@ -176,11 +161,7 @@ impl Poller {
 
     /// Closes `bell` if it is the one attached; any other is left alone.
     pub(super) fn detach_doorbell(&self, bell: &'static Doorbell) {
-        if self
-            .bell
-            .get()
-            .is_some_and(|(attached, _)| core::ptr::eq(attached, bell))
-        {
+        if self.bell.get().is_some_and(|(attached, _)| core::ptr::eq(attached, bell)) {
             self.silence();
         }
     }
@@ -197,10 +178,7 @@ impl Poller {
             match Token(event.token().0) {
                 Token::DOORBELL => woken.by_bell = true,
                 Token::ALARM => woken.by_alarm = true,
-                token => list.push(Event {
-                    token,
-                    readiness: Readiness::from_mio(event),
-                }),
+                token => list.push(Event { token, readiness: Readiness::from_mio(event) }),
             }
         }
         Ok(woken)
@@ -208,11 +186,7 @@ impl Poller {
 
     fn add(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
         let poll = self.poll.borrow();
-        poll.registry().register(
-            &mut SourceFd(&fd.as_raw()),
-            mio::Token(token.0),
-            interest.to_mio(),
-        )
+        poll.registry().register(&mut SourceFd(&fd.as_raw()), mio::Token(token.0), interest.to_mio())
     }
 
     fn silence(&self) {
@@ -232,10 +206,7 @@ impl Drop for Poller {
 
 fn refuse_reserved(token: Token) -> io::Result<()> {
     if token.is_reserved() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the token is the kernel's own",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the token is the kernel's own"));
     }
     Ok(())
 }

@@ -34,11 +34,7 @@ impl RealKernel {
         let poller = Poller::new()?;
         let alarm = Alarm::new()?;
         poller.watch_alarm(Fd::from_raw(alarm.as_raw_fd()))?;
-        Ok(Self {
-            poller,
-            clock: Clock::new(),
-            alarm,
-        })
+        Ok(Self { poller, clock: Clock::new(), alarm })
     }
 
     /// Looks without sleeping.

@@ -79,15 +79,7 @@ pub(super) fn take_error(fd: Fd) -> io::Result<Option<io::Error>> {
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     let value = (&raw mut errno).cast();
     // SAFETY: `value` is good for writing `length` bytes.
-    unsafe {
-        syscall!(getsockopt(
-            fd.as_raw(),
-            libc::SOL_SOCKET,
-            libc::SO_ERROR,
-            value,
-            &raw mut length
-        ))
-    }?;
+    unsafe { syscall!(getsockopt(fd.as_raw(), libc::SOL_SOCKET, libc::SO_ERROR, value, &raw mut length)) }?;
     Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
 }
 
@@ -161,11 +153,7 @@ pub(super) fn close(fd: Fd) {
 }
 
 fn tcp_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
-    let family = if addr.is_ipv6() {
-        libc::AF_INET6
-    } else {
-        libc::AF_INET
-    };
+    let family = if addr.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers.
     let fd = unsafe { syscall!(socket(family, kind, 0)) }?;

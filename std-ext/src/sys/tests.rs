@@ -195,10 +195,7 @@ mod doorbells {
         until(|| format!("{bell:?}").contains("fd: -1"));
         for _ in 0..100 {
             thread::yield_now();
-            assert!(
-                !closer.is_finished() && is_open(writer),
-                "closed under the ringer's hands"
-            );
+            assert!(!closer.is_finished() && is_open(writer), "closed under the ringer's hands");
         }
         // Later rings neither block nor keep `close` waiting.
         bell.ring();
@@ -221,10 +218,7 @@ mod doorbells {
         let page = [0_u8; 4_096];
         // SAFETY: the pointers are good for what the calls read and write.
         unsafe {
-            assert_eq!(
-                libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK),
-                0
-            );
+            assert_eq!(libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK), 0);
             while libc::write(fds[1], page.as_ptr().cast(), page.len()) > 0 {}
             assert_eq!(libc::fcntl(fds[1], libc::F_SETFL, 0), 0);
         }
@@ -260,10 +254,9 @@ mod doorbells {
 
     #[test]
     fn ring_from_another_thread_ends_a_wait_without_deadline() {
-        for kernel in [
-            Box::new(RealKernel::new().unwrap()) as Box<dyn Kernel>,
-            Box::new(ManualKernel::new().unwrap()),
-        ] {
+        for kernel in
+            [Box::new(RealKernel::new().unwrap()) as Box<dyn Kernel>, Box::new(ManualKernel::new().unwrap())]
+        {
             let bell = leaked_bell();
             kernel.attach_doorbell(bell).unwrap();
             let ringer = thread::spawn(|| bell.ring());
@@ -280,14 +273,8 @@ mod doorbells {
         let (one, two) = (RealKernel::new().unwrap(), RealKernel::new().unwrap());
         let (bell, other) = (leaked_bell(), leaked_bell());
         one.attach_doorbell(bell).unwrap();
-        assert_eq!(
-            one.attach_doorbell(other).unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
-        assert_eq!(
-            two.attach_doorbell(bell).unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(one.attach_doorbell(other).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(two.attach_doorbell(bell).unwrap_err().kind(), ErrorKind::AlreadyExists);
         // A stranger's bell is left alone.
         two.detach_doorbell(bell);
         bell.ring();
@@ -327,10 +314,7 @@ mod real_time {
             assert!(events.is_empty(), "the alarm's events stay inside");
             overshoot_least = overshoot_least.min(now - deadline);
         }
-        assert!(
-            overshoot_least < Duration::from_millis(1),
-            "rounded up: {overshoot_least:?}"
-        );
+        assert!(overshoot_least < Duration::from_millis(1), "rounded up: {overshoot_least:?}");
     }
 
     #[test]
@@ -360,11 +344,7 @@ mod real_time {
 
     #[test]
     fn extreme_deadlines_wait_until_the_bell_rings() {
-        for deadline in [
-            Instant::MAX,
-            Instant::from_nanos(u64::MAX - 1),
-            Instant::from_nanos(u64::MAX / 2),
-        ] {
+        for deadline in [Instant::MAX, Instant::from_nanos(u64::MAX - 1), Instant::from_nanos(u64::MAX / 2)] {
             let kernel = RealKernel::new().unwrap();
             let bell = leaked_bell();
             kernel.attach_doorbell(bell).unwrap();
@@ -517,10 +497,7 @@ mod manual_time {
         let kernel = ManualKernel::new().unwrap();
         let before = kernel.wall_clock();
         kernel.advance(Duration::from_secs(5));
-        assert_eq!(
-            kernel.wall_clock().duration_since(before).unwrap(),
-            Duration::from_secs(5)
-        );
+        assert_eq!(kernel.wall_clock().duration_since(before).unwrap(), Duration::from_secs(5));
         kernel.set_time(Instant::MAX);
         kernel.wall_clock();
     }
@@ -602,11 +579,7 @@ mod readiness {
             let kernel = RealKernel::new().unwrap();
             let (near, far) = kernel.socket_pair().unwrap();
             kernel.register(near, TOKEN, interest).unwrap();
-            Self {
-                kernel,
-                near,
-                far: Cell::new(Some(far)),
-            }
+            Self { kernel, near, far: Cell::new(Some(far)) }
         }
 
         fn far(&self) -> Fd {
@@ -644,9 +617,7 @@ mod readiness {
         assert!(readiness.readable && readiness.reader_wakes());
         assert!(!readiness.writer_wakes() && !readiness.read_closed);
         assert_eq!(look(&pair.kernel), []);
-        pair.kernel
-            .reregister(pair.near, TOKEN, Interest::READABLE)
-            .unwrap();
+        pair.kernel.reregister(pair.near, TOKEN, Interest::READABLE).unwrap();
         assert!(pair.one().readiness.readable);
     }
 
@@ -688,21 +659,12 @@ mod readiness {
     #[test]
     fn second_registration_and_reserved_tokens_are_refused() {
         let pair = Pair::watched(Interest::READABLE);
-        let error = pair
-            .kernel
-            .register(pair.near, TOKEN, Interest::READABLE)
-            .unwrap_err();
+        let error = pair.kernel.register(pair.near, TOKEN, Interest::READABLE).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EEXIST));
         for token in [Token::DOORBELL, Token::ALARM] {
-            let error = pair
-                .kernel
-                .register(pair.far(), token, Interest::READABLE)
-                .unwrap_err();
+            let error = pair.kernel.register(pair.far(), token, Interest::READABLE).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            let error = pair
-                .kernel
-                .reregister(pair.near, token, Interest::READABLE)
-                .unwrap_err();
+            let error = pair.kernel.reregister(pair.near, token, Interest::READABLE).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
     }
@@ -711,10 +673,9 @@ mod readiness {
     fn regular_file_is_refused() {
         let file = fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
         let fd = Fd::from_raw(file.as_raw_fd());
-        for kernel in [
-            Box::new(RealKernel::new().unwrap()) as Box<dyn Kernel>,
-            Box::new(ManualKernel::new().unwrap()),
-        ] {
+        for kernel in
+            [Box::new(RealKernel::new().unwrap()) as Box<dyn Kernel>, Box::new(ManualKernel::new().unwrap())]
+        {
             let error = kernel.register(fd, TOKEN, Interest::READABLE).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EPERM));
         }
@@ -755,9 +716,7 @@ mod sockets {
     fn wait_one(kernel: &RealKernel) -> Event {
         let mut events = events();
         while events.is_empty() {
-            kernel
-                .wait(Some(kernel.now() + Duration::from_secs(10)), &mut events)
-                .unwrap();
+            kernel.wait(Some(kernel.now() + Duration::from_secs(10)), &mut events).unwrap();
         }
         events.get(0).unwrap()
     }
@@ -782,10 +741,7 @@ mod sockets {
         kernel.set_nodelay(client, true).unwrap();
 
         let mut buf = [0; 32];
-        assert_eq!(
-            kernel.recv(client, &mut buf).unwrap_err().kind(),
-            ErrorKind::WouldBlock
-        );
+        assert_eq!(kernel.recv(client, &mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(kernel.send(server, b"hello").unwrap(), 5);
         assert!(wait_one(&kernel).readiness.readable);
         assert_eq!(kernel.recv(client, &mut buf).unwrap(), 5);
@@ -819,10 +775,9 @@ mod sockets {
                 socket::close(fd);
                 converse(address);
             }
-            Err(error) => assert!(matches!(
-                error.raw_os_error(),
-                Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
-            )),
+            Err(error) => {
+                assert!(matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)))
+            }
         }
     }
 
@@ -867,12 +822,8 @@ mod sockets {
         let (left, right) = kernel.socket_pair().unwrap();
         for fd in [listener, client, server, left, right] {
             // SAFETY: no pointers.
-            let (status, flags) = unsafe {
-                (
-                    libc::fcntl(fd.as_raw(), libc::F_GETFL),
-                    libc::fcntl(fd.as_raw(), libc::F_GETFD),
-                )
-            };
+            let (status, flags) =
+                unsafe { (libc::fcntl(fd.as_raw(), libc::F_GETFL), libc::fcntl(fd.as_raw(), libc::F_GETFD)) };
             assert_ne!(status & libc::O_NONBLOCK, 0);
             assert_ne!(flags & libc::FD_CLOEXEC, 0);
             kernel.close(fd);
@@ -883,10 +834,7 @@ mod sockets {
     fn unix_socket_has_no_internet_address() {
         let kernel = kernel();
         let (left, right) = kernel.socket_pair().unwrap();
-        assert_eq!(
-            kernel.local_addr(left).unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(kernel.local_addr(left).unwrap_err().kind(), ErrorKind::Unsupported);
         kernel.close(left);
         kernel.close(right);
     }
