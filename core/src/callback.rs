@@ -115,6 +115,39 @@ impl<C: Context> Callback<C> {
     }
 }
 
+/// A callback that may be handed to another thread.
+pub struct SendCallback<C: 'static>(Callback<C>);
+
+// SAFETY: made of a `Send` closure only, and nothing else is in it.
+unsafe impl<C> Send for SendCallback<C> {}
+
+impl<C: Context> SendCallback<C> {
+    /// Makes a callback to be called once, or gives a closure of more than 24
+    /// bytes back.
+    ///
+    /// # Errors
+    /// The closure, when it doesn't fit.
+    pub fn try_inline<F, R>(closure: F) -> Result<Self, F>
+    where
+        F: FnOnce(&C) -> R + Send + 'static,
+        R: Outcome,
+    {
+        Callback::try_inline(closure).map(Self)
+    }
+
+    /// Returns the callback, in the thread that will call it.
+    #[must_use]
+    pub fn into_callback(self) -> Callback<C> {
+        self.0
+    }
+}
+
+impl<C> fmt::Debug for SendCallback<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl<C> Drop for Callback<C> {
     #[inline]
     fn drop(&mut self) {

@@ -2,15 +2,17 @@
 
 use core::panic::Location;
 
+use crate::Instant;
 use crate::callback::Callback;
 use crate::slots::{Entry, Slots};
-use crate::{Instant, Refusal, Resource};
 
 /// Tells in which list a call stands, and so how it is taken out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// In the ready queue: by `call_soon`, or a timer that fell due.
     Soon,
+    /// In the ready queue, and came from another thread.
+    Threadsafe,
     /// In the timer heap, at the entry's `at`.
     Timer,
     /// In the bucket `at` of the timer wheel.
@@ -23,6 +25,8 @@ pub enum Kind {
     FutureWaiter,
     /// Wakes somebody who awaits the task in the slot `at`.
     TaskWaiter,
+    /// In no list: wakes somebody who waits for a source outside of the loop.
+    Waiter,
     /// A callback for as often as its source is ready.
     Handler,
 }
@@ -42,9 +46,3 @@ pub struct Call<C: 'static> {
 pub type CallSlot<C> = Entry<Call<C>, Kind>;
 
 pub(crate) type Calls<C> = Slots<Call<C>, Kind>;
-
-impl<C> Calls<C> {
-    pub(crate) fn full(&self) -> Refusal {
-        Refusal::Full { resource: Resource::Call, limit: self.capacity() }
-    }
-}

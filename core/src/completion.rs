@@ -260,3 +260,33 @@ impl<C: Context> Scheduler<C> {
         Callback::handler(move |_: &C| waker.wake_by_ref())
     }
 }
+
+/// Waits for sources outside of the loop: a descriptor, a signal, a child.
+impl<C: Context> Scheduler<C> {
+    /// Registers `waker` for [`Scheduler::wake_waiter`]; [`Scheduler::cancel_call`]
+    /// takes it back. Cancelling the task that runs now wakes it too.
+    ///
+    /// # Errors
+    /// If the call table is full or the loop closed.
+    pub fn add_waiter(&self, waker: &Waker, location: &'static Location<'static>) -> Result<SlotId, Refusal> {
+        let callback = self.waking(waker);
+        let id = self
+            .insert_call("wait", Kind::Waiter, callback, core::convert::identity, Instant::ZERO, location)
+            .map_err(|refused| refused.refusal())?;
+        self.remember_waiter(id);
+        Ok(id)
+    }
+
+    /// Wakes a waiter and frees its slot. A stale id does nothing.
+    pub fn wake_waiter(&self, context: &C, id: SlotId) {
+        let callback = self.tables.with(|tables| {
+            let entry = tables.calls.get_mut(id).filter(|entry| entry.kind == Kind::Waiter)?;
+            let callback = entry.value.callback.take();
+            tables.release_call(id.index);
+            callback
+        });
+        if let Some(callback) = callback {
+            let _ = context.guard(|| callback.call_once(context));
+        }
+    }
+}

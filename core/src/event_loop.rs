@@ -121,7 +121,10 @@ impl<C: Context> Scheduler<C> {
     fn wants_poll(&self) -> bool {
         let unpolled = self.turns_unpolled.get() + 1;
         let idle = self.wake.with(|ready| ready.is_empty());
-        let wants = idle || unpolled >= self.limits.get().turns_per_poll || self.is_stopping.get();
+        let wants = idle
+            || self.wake.is_pending()
+            || unpolled >= self.limits.get().turns_per_poll
+            || self.is_stopping.get();
         self.turns_unpolled.set(if wants { 0 } else { unpolled });
         wants
     }
@@ -187,7 +190,7 @@ impl<C: Context> Scheduler<C> {
             let (kind, location) = (entry.kind, entry.value.location);
             let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
             if kind != Kind::Handler {
-                tables.calls.release(index);
+                tables.release_call(index);
             }
             Some((id, callback, kind, owner, location))
         });

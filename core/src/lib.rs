@@ -92,6 +92,7 @@ pub use crate::timeout::{Timeout, TimeoutError};
 /// What another layer needs to build a loop of its own on the scheduler.
 pub mod raw {
     pub use crate::body::Bodies;
+    pub use crate::callback::SendCallback;
     pub use crate::calls::{Call, CallSlot, Kind};
     pub use crate::future::{FutureSlot, FutureValue};
     pub use crate::ready::Link;

@@ -99,7 +99,11 @@ impl ManualDriver {
             return Err(event);
         };
         let place = script.iter().take_while(|(other, _)| *other <= when).count();
-        script.insert(place, (when, event)).map_err(|(_, event)| event)
+        script.push((when, event)).map_err(|(_, event)| event)?;
+        if let Some(behind) = script.get_mut(place..) {
+            behind.rotate_right(1);
+        }
+        Ok(())
     }
 
     /// Counts the waits, those with a deadline in the past included.

@@ -16,13 +16,17 @@ use crate::slots::Slots;
 use crate::tasks::{TaskSlot, Tasks};
 use crate::timers::{HeapEntry, Timers, Wheel};
 use crate::wake::WakeTable;
-use crate::{Context, ExceptionContext, Handle, Instant, Refusal, Refused, Running, SlotId, TimerHandle};
+use crate::{
+    Context, ExceptionContext, Handle, Instant, Refusal, Refused, Resource, Running, SlotId, TimerHandle,
+};
 
 /// The memory of a scheduler. Its lengths are the scheduler's capacities.
 #[derive(Debug)]
 pub struct Memory<C: Context> {
     /// Holds callbacks and timers, and the waiters that don't fit into a task.
     pub calls: Region<CallSlot<C>>,
+    /// Is how many of `calls` are kept for calls from other threads.
+    pub threadsafe_calls: usize,
     /// Holds the timers that are due soon; as long as `calls`.
     pub heap: Region<HeapEntry>,
     /// Holds the other timers; without it all of them are in the heap.
@@ -122,9 +126,44 @@ pub struct Scheduler<C: Context> {
 #[derive(Debug)]
 pub(crate) struct Tables<C: Context> {
     pub(crate) calls: Calls<C>,
+    pub(crate) threadsafe: Threadsafe,
     pub(crate) timers: Timers,
     pub(crate) futures: Futures,
     pub(crate) tasks: Tasks<C>,
+}
+
+/// The part of the call table that is kept for calls from other threads, so that
+/// neither side can take the other's room.
+#[derive(Debug)]
+pub(crate) struct Threadsafe {
+    live: usize,
+    limit: usize,
+}
+
+impl<C: Context> Tables<C> {
+    /// Says why there is no room for another call of this kind.
+    #[inline]
+    fn check_call(&self, kind: Kind) -> Result<(), Refusal> {
+        let Threadsafe { live, limit } = self.threadsafe;
+        if kind == Kind::Threadsafe {
+            let full = Refusal::Full { resource: Resource::ThreadsafeCall, limit };
+            return if live < limit && self.calls.has_room() { Ok(()) } else { Err(full) };
+        }
+        let room = self.calls.capacity() - limit;
+        if self.calls.live() - live < room {
+            return Ok(());
+        }
+        Err(Refusal::Full { resource: Resource::Call, limit: room })
+    }
+
+    /// Frees the slot of a call whose callback was taken out.
+    #[inline]
+    pub(crate) fn release_call(&mut self, index: u32) {
+        if self.calls.at(index).is_some_and(|entry| entry.seq != 0 && entry.kind == Kind::Threadsafe) {
+            self.threadsafe.live -= 1;
+        }
+        self.calls.release(index);
+    }
 }
 
 impl<C: Context> Scheduler<C> {
@@ -132,6 +171,7 @@ impl<C: Context> Scheduler<C> {
     #[must_use]
     pub fn new(memory: Memory<C>, limits: Limits) -> Self {
         let tables = Tables {
+            threadsafe: Threadsafe { live: 0, limit: memory.threadsafe_calls.min(memory.calls.capacity()) },
             calls: Slots::new(memory.calls),
             timers: Timers::new(memory.heap, memory.wheel),
             futures: Slots::new(memory.futures),
@@ -197,6 +237,24 @@ impl<C: Context> Scheduler<C> {
         let id = self.insert_call("call_soon", Kind::Soon, callback, erase, Instant::ZERO, location)?;
         self.wake.with(|ready| ready.push(Node::call(id.index)));
         Ok(Handle::new(context.clone(), id))
+    }
+
+    /// Schedules `callback`, which came from another thread.
+    ///
+    /// # Errors
+    /// Gives the callback back if all slots that are kept for these are in use,
+    /// or the loop closed.
+    #[inline]
+    pub fn call_threadsafe<P>(
+        &self,
+        callback: P,
+        erase: impl FnOnce(P) -> Callback<C>,
+        location: &'static Location<'static>,
+    ) -> Result<(), Refused<P>> {
+        let kind = Kind::Threadsafe;
+        let id = self.insert_call("call_soon_threadsafe", kind, callback, erase, Instant::ZERO, location)?;
+        self.wake.with(|ready| ready.push(Node::call(id.index)));
+        Ok(())
     }
 
     /// Schedules `callback` for the first iteration at or after `when`.
@@ -300,7 +358,10 @@ impl<C: Context> Scheduler<C> {
             callbacks: self.callbacks.get(),
             ready,
             timers: tables.timers.len(),
-            calls: usage(&tables.calls),
+            calls: Usage {
+                capacity: tables.calls.capacity() - tables.threadsafe.limit,
+                ..usage(&tables.calls)
+            },
             futures: usage(&tables.futures),
             tasks: usage(&tables.tasks.slots),
             tasks_retired: tables.tasks.retired(),
@@ -334,11 +395,11 @@ impl<C: Context> Scheduler<C> {
         }
         let seq = self.next_seq();
         let inserted = self.tables.with(|tables| {
-            let full = tables.calls.full();
-            if !tables.calls.has_room() {
+            if let Err(full) = tables.check_call(kind) {
                 return Err((full, callback));
             }
             let call = Call { callback: Some(erase(callback)), location, when };
+            tables.threadsafe.live += usize::from(kind == Kind::Threadsafe);
             Ok(tables.calls.insert(seq, 0, kind, call))
         });
         match inserted {
@@ -369,7 +430,7 @@ impl<C: Context> Scheduler<C> {
                     ready.remove(node);
                 }
             });
-            tables.calls.release(id.index);
+            tables.release_call(id.index);
             Some((callback, source.filter(|_| matches!(kind, Kind::FutureDone | Kind::TaskDone))))
         })
     }

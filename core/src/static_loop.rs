@@ -46,10 +46,10 @@ pub struct Storage<const CALLS: usize, const FUTURES: usize, const TASKS: usize,
 }
 
 struct StaticMemory<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> {
-    calls: heapless::Vec<CallSlot<EventLoopHandle>, CALLS>,
-    heap: heapless::Vec<HeapEntry, CALLS>,
-    futures: heapless::Vec<FutureSlot, FUTURES>,
-    tasks: heapless::Vec<TaskSlot<EventLoopHandle>, TASKS>,
+    calls: [MaybeUninit<CallSlot<EventLoopHandle>>; CALLS],
+    heap: [MaybeUninit<HeapEntry>; CALLS],
+    futures: [MaybeUninit<FutureSlot>; FUTURES],
+    tasks: [MaybeUninit<TaskSlot<EventLoopHandle>>; TASKS],
     bodies: [MaybeUninit<TaskBytes<BYTES>>; TASKS],
     cells: [WakeCell; TASKS],
     call_links: [Link; CALLS],
@@ -78,10 +78,10 @@ impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: 
         Self {
             is_taken: AtomicBool::new(false),
             memory: UnsafeCell::new(StaticMemory {
-                calls: heapless::Vec::new(),
-                heap: heapless::Vec::new(),
-                futures: heapless::Vec::new(),
-                tasks: heapless::Vec::new(),
+                calls: [const { MaybeUninit::uninit() }; CALLS],
+                heap: [const { MaybeUninit::uninit() }; CALLS],
+                futures: [const { MaybeUninit::uninit() }; FUTURES],
+                tasks: [const { MaybeUninit::uninit() }; TASKS],
                 bodies: [const { MaybeUninit::uninit() }; TASKS],
                 cells: [const { WakeCell::new() }; TASKS],
                 call_links: [[0; 2]; CALLS],
@@ -112,10 +112,10 @@ impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: 
             )
         };
         Some(StorageMemory {
-            calls: Region::new(memory.calls.spare_capacity_mut()),
-            heap: Region::new(memory.heap.spare_capacity_mut()),
-            futures: Region::new(memory.futures.spare_capacity_mut()),
-            tasks: Region::new(memory.tasks.spare_capacity_mut()),
+            calls: Region::new(&mut memory.calls),
+            heap: Region::new(&mut memory.heap),
+            futures: Region::new(&mut memory.futures),
+            tasks: Region::new(&mut memory.tasks),
             bodies: Bodies::new(bodies, words_each, |_| {}),
             cells: &memory.cells,
             call_links: &mut memory.call_links,
@@ -214,6 +214,7 @@ impl EventLoop {
             memory.wake.write(WakeTable::new(memory.cells, memory.call_links, memory.task_links, doorbell));
         let memory_of_scheduler = Memory {
             calls: memory.calls,
+            threadsafe_calls: 0,
             heap: memory.heap,
             wheel: None,
             futures: memory.futures,

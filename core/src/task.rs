@@ -363,6 +363,11 @@ impl<C: Context> Scheduler<C> {
         TaskRef::upgrade(context, id)
     }
 
+    /// Returns the task with this id, if it still has a slot.
+    pub fn task(&self, context: &C, id: TaskId) -> Option<TaskRef<C>> {
+        TaskRef::upgrade(context, id.0)
+    }
+
     /// Returns the tasks that are not done, in slot order.
     pub fn all_tasks(&self, context: &C) -> AllTasks<C> {
         AllTasks { context: context.clone(), next: 0 }

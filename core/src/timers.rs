@@ -96,6 +96,23 @@ impl Wheel {
         }
     }
 
+    /// Takes a timer out of `bucket`.
+    #[inline]
+    fn pop(&mut self, links: &mut Links, bucket: Bucket) -> Option<Node> {
+        let list = self.buckets.get_mut(bucket.level)?.get_mut(bucket.index)?;
+        let node = list.pop(links)?;
+        self.len -= 1;
+        if list.is_empty() {
+            *self.occupied.get_mut(bucket.level)? &= !(1 << bucket.index);
+        }
+        Some(node)
+    }
+
+    fn is_occupied(&self, bucket: Bucket) -> bool {
+        let occupied = self.occupied.get(bucket.level);
+        occupied.is_some_and(|occupied| occupied & (1 << bucket.index) != 0)
+    }
+
     /// Returns the bucket that starts first; of two, the wider, which is to be
     /// spread over the narrower ones.
     fn first(&self, horizon: u64) -> Option<Bucket> {
@@ -271,10 +288,9 @@ impl Timers {
         self.horizon = bucket.start;
         let mut moved = 0;
         while moved < limit {
-            let Some(node) = wheel.buckets[bucket.level][bucket.index].pop(links) else {
+            let Some(node) = wheel.pop(links, bucket) else {
                 break;
             };
-            wheel.len -= 1;
             moved += 1;
             let Owner::Call(index) = node.owner() else {
                 continue;
@@ -287,9 +303,7 @@ impl Timers {
                 wheel.push(links, calls, index, when, bucket.start);
             }
         }
-        if wheel.buckets[bucket.level][bucket.index].is_empty() {
-            wheel.occupied[bucket.level] &= !(1 << bucket.index);
-        } else {
+        if wheel.is_occupied(bucket) {
             self.unfinished = Some(bucket);
         }
         moved
@@ -330,7 +344,7 @@ fn push_heap<C>(heap: &mut Region<HeapEntry>, len: &mut usize, calls: &mut Calls
     if let Some(call) = calls.at_mut(entry.index) {
         call.kind = Kind::Timer;
     }
-    sift_up(&mut heap.as_mut_slice()[..=at], calls, at, entry);
+    sift_up(heap.as_mut_slice(), calls, at, entry);
 }
 
 /// Puts `entry` at `at` or above and tells each moved call its place.

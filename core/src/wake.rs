@@ -117,10 +117,17 @@ impl WakeTable {
 
     /// Wakes the loop if it waits; called after the reason was made visible.
     #[inline]
-    pub fn ring(&self) {
+    fn ring(&self) {
         if self.sleeping.load(SeqCst) && self.sleeping.swap(false, SeqCst) {
             self.doorbell.ring();
         }
+    }
+
+    /// Makes the loop look at what came from other threads, soon: called after
+    /// that was made visible.
+    pub fn notify(&self) {
+        self.pending.store(true, SeqCst);
+        self.ring();
     }
 
     /// Announces that the loop is about to wait: from here on a wake rings.
