@@ -100,8 +100,8 @@ impl ManualDriver {
         };
         let place = script.iter().take_while(|(other, _)| *other <= when).count();
         script.push((when, event)).map_err(|(_, event)| event)?;
-        if let Some(behind) = script.get_mut(place..) {
-            behind.rotate_right(1);
+        if let Some(moved @ [_, ..]) = script.get_mut(place..) {
+            moved.rotate_right(1);
         }
         Ok(())
     }
