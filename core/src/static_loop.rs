@@ -3,6 +3,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::marker::PhantomData;
 use core::mem::{MaybeUninit, size_of};
 use core::ops::Deref;
 use core::pin::Pin;
@@ -168,6 +169,10 @@ struct Shared {
     instrument: Cell<Option<&'static dyn Instrument>>,
 }
 
+// SAFETY: it is reached only through a handle, and a handle stays in its thread.
+// So the compiler names the handle where one is sent, and not each cell in here.
+unsafe impl Sync for Shared {}
+
 /// A function that is told about errors that nobody looks at.
 pub type ExceptionHandler = fn(&EventLoopHandle, &ExceptionContext<'_>);
 
@@ -230,7 +235,7 @@ impl EventLoop {
             task_factory: Cell::new(None),
             instrument: Cell::new(None),
         });
-        Self(EventLoopHandle { shared })
+        Self(EventLoopHandle { shared, _not_send: PhantomData })
     }
 
     /// Returns a handle for callbacks and tasks.
@@ -310,6 +315,8 @@ impl Deref for EventLoop {
 #[derive(Clone, Copy)]
 pub struct EventLoopHandle {
     shared: &'static Shared,
+    /// The loop belongs to one thread.
+    _not_send: PhantomData<*mut ()>,
 }
 
 impl EventLoopHandle {
