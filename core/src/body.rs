@@ -281,7 +281,7 @@ impl Bodies {
         let first = index as usize * self.words_each;
         let words = self.memory.get_mut(first..first + self.words_each);
         let Some(words) = words.filter(|words| {
-            size_of::<B>() <= size_of_val::<[_]>(words) && align_of::<B>() <= align_of::<u64>()
+            size_of::<B>() <= size_of_val(&**words) && align_of::<B>() <= align_of::<u64>()
         }) else {
             return Err(body);
         };

@@ -177,9 +177,10 @@ impl<C: Context> VTable<C> {
         F: FnOnce(&C) -> R + 'static,
         R: Outcome,
     {
-        // SAFETY (of both calls): an `F` is stored, and moved out by either one.
         Self {
+            // SAFETY: an `F` is stored, and this is its last use.
             call: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
+            // SAFETY: as above.
             drop: |closure| drop(unsafe { closure.read::<F>() }),
             repeats: false,
         }
@@ -190,9 +191,10 @@ impl<C: Context> VTable<C> {
         F: FnMut(&C) -> R + 'static,
         R: Outcome,
     {
-        // SAFETY (of both calls): an `F` is stored; `call` borrows it, `drop` is its end.
         Self {
+            // SAFETY: an `F` is stored, and borrowed as the words are.
             call: |closure, context| settle(unsafe { &mut *closure.as_mut_ptr::<F>() }(context), context),
+            // SAFETY: an `F` is stored, and this is its last use.
             drop: |closure| drop(unsafe { closure.read::<F>() }),
             repeats: true,
         }

@@ -309,8 +309,8 @@ impl<C: Context> Borrowed<'_, C> {
                 Err(RunError::Stopped)
             }
             Some(Status::Panicked) => Err(RunError::Panicked),
-            // SAFETY: `run_until_complete` made the body and asks for its type.
             Some(Status::Done | Status::Cancelled) => {
+                // SAFETY: `run_until_complete` made the body and asks for its type.
                 unsafe { self.scheduler.take_output(self.id) }.ok_or(RunError::Cancelled)
             }
         }

@@ -138,9 +138,10 @@ impl Exception {
 
 impl VTable {
     const fn of<E: Error + 'static>() -> Self {
-        // SAFETY (of both calls): an `E` is stored; `get` borrows it, `drop` is its end.
         Self {
+            // SAFETY: an `E` is stored, and borrowed as the words are.
             get: |error| unsafe { &*error.as_ptr::<E>() },
+            // SAFETY: an `E` is stored, and this is its last use.
             drop: |error| drop(unsafe { error.read::<E>() }),
         }
     }

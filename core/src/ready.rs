@@ -130,7 +130,7 @@ impl List {
         let Some(link) = links.link_mut(node.0) else {
             return false;
         };
-        let [previous, next] = core::mem::replace(link, [0; 2]);
+        let [previous, next] = core::mem::take(link);
         if next == 0 {
             return false;
         }

@@ -14,9 +14,9 @@ use crate::{Cancelled, Context, Outcome, Refusal, TaskId};
 /// Runs a future for a limited time. See `EventLoopHandle::timeout`.
 ///
 /// When the time is over, the future is asked to end as by
-/// [`Task::cancel`](crate::Task::cancel): the awaitable in it that is polled
-/// next ends with [`Cancelled`], and the future may clean up across awaits. One
-/// that awaits nothing of this crate's is dropped at once.
+/// [`TaskRef::cancel`](crate::TaskRef::cancel): the awaitable in it that is
+/// polled next ends with [`Cancelled`], and the future may clean up across
+/// awaits. One that awaits nothing of this crate's is dropped at once.
 ///
 /// # Cancellation
 /// Cancelling the task cancels what the future awaits; dropping it drops the
