@@ -280,9 +280,9 @@ impl Bodies {
     pub(crate) fn put<B: Body>(&mut self, index: u32, body: B) -> Result<BodyRef, B> {
         let first = index as usize * self.words_each;
         let words = self.memory.get_mut(first..first + self.words_each);
-        let Some(words) = words.filter(|words| {
-            size_of::<B>() <= size_of_val(&**words) && align_of::<B>() <= align_of::<u64>()
-        }) else {
+        let Some(words) = words
+            .filter(|words| size_of::<B>() <= size_of_val(&**words) && align_of::<B>() <= align_of::<u64>())
+        else {
             return Err(body);
         };
         let memory = words.as_mut_ptr().cast::<u8>();

@@ -776,7 +776,7 @@ mod sockets {
                 converse(address);
             }
             Err(error) => {
-                assert!(matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)))
+                assert!(matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)));
             }
         }
     }
