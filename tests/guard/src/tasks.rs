@@ -190,7 +190,8 @@ fn borrowing(event_loop: &EventLoop) -> Checked {
         if polls.get() == 3 {
             return Poll::Ready(());
         }
-        cx.waker().clone().wake();
+        let waker = cx.waker().clone();
+        waker.wake();
         Poll::Pending
     });
     event_loop.run_until_complete(pin!(future)).or_fail()?;
@@ -210,8 +211,9 @@ impl Future for Elsewhere {
 
 fn pinned(event_loop: &EventLoop) -> Checked {
     static mut CELL: TaskCell<Elsewhere> = TaskCell::new(Elsewhere(5));
+    let cell: *mut TaskCell<Elsewhere> = &raw mut CELL;
     // SAFETY: the only reference there is: this function is called once.
-    let cell = Pin::static_mut(unsafe { &mut *(&raw mut CELL) });
+    let cell = Pin::static_mut(unsafe { &mut *cell });
     let task = event_loop.create_pinned_task(cell).or_fail()?;
     check(event_loop.run_until_complete(task) == Ok(Ok(5)))
 }
