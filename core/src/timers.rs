@@ -269,6 +269,7 @@ impl Timers {
             if bucket.start > until {
                 return true;
             }
+            self.unfinished = None;
             moved += self.spread(links, calls, bucket, limit.saturating_sub(moved).max(1));
             if self.unfinished.is_some() {
                 return false;
