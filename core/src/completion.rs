@@ -6,6 +6,7 @@ use core::task::Waker;
 
 use crate::callback::Callback;
 use crate::calls::Kind;
+use crate::finally::Finally;
 use crate::ready::{List, Node, Owner, Ready};
 use crate::scheduler::{Source, Tables};
 use crate::{Context, Instant, Refusal, Refused, Scheduler, SlotId};
@@ -15,7 +16,8 @@ use crate::{Context, Instant, Refusal, Refused, Scheduler, SlotId};
 pub(crate) struct Completion {
     /// Holds done callbacks and waiters while pending; empty afterwards.
     pub(crate) waiters: List,
-    /// Counts handles, and done callbacks that have not run.
+    /// Counts handles, and done callbacks that are about to run. Those that wait
+    /// don't count: a future that nobody can complete takes them along.
     pub(crate) references: u32,
     pub(crate) is_done: bool,
 }
@@ -71,9 +73,9 @@ impl<C: Context> Scheduler<C> {
             let Some(completion) = tables.completion(source) else {
                 return;
             };
-            completion.references += 1;
             self.wake.with(|ready| {
                 if completion.is_done {
+                    completion.references += 1;
                     ready.push(node);
                 } else {
                     completion.waiters.push(&mut ready.links, node);
@@ -117,10 +119,12 @@ impl<C: Context> Scheduler<C> {
     /// Calls back everybody who asked for the completion of `source`, which is
     /// done. Nothing of it runs here: callbacks and tasks become ready.
     pub(crate) fn call_back(&self, context: &C, source: Source) {
+        let rest = Finally(|| self.call_back(context, source));
         while let Some(waker) = self.next_waiter_of(source) {
             // A foreign waker is foreign code; its panic is reported.
             let _ = context.guard(|| waker.call_once(context));
         }
+        core::mem::forget(rest);
     }
 
     /// Makes waiters ready up to the first one with a waker, which it returns.
@@ -134,6 +138,9 @@ impl<C: Context> Scheduler<C> {
                             let entry = tables.calls.at_mut(index)?;
                             if matches!(entry.kind, Kind::FutureDone | Kind::TaskDone) {
                                 ready.push(node);
+                                if let Some(completion) = tables.completion(source) {
+                                    completion.references += 1;
+                                }
                                 continue;
                             }
                             let waker = entry.value.callback.take();
@@ -145,6 +152,23 @@ impl<C: Context> Scheduler<C> {
                         Owner::Wait(index) | Owner::Task(index) => {
                             ready.push(Node::task(index));
                         }
+                    }
+                }
+            })
+        })
+    }
+
+    /// Takes a done callback of `source`, which never completes, out of its slot.
+    pub(crate) fn next_abandoned_of(&self, source: Source) -> Option<Callback<C>> {
+        self.tables.with(|tables| {
+            self.wake.with(|ready| {
+                loop {
+                    let node = tables.completion(source)?.waiters.pop(&mut ready.links)?;
+                    let Owner::Call(index) = node.owner() else { continue };
+                    let callback = tables.calls.at_mut(index)?.value.callback.take();
+                    tables.calls.release(index);
+                    if callback.is_some() {
+                        return callback;
                     }
                 }
             })
@@ -190,6 +214,11 @@ impl<C: Context> Scheduler<C> {
         if let (Registration::Task { task: registered, ticket }, Some(current)) = (*registration, task)
             && registered == current
             && self.tables.with(|tables| tables.tasks.waits(current) == Some(ticket))
+        {
+            return Ok(());
+        }
+        if let Registration::Call(id) = *registration
+            && self.wake_instead(id, waker)
         {
             return Ok(());
         }
@@ -249,6 +278,20 @@ impl<C: Context> Scheduler<C> {
                 }
             }),
         }
+    }
+
+    /// Lets the waiting call `id` wake `waker` from now on; false if it is gone.
+    pub(crate) fn wake_instead(&self, id: SlotId, waker: &Waker) -> bool {
+        let mut callback = Some(self.waking(waker));
+        let is_waiting = self.tables.with(|tables| {
+            let Some(entry) = tables.calls.get_mut(id) else { return false };
+            core::mem::swap(&mut entry.value.callback, &mut callback);
+            true
+        });
+        if is_waiting {
+            self.remember_waiter(id);
+        }
+        is_waiting
     }
 
     /// Makes a callback that wakes `waker`, as often as it is called.

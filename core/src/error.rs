@@ -149,6 +149,8 @@ impl<T> Error for Refused<T> {}
 pub enum WaitError {
     /// The awaiting task was cancelled.
     Cancelled(crate::Cancelled),
+    /// A task can't wait for its own end (contract TK-7).
+    AwaitsItself,
     /// The loop had no room for the wait, or is closed.
     Refused(Refusal),
 }
@@ -157,6 +159,7 @@ impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled(cancelled) => cancelled.fmt(f),
+            Self::AwaitsItself => f.write_str("a task can't await itself"),
             Self::Refused(refusal) => refusal.fmt(f),
         }
     }
@@ -166,6 +169,7 @@ impl Error for WaitError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Cancelled(cancelled) => Some(cancelled),
+            Self::AwaitsItself => None,
             Self::Refused(refusal) => Some(refusal),
         }
     }

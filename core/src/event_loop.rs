@@ -16,6 +16,7 @@ use crate::body::{Bodies, TaskCell};
 use crate::callback::Callback;
 use crate::calls::Kind;
 use crate::completion::DoneCallback;
+use crate::finally::Finally;
 use crate::ready::{Node, Owner};
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::SlotId;
@@ -65,7 +66,7 @@ impl<C: Context> Scheduler<C> {
         let body = unsafe { Bodies::borrow(cell.as_mut()) };
         let id =
             self.insert_borrowed_task(context, body, size_of::<F>(), location).map_err(RunError::Refused)?;
-        let borrowed = Borrowed { scheduler: self, context, id };
+        let mut borrowed = Borrowed { scheduler: self, context, id, hook: None };
         let hook = self
             .add_done_callback(
                 Source::Task(id),
@@ -74,8 +75,9 @@ impl<C: Context> Scheduler<C> {
                 location,
             )
             .map_err(|refused| RunError::Refused(refused.refusal()))?;
+        borrowed.hook = Some(hook);
         self.turn_until_stopped(context);
-        borrowed.result(hook)
+        borrowed.result()
     }
 
     fn start(&self) -> Result<StopRunning<'_, C>, RunError> {
@@ -214,7 +216,7 @@ impl<C: Context> Scheduler<C> {
     /// Runs a handler outside of its slot and puts it back, if it was not
     /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
     fn call_handler(&self, context: &C, id: SlotId, callback: Callback<C>, running: Running) {
-        let mut returned = ReturnHandler { scheduler: self, id, callback: Some(callback) };
+        let mut returned = ReturnHandler { scheduler: self, context, id, callback: Some(callback) };
         let _ = self.run_guarded(context, running, || {
             if let Some(callback) = &mut returned.callback {
                 callback.call_again(context);
@@ -270,13 +272,15 @@ struct ReleaseSource<'a, C: Context> {
 impl<C: Context> Drop for ReleaseSource<'_, C> {
     fn drop(&mut self) {
         self.scheduler.source.set(None);
-        self.scheduler.release_source(self.context, Some(self.source));
+        // Drops the result with the last reference: foreign code.
+        let _ = self.context.guard(|| self.scheduler.release_source(self.context, Some(self.source)));
     }
 }
 
 /// Puts a handler back into its slot, also when it unwinds.
 struct ReturnHandler<'a, C: Context> {
     scheduler: &'a Scheduler<C>,
+    context: &'a C,
     id: SlotId,
     callback: Option<Callback<C>>,
 }
@@ -288,6 +292,9 @@ impl<C: Context> Drop for ReturnHandler<'_, C> {
                 core::mem::swap(&mut entry.value.callback, &mut self.callback);
             }
         });
+        if let Some(removed) = self.callback.take() {
+            let _ = self.context.guard(|| drop(removed));
+        }
     }
 }
 
@@ -296,18 +303,16 @@ struct Borrowed<'a, C: Context> {
     scheduler: &'a Scheduler<C>,
     context: &'a C,
     id: SlotId,
+    /// Stops the loop when the task is done.
+    hook: Option<DoneCallback>,
 }
 
 impl<C: Context> Borrowed<'_, C> {
-    /// Takes the result, or says why there is none. The hook is removed, so that
-    /// the abandoned future can't stop a later run.
-    fn result<T: 'static>(&self, hook: DoneCallback) -> Result<T, RunError> {
+    /// Takes the result, or says why there is none.
+    fn result<T: 'static>(&self) -> Result<T, RunError> {
         let status = self.scheduler.with_task(self.id, |task| task.status);
         match status {
-            Some(Status::Pending) | None => {
-                self.scheduler.remove_done_callback(self.context, Source::Task(self.id), hook);
-                Err(RunError::Stopped)
-            }
+            Some(Status::Pending) | None => Err(RunError::Stopped),
             Some(Status::Panicked) => Err(RunError::Panicked),
             Some(Status::Done | Status::Cancelled) => {
                 // SAFETY: `run_until_complete` made the body and asks for its type.
@@ -319,6 +324,11 @@ impl<C: Context> Borrowed<'_, C> {
 
 impl<C: Context> Drop for Borrowed<'_, C> {
     fn drop(&mut self) {
-        self.scheduler.remove_task(self.context, self.id);
+        // Pending or about to run: in neither case may the hook stop a later run
+        //
+        let _removed = Finally(|| self.scheduler.remove_task(self.context, self.id));
+        if let Some(hook) = self.hook {
+            self.scheduler.cancel_call(self.context, hook.0);
+        }
     }
 }

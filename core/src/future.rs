@@ -11,6 +11,7 @@ use core::task::{Context as PollContext, Poll};
 use crate::callback::Callback;
 use crate::completion::{Completion, DoneCallback, Registration};
 use crate::exception::Exception;
+use crate::finally::Finally;
 use crate::inline::Inline;
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, Slots};
@@ -451,6 +452,11 @@ impl<C: Context> core::future::Future for Wait<C> {
             return Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)));
         }
         let source = wait.source;
+        if let Some(task) = scheduler.running().and_then(|running| running.task)
+            && source == Source::Task(task.0)
+        {
+            return Poll::Ready(Err(crate::WaitError::AwaitsItself));
+        }
         let pending = scheduler
             .tables
             .with(|tables| tables.completion(source).is_some_and(|completion| !completion.is_done));
@@ -487,8 +493,8 @@ impl<C: Context> Scheduler<C> {
                 completion.references += 1;
             }
         });
+        let _released = Finally(|| self.release_source(context, Some(source)));
         self.call_back(context, source);
-        self.release_source(context, Some(source));
     }
 
     /// Gives up one reference; the last one frees the slot, and reports an
@@ -502,11 +508,10 @@ impl<C: Context> Scheduler<C> {
         if last.is_none() {
             return;
         }
-        // Only waiters that were forgotten, not dropped, can be left.
-        while let Some(waker) = self.next_waiter_of(Source::Future(id)) {
-            drop(waker);
-        }
-        self.free_future(context, id);
+        let _freed = Finally(|| self.free_future(context, id));
+        let rest = Finally(|| while self.next_abandoned_of(Source::Future(id)).is_some() {});
+        while self.next_abandoned_of(Source::Future(id)).is_some() {}
+        core::mem::forget(rest);
     }
 
     fn free_future(&self, context: &C, id: SlotId) {
@@ -536,6 +541,7 @@ impl<C: Context> Scheduler<C> {
 
     /// Empties all futures: their values may hold the loop's handle.
     pub(crate) fn close_futures(&self, context: &C) {
+        let rest = Finally(|| self.close_futures(context));
         let mut index = 0;
         while let Some(id) = self.tables.with(|tables| tables.futures.next_live(index)) {
             index = id.index + 1;
@@ -544,6 +550,7 @@ impl<C: Context> Scheduler<C> {
             }
             let _ = context.guard(|| self.free_future(context, id));
         }
+        core::mem::forget(rest);
     }
 }
 

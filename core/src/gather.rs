@@ -19,8 +19,9 @@ use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskError, WaitError}
 /// Ends with the first failure in time; the other tasks go on.
 ///
 /// # Cancellation
-/// Cancelling the task that awaits it cancels all children, and ends when they
-/// have. Dropping it leaves them alone.
+/// Cancelling the task that awaits it cancels all children, and ends with the
+/// first that ends without a value, or when all have ended. Dropping it leaves
+/// them alone.
 ///
 /// # Python
 /// `asyncio.gather(*tasks)`, over tasks of one type; it takes one future and
@@ -44,7 +45,21 @@ struct Children<T: Outcome + 'static, C: Context, const N: usize> {
     /// Is done when the tasks are, or the first of them failed.
     outer: Future<(), C>,
     wait: Wait<C>,
+    /// Counts the children; taken back when nobody waits any more.
+    callbacks: [Option<DoneCallback>; N],
     is_cancelled: bool,
+}
+
+impl<T: Outcome + 'static, C: Context, const N: usize> Drop for Children<T, C, N> {
+    fn drop(&mut self) {
+        remove_callbacks(self.outer.context(), &self.callbacks);
+    }
+}
+
+fn remove_callbacks<C: Context>(context: &C, callbacks: &[Option<DoneCallback>]) {
+    for callback in callbacks.iter().flatten() {
+        context.scheduler().cancel_call(context, callback.0);
+    }
 }
 
 impl<T: Outcome + 'static, C: Context, const N: usize> Gather<T, C, N> {
@@ -88,11 +103,7 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
             match task.add_done_callback(callback) {
                 Ok(callback) => *added = Some(callback),
                 Err(refused) => {
-                    for (task, callback) in tasks.iter().zip(callbacks) {
-                        if let Some(callback) = callback {
-                            task.remove_done_callback(callback);
-                        }
-                    }
+                    remove_callbacks(context, &callbacks);
                     return Err(Refused::new("gather", refused.refusal(), tasks));
                 }
             }
@@ -101,7 +112,7 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
             let _ = outer.set_result(());
         }
         let wait = outer.wait();
-        Ok(Self { tasks, outer, wait, is_cancelled: false })
+        Ok(Self { tasks, outer, wait, callbacks, is_cancelled: false })
     }
 
     /// Waits for `outer`; returns the child that failed first.
@@ -116,10 +127,20 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
         let polled = Pin::new(&mut self.wait).poll(cx);
         match polled {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(_) if self.is_cancelled => Poll::Ready(Err(GatherEnd::Cancelled)),
+            Poll::Ready(_) if self.is_cancelled && !self.has_error() => {
+                Poll::Ready(Err(GatherEnd::Cancelled))
+            }
             Poll::Ready(Err(WaitError::Refused(refusal))) => Poll::Ready(Err(GatherEnd::Refused(refusal))),
             Poll::Ready(_) => Poll::Ready(Ok(self.outer.with(|outer| outer.failed).flatten())),
         }
+    }
+
+    /// Tells whether the first failure was an error, and not a cancellation.
+    fn has_error(&self) -> bool {
+        let failed = self.outer.with(|outer| outer.failed).flatten();
+        let task = failed.and_then(|index| self.tasks.get(index as usize));
+        let context = self.outer.context();
+        task.and_then(|task| context.scheduler().with_task(task.id().0, |task| task.has_failed)) == Some(true)
     }
 
     fn context(&self) -> C {

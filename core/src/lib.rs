@@ -37,6 +37,7 @@ mod driver;
 mod manual;
 
 mod exclusive;
+mod finally;
 mod inline;
 mod region;
 

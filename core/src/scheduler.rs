@@ -9,6 +9,7 @@ use crate::body::Bodies;
 use crate::callback::Callback;
 use crate::calls::{Call, CallSlot, Calls, Kind};
 use crate::exclusive::Exclusive;
+use crate::finally::Finally;
 use crate::future::{FutureSlot, Futures};
 use crate::ready::Node;
 use crate::region::Region;
@@ -345,8 +346,8 @@ impl<C: Context> Scheduler<C> {
         let Some((callback, source)) = self.take_call(id) else {
             return false;
         };
+        let _released = Finally(|| self.release_source(context, source));
         drop(callback);
-        self.release_source(context, source);
         true
     }
 
@@ -421,6 +422,9 @@ impl<C: Context> Scheduler<C> {
             let owner = SlotId { index: at, seq: entry.value.when.as_nanos() };
             let node = Node::call(id.index);
             let source = Source::of(kind, owner);
+            // A done callback holds a reference from the completion on.
+            let is_done = source.and_then(|source| tables.completion(source)).is_some_and(|it| it.is_done);
+            let holds = is_done && matches!(kind, Kind::FutureDone | Kind::TaskDone);
             self.wake.with(|ready| match (kind, source) {
                 (Kind::Timer | Kind::FarTimer, _) => {
                     tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
@@ -431,7 +435,7 @@ impl<C: Context> Scheduler<C> {
                 }
             });
             tables.release_call(id.index);
-            Some((callback, source.filter(|_| matches!(kind, Kind::FutureDone | Kind::TaskDone))))
+            Some((callback, source.filter(|_| holds)))
         })
     }
 
@@ -457,15 +461,23 @@ impl<C: Context> Scheduler<C> {
             return Ok(());
         }
         self.wake.close();
+        // In this order, from the last to the first, and each also if a
+        // destructor panics through the one before.
+        let _futures = Finally(|| self.close_futures(context));
+        let _tasks = Finally(|| self.close_tasks(context));
+        self.close_calls(context);
+        Ok(())
+    }
+
+    fn close_calls(&self, context: &C) {
+        let rest = Finally(|| self.close_calls(context));
         let mut index = 0;
         while let Some(id) = self.tables.with(|tables| tables.calls.next_live(index)) {
             index = id.index + 1;
             // A destructor that panics is reported, and the others still run.
             let _ = context.guard(|| self.cancel_call(context, id));
         }
-        self.close_tasks(context);
-        self.close_futures(context);
-        Ok(())
+        core::mem::forget(rest);
     }
 }
 

@@ -53,7 +53,7 @@ impl<C: Context> Sleep<C> {
         let now = self.context.now();
         let when = match self.until {
             Until::Over => return Poll::Ready(Ok(())),
-            Until::Timer(id) if scheduler.is_scheduled(id) => return Poll::Pending,
+            Until::Timer(id) if scheduler.wake_instead(id, cx.waker()) => return Poll::Pending,
             Until::Timer(_) => {
                 self.until = Until::Over;
                 let closed = scheduler.is_closed();
@@ -84,6 +84,12 @@ impl<C: Context> Future for Sleep<C> {
         let sleep = self.get_mut();
         if sleep.context.scheduler().take_cancel() {
             return Poll::Ready(Err(WaitError::Cancelled(Cancelled)));
+        }
+        if matches!(sleep.until, Until::Delay(Duration::ZERO)) {
+            // Gives up one iteration, as `asyncio.sleep(0)` does, and takes no timer.
+            sleep.until = Until::Over;
+            sleep.context.scheduler().wake_next_turn(cx.waker());
+            return Poll::Pending;
         }
         sleep.poll_time(cx).map_err(WaitError::Refused)
     }
@@ -130,10 +136,7 @@ impl<C: Context> Future for YieldNow<C> {
         if core::mem::replace(&mut yielding.has_yielded, true) {
             return Poll::Ready(Ok(()));
         }
-        match scheduler.current_task_of(cx.waker()) {
-            Some(task) => scheduler.wake_task(task),
-            None => cx.waker().wake_by_ref(),
-        }
+        scheduler.wake_next_turn(cx.waker());
         Poll::Pending
     }
 }

@@ -4,6 +4,7 @@
 use core::task::{Context as PollContext, Poll, Waker};
 
 use crate::body::Ended;
+use crate::finally::Finally;
 use crate::ready::{Node, Owner};
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::SlotId;
@@ -22,8 +23,6 @@ impl<C: Context> Scheduler<C> {
             }
             let never = task.must_cancel && !task.has_started;
             task.has_started = true;
-            task.waiting = None;
-            task.last_waiter = None;
             let body = task.body?;
             task.is_running = !never;
             Some((id, body, task.location, never))
@@ -61,28 +60,36 @@ impl<C: Context> Scheduler<C> {
     }
 
     fn end(&self, context: &C, id: SlotId, ended: Ended) {
-        // Asked for in the very step that returned: still cancelled (TK-5).
-        let cancelled = self.with_task(id, |task| task.must_cancel || task.abort_requested) == Some(true);
+        // Asked for in the very step that returned: still cancelled (TK-5). An
+        // error goes before the request, as in asyncio: it would be lost.
+        let is_value = ended == Ended::Value;
+        let cancelled =
+            self.with_task(id, |task| (task.must_cancel && is_value) || task.abort_requested) == Some(true);
         let status = if cancelled || ended == Ended::Cancelled { Status::Cancelled } else { Status::Done };
         self.with_task(id, |task| {
             task.has_failed = ended == Ended::Failed;
             task.unread = status == Status::Done && ended == Ended::Failed;
         });
+        let _finished = Finally(|| self.finish(context, id, status));
         if cancelled {
             self.drop_body(context, id);
         }
-        self.finish(context, id, status);
     }
 
+    /// Ends a task whose step panicked, unless that was done already while the
+    /// step was unwinding.
     fn end_panicked(&self, context: &C, id: SlotId) {
+        if self.with_task(id, |task| task.status) != Some(Status::Pending) {
+            return;
+        }
+        let _finished = Finally(|| self.finish(context, id, Status::Panicked));
         self.drop_body(context, id);
-        self.finish(context, id, Status::Panicked);
     }
 
     /// Drops the future of a task that was not done: the end of the task.
     fn discard(&self, context: &C, id: SlotId) {
+        let _finished = Finally(|| self.finish(context, id, Status::Cancelled));
         self.drop_body(context, id);
-        self.finish(context, id, Status::Cancelled);
     }
 
     /// Drops what is in the body's memory. The destructor may call the loop.
@@ -91,19 +98,21 @@ impl<C: Context> Scheduler<C> {
             task.is_running = true;
             task.body.take()
         });
+        let _idle = Finally(|| {
+            self.with_task(id, |task| task.is_running = false);
+        });
         if let Some(Some(body)) = body {
             // SAFETY: taken out of the slot, so this is its last use.
             let _ = context.guard(|| unsafe { body.drop() });
         }
-        self.with_task(id, |task| task.is_running = false);
     }
 
     fn finish(&self, context: &C, id: SlotId, status: Status) {
-        self.wake.deactivate(id.index);
         self.tables.with(|tables| {
             let Some(entry) = tables.tasks.slots.get_mut(id) else {
                 return;
             };
+            self.wake.deactivate(id.index);
             entry.value.status = status;
             entry.value.completion.is_done = true;
             let waiting = entry.value.waiting.take();
@@ -137,11 +146,22 @@ impl<C: Context> Scheduler<C> {
     }
 
     fn free_task(&self, context: &C, id: SlotId) {
+        let _freed = Finally(|| self.free_task_slot(id));
+        self.report_unread(context, id);
+        self.drop_body(context, id);
+    }
+
+    /// Reports the error of a done task, if nobody has looked at it (F-8).
+    fn report_unread(&self, context: &C, id: SlotId) {
         let unread = self.with_task(id, |task| {
+            let body = task.body.filter(|_| core::mem::take(&mut task.unread))?;
             task.is_running = true;
-            (task.body, core::mem::take(&mut task.unread), task.location)
+            Some((body, task.location))
         });
-        if let Some((Some(body), true, location)) = unread {
+        if let Some((body, location)) = unread.flatten() {
+            let _idle = Finally(|| {
+                self.with_task(id, |task| task.is_running = false);
+            });
             // SAFETY: the task is done, and `is_running` keeps others away.
             let _ = context.guard(|| unsafe {
                 body.look_at_error(&mut |error| {
@@ -153,8 +173,6 @@ impl<C: Context> Scheduler<C> {
                 });
             });
         }
-        self.drop_body(context, id);
-        self.free_task_slot(id);
     }
 
     /// Ends a task at once; one that runs is ended after its step.
@@ -219,6 +237,14 @@ impl<C: Context> Scheduler<C> {
         }
     }
 
+    /// Wakes whoever is being polled, to be polled again in the next iteration.
+    pub(crate) fn wake_next_turn(&self, waker: &Waker) {
+        match self.current_task_of(waker) {
+            Some(task) => self.wake_task(task),
+            None => waker.wake_by_ref(),
+        }
+    }
+
     /// Returns the task that is running, if `waker` is the one lent to it.
     pub(crate) fn current_task_of(&self, waker: &Waker) -> Option<SlotId> {
         let TaskId(id) = self.current.get()?.task?;
@@ -265,12 +291,14 @@ impl<C: Context> Scheduler<C> {
         if self.with_task(id, |task| task.status == Status::Pending) == Some(true) {
             self.discard(context, id);
         }
+        self.report_unread(context, id);
         self.with_task(id, |task| task.body = None);
         self.release_task(context, id);
     }
 
     /// Ends all tasks. One that was pending is reported (TK-10).
     pub(crate) fn close_tasks(&self, context: &C) {
+        let rest = Finally(|| self.close_tasks(context));
         let mut index = 0;
         while let Some(id) = self.tables.with(|tables| tables.tasks.slots.next_live(index)) {
             index = id.index + 1;
@@ -282,8 +310,10 @@ impl<C: Context> Scheduler<C> {
                 context.call_exception_handler(&report);
                 self.discard(context, id);
             }
+            self.report_unread(context, id);
             self.drop_body(context, id);
         }
+        core::mem::forget(rest);
         while let Some(node) = self.wake.with(|ready| ready.pop_any()) {
             debug_assert!(!matches!(node.owner(), Owner::Call(_)), "all calls were cancelled");
         }

@@ -29,6 +29,9 @@ pub struct Timeout<F, C: Context> {
     context: C,
     sleep: Sleep<C>,
     has_expired: bool,
+    /// Tells that the future was asked to end by somebody else: the cancellation
+    /// of the task then goes before the timeout, as in asyncio.
+    caller_cancelled: bool,
     /// Invariant: pinned as part of `self`.
     future: Option<F>,
 }
@@ -41,6 +44,7 @@ impl<F: Future<Output: Outcome>, C: Context> Timeout<F, C> {
             context: context.clone(),
             sleep: Sleep::new(context, limit),
             has_expired: false,
+            caller_cancelled: false,
             future: Some(future.into_future()),
         }
     }
@@ -61,32 +65,41 @@ impl<F: Future<Output: Outcome>, C: Context> Future for Timeout<F, C> {
                 Poll::Ready(Err(refusal)) => return Poll::Ready(Err(TimeoutError::Refused(refusal))),
             }
         }
-        let scheduler = this.context.scheduler();
+        let context = this.context.clone();
+        let scheduler = context.scheduler();
         let task = scheduler.running().and_then(|running| running.task);
         let Some(future) = &mut this.future else {
             return Poll::Ready(Err(TimeoutError::TimedOut));
         };
         // SAFETY: as above.
         let future = unsafe { Pin::new_unchecked(future) };
-        // The request of whoever cancels the task goes before ours.
-        let mut owed = false;
-        let mut caller_cancelled = false;
-        if let (true, Some(TaskId(id))) = (expires, task) {
-            scheduler.with_task(id, |task| {
-                caller_cancelled = task.must_cancel;
-                task.must_time_out = !task.must_cancel;
-            });
+        // The request of whoever cancels the task goes before ours; so does that
+        // of a timeout around this one.
+        let is_asked = || {
+            task.and_then(|TaskId(id)| scheduler.with_task(id, |task| task.must_cancel || task.must_time_out))
+                == Some(true)
+        };
+        let asked_before = is_asked();
+        let asks = expires && !asked_before;
+        if let (true, Some(TaskId(id))) = (asks, task) {
+            scheduler.with_task(id, |task| task.must_time_out = true);
         }
         let polled = future.poll(cx);
-        if let (true, false, Some(TaskId(id))) = (expires, caller_cancelled, task) {
+        let mut owed = asks;
+        if let (true, Some(TaskId(id))) = (asks, task) {
             scheduler.with_task(id, |task| owed = core::mem::take(&mut task.must_time_out));
         }
+        this.caller_cancelled |= asked_before && !is_asked();
         match polled {
-            Poll::Ready(output) => Poll::Ready(this.settle(output, caller_cancelled)),
+            Poll::Ready(output) => Poll::Ready(this.settle(output)),
             // Nobody heard the request: nothing in there can be asked.
-            Poll::Pending if expires && (owed || task.is_none()) => {
+            Poll::Pending if owed => {
                 this.future = None;
                 Poll::Ready(Err(TimeoutError::TimedOut))
+            }
+            Poll::Pending if asked_before && scheduler.take_cancel() => {
+                this.future = None;
+                Poll::Ready(Err(TimeoutError::Cancelled(Cancelled)))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -94,11 +107,11 @@ impl<F: Future<Output: Outcome>, C: Context> Future for Timeout<F, C> {
 }
 
 impl<F: Future<Output: Outcome>, C: Context> Timeout<F, C> {
-    fn settle(&mut self, output: F::Output, caller_cancelled: bool) -> Result<F::Output, TimeoutError> {
+    fn settle(&self, output: F::Output) -> Result<F::Output, TimeoutError> {
         if !output.error().is_some_and(Cancelled::is_in) {
             return Ok(output);
         }
-        if self.has_expired && !caller_cancelled {
+        if self.has_expired && !self.caller_cancelled {
             return Err(TimeoutError::TimedOut);
         }
         Err(TimeoutError::Cancelled(Cancelled))
