@@ -122,6 +122,17 @@ pub struct SendCallback<C: 'static>(Callback<C>);
 unsafe impl<C> Send for SendCallback<C> {}
 
 impl<C: Context> SendCallback<C> {
+    /// Makes a callback to be called once.
+    ///
+    /// A closure with more than 24 bytes of captures does not compile.
+    pub fn new<F, R>(closure: F) -> Self
+    where
+        F: FnOnce(&C) -> R + Send + 'static,
+        R: Outcome,
+    {
+        Self(Callback::new(closure))
+    }
+
     /// Makes a callback to be called once, or gives a closure of more than 24
     /// bytes back.
     ///

@@ -30,8 +30,9 @@ pub struct Memory<C: Context> {
     pub threadsafe_calls: usize,
     /// Holds the timers that are due soon; as long as `calls`.
     pub heap: Region<HeapEntry>,
-    /// Holds the other timers; without it all of them are in the heap.
-    pub wheel: Option<&'static mut Wheel>,
+    /// Holds the other timers, in one wheel; without room for that all of them
+    /// are in the heap.
+    pub wheel: Region<Wheel>,
     /// Holds futures.
     pub futures: Region<FutureSlot>,
     /// Holds tasks.

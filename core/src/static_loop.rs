@@ -221,7 +221,7 @@ impl EventLoop {
             calls: memory.calls,
             threadsafe_calls: 0,
             heap: memory.heap,
-            wheel: None,
+            wheel: Region::new(&mut []),
             futures: memory.futures,
             tasks: memory.tasks,
             bodies: memory.bodies,

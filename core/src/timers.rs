@@ -160,7 +160,8 @@ pub(crate) struct Timers {
     /// Invariant: a heap, and all of it comes before all of the wheel.
     heap: Region<HeapEntry>,
     len: usize,
-    wheel: Option<&'static mut Wheel>,
+    /// Holds one wheel or none.
+    wheel: Region<Wheel>,
     /// Is the start of the wheel: a deadline before it lies in the heap.
     ///
     /// Invariant: no bucket starts before it.
@@ -171,8 +172,8 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    pub(crate) fn new(heap: Region<HeapEntry>, wheel: Option<&'static mut Wheel>) -> Self {
-        let horizon = if wheel.is_some() { 0 } else { u64::MAX };
+    pub(crate) fn new(heap: Region<HeapEntry>, mut wheel: Region<Wheel>) -> Self {
+        let horizon = if wheel.push(Wheel::new()).is_ok() { 0 } else { u64::MAX };
         Self { heap, len: 0, wheel, horizon, unfinished: None }
     }
 
@@ -183,7 +184,7 @@ impl Timers {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len + self.wheel.as_ref().map_or(0, |wheel| wheel.len as usize)
+        self.len + self.wheel.get(0).map_or(0, |wheel| wheel.len as usize)
     }
 
     /// Arms the call at `index`.
@@ -191,9 +192,11 @@ impl Timers {
     pub(crate) fn push<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32, now: Instant) {
         let Some(entry) = calls.at(index) else { return };
         let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
-        if let Some(wheel) = &mut self.wheel {
+        if let Some(wheel) = self.wheel.get_mut(0) {
             if self.len == 0 && wheel.len == 0 {
                 self.horizon = now.as_nanos() >> TICK_BITS << TICK_BITS;
+                // A bucket whose rest was cancelled is of the old horizon.
+                self.unfinished = None;
             }
             if when >= self.horizon {
                 wheel.push(links, calls, index, when, self.horizon);
@@ -208,7 +211,7 @@ impl Timers {
     pub(crate) fn remove<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32) {
         let Some(entry) = calls.at(index) else { return };
         let at = entry.at;
-        match (entry.kind, &mut self.wheel) {
+        match (entry.kind, self.wheel.get_mut(0)) {
             (Kind::FarTimer, Some(wheel)) => wheel.remove(links, index, at),
             (Kind::Timer, _) => self.remove_heap(calls, at as usize),
             _ => {}
@@ -252,7 +255,7 @@ impl Timers {
 
     #[inline]
     fn wants_refill(&self) -> bool {
-        self.unfinished.is_some() || (self.len == 0 && self.wheel.as_ref().is_some_and(|wheel| wheel.len > 0))
+        self.unfinished.is_some() || (self.len == 0 && self.wheel.get(0).is_some_and(|wheel| wheel.len > 0))
     }
 
     /// Moves the wheel's first bucket into the heap if it starts by `until`.
@@ -262,10 +265,12 @@ impl Timers {
     fn refill<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, until: u64, limit: usize) -> bool {
         let mut moved = 0;
         loop {
-            let Some(wheel) = &self.wheel else { return true };
-            let Some(bucket) = self.unfinished.take().or_else(|| wheel.first(self.horizon)) else {
+            let Some(wheel) = self.wheel.get(0) else { return true };
+            let Some(bucket) = self.unfinished.or_else(|| wheel.first(self.horizon)) else {
                 return true;
             };
+            // Also if half of it was moved, by a clock that has stepped back since:
+            // what is due is before the bucket, and that part of the heap is complete.
             if bucket.start > until {
                 return true;
             }
@@ -284,7 +289,7 @@ impl Timers {
     /// Moves up to `limit` timers of a bucket to lower levels, those of the
     /// lowest into the heap, and returns how many it moved.
     fn spread<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, bucket: Bucket, limit: usize) -> usize {
-        let Some(wheel) = &mut self.wheel else { return 0 };
+        let Some(wheel) = self.wheel.get_mut(0) else { return 0 };
         // A timer of this bucket that is armed meanwhile goes to a lower level.
         self.horizon = bucket.start;
         let mut moved = 0;

@@ -24,7 +24,11 @@ const GROUP: usize = 64;
 const CLONES_MAX: u32 = u32::MAX / 2;
 
 /// The wake flag of one task slot.
+///
+/// All bytes zero are a new cell too, so that zeroed memory needs no
+/// initialization.
 #[derive(Debug)]
+#[repr(C)]
 pub struct WakeCell {
     /// Is set by a wake from elsewhere, cleared by the loop.
     woken: AtomicBool,

@@ -1,4 +1,74 @@
-//! asyncio's event loop on an operating system.
+//! asyncio's event loop for Rust: single-threaded, bounded, deterministic.
+//!
+//! A program gets an [`EventLoop`], gives it callbacks, timers and tasks, and
+//! runs it. Names and guarantees are asyncio's; ownership and errors are Rust's.
+//!
+//! ```
+//! use core::time::Duration;
+//!
+//! fn main() -> rondel::Result<()> {
+//!     rondel::run(async |event_loop| {
+//!         let future = event_loop.create_future::<&str>()?;
+//!         let setter = future.clone();
+//!         event_loop.call_later(Duration::from_millis(1), move |_| setter.set_result("done"))?;
+//!         println!("{}", future.await?);
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! Where asyncio's tables grow, these are full: every call that takes something
+//! answers with a typed error that gives it back, [`Refused`].
 
-#[allow(dead_code, unused_imports, reason = "the rooms that use the seam come next")]
+mod config;
+mod error;
+mod event_loop;
+mod schedule;
+mod threadsafe;
+
+mod reader_writer;
+
+mod streams;
+
+mod net;
+
+mod exception;
+
+mod debug;
+
+mod inner;
+mod sources;
+mod tables;
+
 pub(crate) mod sys;
+
+pub use rondel_core::{
+    Cancelled, DoneCallback, Exception, ExceptionContext, FutureError, GatherError, Instant, InvalidState,
+    NewTask, Outcome, Refusal, Refused, Resource, RunError, Running, Statistics, TaskError, TaskId,
+    TimeoutError, Usage, WaitError,
+};
+
+pub use crate::config::{Config, PanicPolicy};
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::event_loop::{EventLoop, EventLoopHandle, ManualClock, run, running_loop};
+pub use crate::exception::ExceptionHandler;
+pub use crate::inner::TaskFactory;
+pub use crate::net::server::{Server, StartServer};
+pub use crate::reader_writer::WatchError;
+pub use crate::streams::{StreamReader, StreamWriter};
+pub use crate::threadsafe::{Remote, RemoteHandle, RemoteTask};
+
+/// A callback that was scheduled.
+pub type Handle = rondel_core::Handle<EventLoopHandle>;
+
+/// A timer that was armed.
+pub type TimerHandle = rondel_core::TimerHandle<EventLoopHandle>;
+
+/// A result that will be set.
+pub type Future<T> = rondel_core::Future<T, EventLoopHandle>;
+
+/// A future that the loop runs.
+pub type Task<T> = rondel_core::Task<T, EventLoopHandle>;
+
+/// A task whose result's type is not known.
+pub type TaskRef = rondel_core::TaskRef<EventLoopHandle>;

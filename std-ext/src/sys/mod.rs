@@ -51,18 +51,18 @@ use std::time::SystemTime;
 
 use rondel_core::Instant;
 
-pub(crate) use doorbell::{Doorbell, in_signal_handler};
-pub(crate) use fd::{Event, Events, Fd, Interest, Readiness, Token};
-#[allow(unused_imports, reason = "chosen by tests alone")]
+pub(crate) use doorbell::Doorbell;
+pub(crate) use fd::{Event, Events, Fd, Interest, Token};
 pub(crate) use manual::ManualKernel;
-#[allow(unused_imports, reason = "chosen by tests alone")]
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
+pub(crate) use syscall::is_out_of_resources;
 
 /// Everything that the loop wants from outside.
 ///
 /// All methods take `&self`, none calls back into the loop, and all belong to the loop's thread. A
 /// kernel without descriptors answers `Unsupported` to whatever needs one.
+#[allow(dead_code, reason = "the rooms of the network use the rest; each kernel has all of it, tested")]
 pub(crate) trait Kernel {
     /// Reads the clock, counted from the kernel's construction; never earlier than the reading before
     /// (FAULTS T-05).

@@ -26,3 +26,8 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
         }
     }
 }
+
+/// Tells whether descriptors or memory of the process or the system ran out.
+pub(crate) fn is_out_of_resources(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -1,0 +1,85 @@
+//! How much a loop may hold, and how it behaves.
+
+use core::time::Duration;
+
+/// The capacities and choices of an [`EventLoop`](crate::EventLoop).
+///
+/// Capacities are reserved once, at construction, as address space; a page
+/// becomes memory when it is first used. So the defaults are generous and cost
+/// almost nothing.
+///
+/// ```
+/// use rondel::{Config, EventLoop};
+///
+/// let config = Config { tasks: 64, calls: 256, ..Config::default() };
+/// let event_loop = EventLoop::with_config(config)?;
+/// assert_eq!(event_loop.statistics().tasks.capacity, 64);
+/// # Ok::<(), rondel::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Is the most callbacks, timers, handlers and waiters at once.
+    pub calls: usize,
+    /// Is the most futures at once.
+    pub futures: usize,
+    /// Is the most tasks at once.
+    pub tasks: usize,
+    /// Is the size of a task slot in bytes, 16 at least; a larger future is
+    /// boxed, a larger result refused.
+    pub task_bytes: usize,
+    /// Is the most calls from other threads that wait for the next turn.
+    pub threadsafe_calls: usize,
+    /// Is the most descriptors watched at once.
+    pub descriptors: usize,
+    /// Is the most events taken from the kernel in one turn; the others follow
+    /// in the next turns, in rotation.
+    pub events_per_turn: usize,
+    /// Is the most timers made ready in one turn.
+    pub timers_per_turn: usize,
+    /// Is the number of turns after which a loop that is never idle looks at
+    /// descriptors; 1 is every turn, as in asyncio.
+    pub turns_per_poll: u32,
+    /// Is the size of the buffer that all reads of the loop share, in bytes; the
+    /// most that one readiness of one connection delivers at once.
+    pub read_buffer_bytes: usize,
+    /// Tells what a panic in a callback or task does.
+    pub panic_policy: PanicPolicy,
+    /// Starts in debug mode; at first the environment variable `RONDEL_DEBUG`
+    /// decides, by being set and not empty.
+    pub debug: bool,
+    /// Is the duration from which debug mode reports a callback as slow.
+    pub slow_callback_duration: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            calls: 1 << 16,
+            futures: 1 << 14,
+            tasks: 1 << 14,
+            task_bytes: 256,
+            threadsafe_calls: 1 << 12,
+            descriptors: 1 << 14,
+            events_per_turn: 256,
+            timers_per_turn: 1024,
+            turns_per_poll: 1,
+            read_buffer_bytes: 64 * 1024,
+            panic_policy: PanicPolicy::Report,
+            debug: std::env::var_os("RONDEL_DEBUG").is_some_and(|value| !value.is_empty()),
+            slow_callback_duration: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What a panic in user code does (contract R-8, TK-9).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum PanicPolicy {
+    /// Reports it to the exception handler; the loop goes on. The task ends with
+    /// [`TaskError::Panicked`](crate::TaskError).
+    #[default]
+    Report,
+    /// Lets it unwind out of `run_forever`. The loop stays valid: what had not
+    /// run is run by the next one.
+    Propagate,
+}

@@ -1,0 +1,103 @@
+//! Debug mode: who holds the loop up.
+
+use core::cell::Cell;
+use core::time::Duration;
+
+use rondel_core::{Instant, Running};
+
+use crate::EventLoopHandle;
+use crate::exception::report;
+
+/// Is the wait from which debug mode speaks up (contract DB-5).
+const SLOW_WAIT: Duration = Duration::from_secs(1);
+
+/// The state of debug mode.
+#[derive(Debug)]
+pub(crate) struct Debug {
+    is_on: Cell<bool>,
+    slow_callback_duration: Cell<Duration>,
+    /// Is when the callback or wait that runs began, if debug mode was on then.
+    begun: Cell<Option<Instant>>,
+}
+
+impl Debug {
+    pub(crate) fn new(is_on: bool, slow_callback_duration: Duration) -> Self {
+        Self {
+            is_on: Cell::new(is_on),
+            slow_callback_duration: Cell::new(slow_callback_duration),
+            begun: Cell::new(None),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.get()
+    }
+
+    pub(crate) fn slow_callback_duration(&self) -> Duration {
+        self.slow_callback_duration.get()
+    }
+
+    pub(crate) fn begin(&self, now: Instant) {
+        self.begun.set(Some(now));
+    }
+
+    /// Names a callback or step that took long, after it ended (DB-2).
+    pub(crate) fn end_callback(&self, now: Instant, running: &Running) {
+        let Some(begun) = self.begun.take() else { return };
+        let took = now - begun;
+        if took < self.slow_callback_duration.get() {
+            return;
+        }
+        let secs = took.as_secs_f64();
+        match running.task {
+            Some(task) => report(
+                log::Level::Warn,
+                format_args!("Executing {task} created at {} took {secs:.3} seconds", running.location),
+            ),
+            None => report(
+                log::Level::Warn,
+                format_args!("Executing callback created at {} took {secs:.3} seconds", running.location),
+            ),
+        }
+    }
+
+    pub(crate) fn end_wait(&self, now: Instant) {
+        let Some(begun) = self.begun.take() else { return };
+        let took = now - begun;
+        let level = if took >= SLOW_WAIT { log::Level::Info } else { log::Level::Debug };
+        log::log!(level, "poll took {:.3} ms", took.as_secs_f64() * 1e3);
+    }
+}
+
+impl EventLoopHandle {
+    /// Turns debug mode on or off, also while the loop runs (contract DB-1).
+    ///
+    /// It measures every callback, task step and wait, and reports the slow ones
+    /// with the place where they were created. It never changes what runs when.
+    ///
+    /// # Python
+    /// `loop.set_debug(enabled)`. Calls from a wrong thread don't compile here,
+    /// so there is nothing to check for.
+    pub fn set_debug(&self, enabled: bool) {
+        self.inner.debug.is_on.set(enabled);
+        self.inner.debug.begun.set(None);
+    }
+
+    /// Tells whether debug mode is on.
+    ///
+    /// # Python
+    /// `loop.get_debug()`.
+    #[must_use]
+    pub fn debug(&self) -> bool {
+        self.inner.debug.is_on()
+    }
+
+    /// Sets the duration from which debug mode reports a callback as slow.
+    ///
+    /// # Python
+    /// `loop.slow_callback_duration = duration`.
+    pub fn set_slow_callback_duration(&self, duration: Duration) {
+        self.inner.debug.slow_callback_duration.set(duration);
+    }
+}

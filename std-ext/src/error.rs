@@ -1,0 +1,286 @@
+//! The error of everything that can fail here.
+
+use core::error::Error as StdError;
+use core::fmt;
+use std::io;
+
+use rondel_core::{
+    Cancelled, Exception, FutureError, GatherError, InvalidState, Refusal, Refused, RunError, TaskError,
+    TimeoutError, WaitError,
+};
+
+/// A `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Why something failed: a [`kind`](Error::kind) for programs and a message, with
+/// its sources, for people.
+///
+/// Any error can become one: by `?` for those of this crate and the common ones
+/// of `std`, by [`Error::new`] for the others.
+pub struct Error {
+    kind: ErrorKind,
+    operation: Option<&'static str>,
+    source: Box<dyn StdError + 'static>,
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A table or queue is full.
+    Full,
+    /// A value is too large for its slot, or a line for its limit.
+    TooLarge,
+    /// The loop, or what was asked, is closed.
+    Closed,
+    /// The task was cancelled.
+    Cancelled,
+    /// What was awaited was cancelled by somebody else.
+    AwaitedCancelled,
+    /// The time was over.
+    TimedOut,
+    /// The loop is running already.
+    Running,
+    /// The loop was stopped before the future completed.
+    Stopped,
+    /// A result was asked for or set in a state that has no place for it.
+    InvalidState,
+    /// Something is in use by somebody else.
+    Busy,
+    /// The operating system refused.
+    Io,
+    /// A step of user code panicked.
+    Panicked,
+    /// An error of the user's.
+    Other,
+}
+
+impl Error {
+    /// Makes an error of any other.
+    pub fn new(error: impl Into<Box<dyn StdError + 'static>>) -> Self {
+        let source = error.into();
+        let kind = if Cancelled::is_in(&*source) { ErrorKind::Cancelled } else { ErrorKind::Other };
+        Self { kind, operation: None, source }
+    }
+
+    pub(crate) fn of(kind: ErrorKind, source: impl Into<Box<dyn StdError + 'static>>) -> Self {
+        Self { kind, operation: None, source: source.into() }
+    }
+
+    /// Names the call that failed.
+    pub(crate) fn during(mut self, operation: &'static str) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+
+    /// Returns the kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Tells whether a table or queue was full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kind == ErrorKind::Full
+    }
+
+    /// Tells whether the loop was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.kind == ErrorKind::Closed
+    }
+
+    /// Tells whether the task was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.kind == ErrorKind::Cancelled
+    }
+
+    /// Tells whether the time was over.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        self.kind == ErrorKind::TimedOut
+    }
+
+    /// Returns the operating system's error, if it is one.
+    #[must_use]
+    pub fn as_io(&self) -> Option<&io::Error> {
+        self.source.downcast_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.operation {
+            Some(operation) => write!(f, "{operation}: {}", self.source),
+            None => self.source.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.kind)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        let kind = if error.kind() == io::ErrorKind::TimedOut { ErrorKind::TimedOut } else { ErrorKind::Io };
+        Self::of(kind, error)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::Full { .. } => ErrorKind::Full,
+            Refusal::TooLarge { .. } => ErrorKind::TooLarge,
+            Refusal::Closed => ErrorKind::Closed,
+            _ => ErrorKind::Other,
+        };
+        Self::of(kind, refusal)
+    }
+}
+
+impl<T> From<Refused<T>> for Error {
+    /// Drops the value that was refused and keeps the reason.
+    fn from(refused: Refused<T>) -> Self {
+        Self::from(refused.refusal()).during(refused.operation())
+    }
+}
+
+impl From<Cancelled> for Error {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::of(ErrorKind::Cancelled, cancelled)
+    }
+}
+
+impl From<WaitError> for Error {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Cancelled(cancelled) => cancelled.into(),
+            WaitError::Refused(refusal) => refusal.into(),
+            error => Self::of(ErrorKind::Other, error),
+        }
+    }
+}
+
+impl From<TimeoutError> for Error {
+    fn from(error: TimeoutError) -> Self {
+        match error {
+            TimeoutError::Cancelled(cancelled) => cancelled.into(),
+            TimeoutError::Refused(refusal) => refusal.into(),
+            error => Self::of(ErrorKind::TimedOut, error),
+        }
+    }
+}
+
+impl From<FutureError> for Error {
+    fn from(error: FutureError) -> Self {
+        match error {
+            FutureError::CallerCancelled(cancelled) => cancelled.into(),
+            FutureError::Refused(refusal) => refusal.into(),
+            FutureError::Exception(exception) => Self::of(ErrorKind::Other, exception),
+            FutureError::Cancelled => Self::of(ErrorKind::AwaitedCancelled, error),
+            error => Self::of(ErrorKind::InvalidState, error),
+        }
+    }
+}
+
+impl From<TaskError> for Error {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::CallerCancelled(cancelled) => cancelled.into(),
+            TaskError::Refused(refusal) => refusal.into(),
+            TaskError::Cancelled => Self::of(ErrorKind::AwaitedCancelled, error),
+            TaskError::Panicked => Self::of(ErrorKind::Panicked, error),
+            error => Self::of(ErrorKind::InvalidState, error),
+        }
+    }
+}
+
+impl<E: StdError + 'static> From<GatherError<E>> for Error {
+    fn from(error: GatherError<E>) -> Self {
+        match error {
+            GatherError::Cancelled(cancelled) => cancelled.into(),
+            GatherError::Refused(refusal) => refusal.into(),
+            GatherError::Task { error, .. } => error.into(),
+            error => Self::of(ErrorKind::Other, error),
+        }
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        let kind = match error {
+            RunError::Running => ErrorKind::Running,
+            RunError::Closed => ErrorKind::Closed,
+            RunError::Stopped => ErrorKind::Stopped,
+            RunError::Refused(refusal) => return refusal.into(),
+            RunError::Cancelled => ErrorKind::AwaitedCancelled,
+            RunError::Panicked => ErrorKind::Panicked,
+            _ => ErrorKind::Other,
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl<V> From<InvalidState<V>> for Error {
+    /// Drops the value that was not set.
+    fn from(error: InvalidState<V>) -> Self {
+        Self::of(ErrorKind::InvalidState, error.to_string())
+    }
+}
+
+impl From<Exception> for Error {
+    fn from(exception: Exception) -> Self {
+        Self::new(exception)
+    }
+}
+
+impl From<Box<dyn StdError>> for Error {
+    fn from(error: Box<dyn StdError>) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
+        Self::new(error as Box<dyn StdError>)
+    }
+}
+
+impl From<&str> for Error {
+    fn from(message: &str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<String> for Error {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+macro_rules! other {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::new(error)
+            }
+        }
+    )*};
+}
+
+other! {
+    core::convert::Infallible, core::fmt::Error, core::num::ParseFloatError, core::num::ParseIntError,
+    core::net::AddrParseError, core::str::Utf8Error, std::string::FromUtf8Error, std::time::SystemTimeError,
+}

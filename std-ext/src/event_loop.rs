@@ -1,0 +1,384 @@
+//! The event loop: its owner, and the handle that callbacks and tasks hold.
+
+use core::cell::RefCell;
+use core::fmt;
+use core::ops::Deref;
+use core::time::Duration;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use rondel_core::{Context, Instant, Outcome, RunError, Statistics};
+
+use crate::inner::Inner;
+use crate::sys::{Kernel, ManualKernel, NullKernel, RealKernel};
+use crate::threadsafe::Inbox;
+use crate::{Config, Error, Result};
+
+/// Owns a loop: runs it, and closes it when dropped.
+///
+/// All methods of [`EventLoopHandle`] are here too.
+///
+/// ```
+/// use rondel::EventLoop;
+///
+/// let event_loop = EventLoop::new()?;
+/// event_loop.call_soon(|event_loop| {
+///     println!("Hello World");
+///     event_loop.stop();
+/// })?;
+/// event_loop.run_forever()?;
+/// # Ok::<(), rondel::Error>(())
+/// ```
+///
+/// # Python
+/// `asyncio.BaseEventLoop`.
+#[derive(Debug)]
+pub struct EventLoop(EventLoopHandle);
+
+impl EventLoop {
+    /// Makes a loop with the default [`Config`].
+    ///
+    /// # Errors
+    /// If the operating system refuses what a loop needs: descriptors for epoll,
+    /// an eventfd and a timerfd, and address space.
+    ///
+    /// # Python
+    /// `asyncio.new_event_loop()`.
+    pub fn new() -> Result<Self> {
+        Self::with_config(Config::default())
+    }
+
+    /// Makes a loop with capacities and choices of its own.
+    ///
+    /// # Errors
+    /// As [`EventLoop::new`].
+    pub fn with_config(config: Config) -> Result<Self> {
+        Self::on_kernel(&config, Rc::new(RealKernel::new()?))
+    }
+
+    /// Makes a loop for tests: real descriptors, and a clock that jumps to the
+    /// next deadline instead of letting the loop sleep.
+    ///
+    /// # Errors
+    /// As [`EventLoop::new`].
+    pub fn with_manual_clock(config: Config) -> Result<(Self, ManualClock)> {
+        let kernel = Rc::new(ManualKernel::new()?);
+        let event_loop = Self::on_kernel(&config, Rc::<ManualKernel>::clone(&kernel))?;
+        Ok((event_loop, ManualClock { kernel }))
+    }
+
+    /// Makes a loop without any operating system: its clock jumps, and whatever
+    /// needs a descriptor is refused with a typed error.
+    ///
+    /// # Errors
+    /// If there is not enough address space.
+    pub fn without_descriptors(config: Config) -> Result<Self> {
+        Self::on_kernel(&config, Rc::new(NullKernel::new()))
+    }
+
+    fn on_kernel(config: &Config, kernel: Rc<dyn Kernel>) -> Result<Self> {
+        let inner = Rc::new(Inner::new(config, kernel).map_err(|error| error.during("EventLoop::new"))?);
+        LOOPS.with_borrow_mut(|loops| loops.push(Rc::downgrade(&inner)));
+        Ok(Self(EventLoopHandle { inner }))
+    }
+
+    /// Returns a handle for callbacks and tasks.
+    #[must_use]
+    pub fn handle(&self) -> EventLoopHandle {
+        self.0.clone()
+    }
+
+    /// Runs until [`EventLoopHandle::stop`] is called.
+    ///
+    /// # Errors
+    /// `Running` inside a callback, or while another loop runs in this thread
+    /// (contract R-10); `Closed`; `Io` if the kernel's wait fails.
+    ///
+    /// # Python
+    /// `loop.run_forever()`.
+    pub fn run_forever(&self) -> Result<()> {
+        let _running = self.enter()?;
+        self.0.inner.scheduler.run_forever(&self.0)?;
+        self.waited()
+    }
+
+    /// Runs one iteration, which waits if nothing is ready: to embed the loop in
+    /// another.
+    ///
+    /// # Errors
+    /// As [`EventLoop::run_forever`].
+    ///
+    /// # Python
+    /// `loop._run_once()`.
+    pub fn run_once(&self) -> Result<()> {
+        let _running = self.enter()?;
+        self.0.inner.scheduler.run_once(&self.0)?;
+        self.waited()
+    }
+
+    /// Runs `future` as a task until it is done, and returns its value.
+    ///
+    /// The future needn't be `'static`. If the loop is stopped before, it is
+    /// dropped; to let it run on later, make it a task and pass a clone of that.
+    ///
+    /// # Errors
+    /// The future's own error; `Stopped` (R-6); as [`EventLoop::run_forever`].
+    ///
+    /// # Python
+    /// `loop.run_until_complete(future)`.
+    #[track_caller]
+    pub fn run_until_complete<F>(&self, future: F) -> Result<<F::Output as Outcome>::Value>
+    where
+        F: IntoFuture<Output: Outcome<Error: Into<Error>> + 'static>,
+    {
+        let _running = self.enter()?;
+        let output = self.0.inner.scheduler.run_until_complete(&self.0, future.into_future());
+        if let Err(RunError::Stopped) = output {
+            self.waited()?;
+        }
+        output?.into_result().map_err(Into::into)
+    }
+
+    /// Drops everything unrun, stops watching descriptors and gives them back;
+    /// handles and remotes answer `Closed` from then on. A second close does
+    /// nothing.
+    ///
+    /// # Errors
+    /// `Running` inside a callback (R-12).
+    ///
+    /// # Python
+    /// `loop.close()`.
+    pub fn close(&self) -> Result<()> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        let inner = &self.0.inner;
+        inner.scheduler.close(&self.0)?;
+        self.0.close_sources();
+        inner.close();
+        LOOPS
+            .with_borrow_mut(|loops| loops.retain(|other| !core::ptr::eq(other.as_ptr(), Rc::as_ptr(inner))));
+        Ok(())
+    }
+
+    fn enter(&self) -> Result<Entered> {
+        RUNNING.with_borrow_mut(|running| {
+            if running.is_some() {
+                return Err(RunError::Running.into());
+            }
+            *running = Some(self.0.clone());
+            Ok(Entered)
+        })
+    }
+
+    fn waited(&self) -> Result<()> {
+        match self.0.inner.wait_error.take() {
+            Some(error) => Err(Error::from(error).during("waiting for events")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // Refused only while the loop runs, and then its owner is borrowed.
+        let _ = self.close();
+    }
+}
+
+impl Deref for EventLoop {
+    type Target = EventLoopHandle;
+
+    fn deref(&self) -> &EventLoopHandle {
+        &self.0
+    }
+}
+
+/// Makes a loop, runs the future that `main` makes of its handle, cancels the
+/// tasks that are left, waits for their end, and closes the loop.
+///
+/// ```
+/// # use core::time::Duration;
+/// rondel::run(async |event_loop| {
+///     event_loop.sleep(Duration::from_millis(1)).await?;
+///     println!("Hello World");
+///     Ok(())
+/// })?;
+/// # Ok::<(), rondel::Error>(())
+/// ```
+///
+/// # Errors
+/// The future's own error, or the loop's.
+///
+/// # Python
+/// `asyncio.run(main())`.
+#[track_caller]
+pub fn run<F, T>(main: F) -> Result<T>
+where
+    F: AsyncFnOnce(EventLoopHandle) -> Result<T>,
+    T: 'static,
+{
+    let event_loop = EventLoop::new()?;
+    let result = event_loop.run_until_complete(main(event_loop.handle()));
+    let cancelled = event_loop.cancel_all_tasks();
+    event_loop.close()?;
+    let value = result?;
+    cancelled?;
+    Ok(value)
+}
+
+impl EventLoop {
+    /// Cancels all tasks and runs the loop until they are done.
+    fn cancel_all_tasks(&self) -> Result<()> {
+        let tasks: Vec<_> = self.all_tasks().collect();
+        for task in &tasks {
+            task.cancel();
+        }
+        self.run_until_complete(async {
+            for task in &tasks {
+                task.wait().await?;
+            }
+            Ok::<(), Error>(())
+        })
+    }
+}
+
+/// Returns the loop that runs in this thread.
+///
+/// # Python
+/// `asyncio.get_running_loop()`, which raises where this is `None`.
+#[must_use]
+pub fn running_loop() -> Option<EventLoopHandle> {
+    RUNNING.try_with(|running| running.try_borrow().ok()?.clone()).ok().flatten()
+}
+
+thread_local! {
+    /// Is the loop that runs in this thread (contract R-10).
+    static RUNNING: RefCell<Option<EventLoopHandle>> = const { RefCell::new(None) };
+
+    /// Are the open loops of this thread.
+    static LOOPS: RefCell<Vec<Weak<Inner>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ends the run of this thread's loop.
+struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let left = RUNNING.try_with(RefCell::take);
+        drop(left);
+    }
+}
+
+/// Returns the loop with this inbox, if it belongs to this thread.
+pub(crate) fn loop_of_this_thread(inbox: &Arc<Inbox>) -> Option<EventLoopHandle> {
+    let found = LOOPS.try_with(|loops| {
+        let loops = loops.try_borrow().ok()?;
+        let mut open = loops.iter().filter_map(Weak::upgrade);
+        open.find(|inner| Arc::ptr_eq(&inner.inbox, inbox))
+    });
+    let inner = found.ok().flatten()?;
+    Some(EventLoopHandle { inner })
+}
+
+/// Refers to a loop: what callbacks receive and tasks hold.
+///
+/// Cheap to clone, and not `Send`: from another thread, [`EventLoopHandle::remote`].
+/// It does not keep the loop open; after the close it answers `Closed`.
+#[derive(Clone)]
+pub struct EventLoopHandle {
+    pub(crate) inner: Rc<Inner>,
+}
+
+impl EventLoopHandle {
+    /// Reads the loop's clock: monotonic, fresh at each call (contract T-1).
+    ///
+    /// # Python
+    /// `loop.time()`.
+    #[must_use]
+    pub fn time(&self) -> Instant {
+        self.now()
+    }
+
+    /// Makes the loop return after the iteration that is running, or after one
+    /// if none is (R-2, R-3).
+    ///
+    /// # Python
+    /// `loop.stop()`.
+    pub fn stop(&self) {
+        self.inner.scheduler.stop();
+    }
+
+    /// Tells whether the loop runs.
+    ///
+    /// # Python
+    /// `loop.is_running()`.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.inner.scheduler.is_running()
+    }
+
+    /// Tells whether the loop was closed.
+    ///
+    /// # Python
+    /// `loop.is_closed()`.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.scheduler.is_closed()
+    }
+
+    /// Counts what the loop has done and holds.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.inner.scheduler.statistics()
+    }
+
+    /// Counts the descriptors that the loop watches.
+    #[must_use]
+    pub fn watched_descriptors(&self) -> usize {
+        self.inner.sources.borrow().len()
+    }
+}
+
+impl fmt::Debug for EventLoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// Moves the clock of a loop made by [`EventLoop::with_manual_clock`].
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    kernel: Rc<ManualKernel>,
+}
+
+impl ManualClock {
+    /// Moves the clock on.
+    pub fn advance(&self, duration: Duration) {
+        self.kernel.advance(duration);
+    }
+
+    /// Returns the time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.kernel.now()
+    }
+
+    /// Counts the waits of the loop.
+    #[must_use]
+    pub fn waits(&self) -> usize {
+        self.kernel.waits()
+    }
+
+    /// Returns the deadline of the last wait.
+    #[must_use]
+    pub fn last_deadline(&self) -> Option<Instant> {
+        self.kernel.last_deadline()
+    }
+
+    /// Sets for how long, in real time, a wait looks for what other threads do
+    /// before the clock jumps; zero at first.
+    pub fn set_autojump_threshold(&self, threshold: Duration) {
+        self.kernel.set_autojump_threshold(threshold);
+    }
+}

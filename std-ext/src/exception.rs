@@ -1,0 +1,153 @@
+//! Errors that nobody looks at.
+
+use core::any::Any;
+use core::error::Error as StdError;
+use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use rondel_core::{ExceptionContext, Outcome};
+
+use crate::{EventLoopHandle, Result};
+
+/// Is told about errors that nobody looks at.
+pub type ExceptionHandler = Rc<dyn Fn(&EventLoopHandle, &ExceptionContext<'_>) -> Result<()>>;
+
+/// Is the most bytes of a panic's message that are reported.
+const PANIC_MESSAGE_MAX: usize = 1024;
+
+impl EventLoopHandle {
+    /// Sets the function that is told about errors nobody looks at, instead of
+    /// the default one, which logs them (contract EH-2).
+    ///
+    /// If it fails or panics itself, the default one is told that, and what it
+    /// was told (EH-4).
+    ///
+    /// # Python
+    /// `loop.set_exception_handler(handler)`.
+    pub fn set_exception_handler<F, R>(&self, handler: F)
+    where
+        F: Fn(&Self, &ExceptionContext<'_>) -> R + 'static,
+        R: Outcome<Error: Into<crate::Error>>,
+    {
+        let handler: ExceptionHandler = Rc::new(move |event_loop, context| {
+            handler(event_loop, context).into_result().map(drop).map_err(Into::into)
+        });
+        let previous = self.inner.exception_handler.borrow_mut().replace(handler);
+        drop(previous);
+    }
+
+    /// Restores the default handler (EH-1).
+    ///
+    /// # Python
+    /// `loop.set_exception_handler(None)`.
+    pub fn reset_exception_handler(&self) {
+        let previous = self.inner.exception_handler.borrow_mut().take();
+        drop(previous);
+    }
+
+    /// Returns the handler that was set, `None` for the default one.
+    ///
+    /// # Python
+    /// `loop.get_exception_handler()`.
+    #[must_use]
+    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.inner.exception_handler.borrow().clone()
+    }
+
+    /// Logs an error through the `log` facade, or to standard error if no logger
+    /// is installed.
+    ///
+    /// # Python
+    /// `loop.default_exception_handler(context)`.
+    pub fn default_exception_handler(&self, context: &ExceptionContext<'_>) {
+        report(log::Level::Error, format_args!("{context}"));
+    }
+
+    /// Reports an error to the exception handler.
+    ///
+    /// # Python
+    /// `loop.call_exception_handler(context)`.
+    pub fn call_exception_handler(&self, context: &ExceptionContext<'_>) {
+        let handler = self.exception_handler();
+        let Some(handler) = handler.filter(|_| !self.inner.is_handling_exception.get()) else {
+            return self.call_default_exception_handler(context);
+        };
+        self.inner.is_handling_exception.set(true);
+        let result = catch_unwind(AssertUnwindSafe(|| handler(self, context)));
+        self.inner.is_handling_exception.set(false);
+        let failure: Box<dyn StdError> = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Box::new(error),
+            Err(payload) => Box::new(PanicMessage::of(payload)),
+        };
+        let text =
+            format!("Unhandled error in exception handler: {failure}\nwhile handling: {}", context.message);
+        let mut both = *context;
+        both.message = &text;
+        self.call_default_exception_handler(&both);
+    }
+
+    /// Calls the default handler; whatever goes wrong in it ends here (EH-5).
+    fn call_default_exception_handler(&self, context: &ExceptionContext<'_>) {
+        let result = catch_unwind(AssertUnwindSafe(|| self.default_exception_handler(context)));
+        if let Err(payload) = result {
+            discard(payload);
+        }
+    }
+
+    /// Reports a panic in user code, with what was running (H-5).
+    pub(crate) fn report_panic(&self, payload: Box<dyn Any + Send>) {
+        let panic = PanicMessage::of(payload);
+        let running = self.inner.scheduler.running();
+        let mut context = match running.and_then(|running| running.task) {
+            Some(task) => ExceptionContext::new("Task panicked").with_task(task),
+            None => ExceptionContext::new("Callback panicked"),
+        };
+        context.location = running.map(|running| running.location);
+        self.call_exception_handler(&context.with_exception(&panic));
+    }
+}
+
+/// Writes one line to the log, or to standard error if there is no logger.
+pub(crate) fn report(level: log::Level, message: fmt::Arguments<'_>) {
+    if log::max_level() == log::LevelFilter::Off {
+        eprintln!("{message}");
+    } else {
+        log::log!(target: "rondel", level, "{message}");
+    }
+}
+
+/// The message of a panic, as an error.
+#[derive(Debug)]
+struct PanicMessage(String);
+
+impl PanicMessage {
+    fn of(payload: Box<dyn Any + Send>) -> Self {
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let mut message = message.unwrap_or("a value that is not a message").to_owned();
+        let mut end = PANIC_MESSAGE_MAX.min(message.len());
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        discard(payload);
+        Self(message)
+    }
+}
+
+impl fmt::Display for PanicMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.0)
+    }
+}
+
+impl StdError for PanicMessage {}
+
+/// Drops a panic's payload, whose destructor may panic too (FAULTS E-05).
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        core::mem::forget(payload);
+    }
+}

@@ -1,0 +1,195 @@
+//! What all handles of a loop refer to, and what the scheduler asks of it.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::time::Duration;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rondel_core::{Context, ExceptionContext, Instant, Limits, NewTask, Panicked, Running, Scheduler};
+
+use crate::config::PanicPolicy;
+use crate::debug::Debug;
+use crate::exception::ExceptionHandler;
+use crate::sources::Sources;
+use crate::sys::{Events, Kernel};
+use crate::tables::{self, WakeTables};
+use crate::threadsafe::Inbox;
+use crate::{Config, EventLoopHandle, Result};
+
+/// A function that sees each new task before its first step.
+pub type TaskFactory = Rc<dyn Fn(&EventLoopHandle, &mut NewTask)>;
+
+/// The loop itself.
+pub(crate) struct Inner {
+    pub(crate) scheduler: Scheduler<EventLoopHandle>,
+    pub(crate) kernel: Rc<dyn Kernel>,
+    wake: WakeTables,
+    events: RefCell<Events>,
+    pub(crate) sources: RefCell<Sources>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) read_buffer: RefCell<Vec<u8>>,
+    pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
+    /// Tells that the exception handler runs: a report meanwhile goes to the
+    /// default one (FAULTS K-03).
+    pub(crate) is_handling_exception: Cell<bool>,
+    pub(crate) task_factory: RefCell<Option<TaskFactory>>,
+    pub(crate) debug: Debug,
+    panic_policy: PanicPolicy,
+    /// Is why the last wait failed; ends the run.
+    pub(crate) wait_error: Cell<Option<io::Error>>,
+}
+
+impl Inner {
+    pub(crate) fn new(config: &Config, kernel: Rc<dyn Kernel>) -> Result<Self> {
+        let wake = WakeTables::take(config);
+        let opened = Opened { wake, kernel: Some(kernel) };
+        let kernel = Rc::clone(opened.kernel.as_ref().expect("set above"));
+        kernel.attach_doorbell(wake.doorbell)?;
+        wake.doorbell.enter_thread();
+        let limits =
+            Limits { timers_per_turn: config.timers_per_turn, turns_per_poll: config.turns_per_poll };
+        let inner = Self {
+            scheduler: Scheduler::new(tables::reserve(config, wake.table)?, limits),
+            kernel,
+            wake,
+            events: RefCell::new(Events::with_capacity(config.events_per_turn)),
+            sources: RefCell::new(Sources::new(config.descriptors)),
+            inbox: Arc::new(Inbox::new(config.threadsafe_calls, wake.table)),
+            read_buffer: RefCell::new(vec![0; config.read_buffer_bytes.max(1)]),
+            exception_handler: RefCell::new(None),
+            is_handling_exception: Cell::new(false),
+            task_factory: RefCell::new(None),
+            debug: Debug::new(config.debug, config.slow_callback_duration),
+            panic_policy: config.panic_policy,
+            wait_error: Cell::new(None),
+        };
+        opened.keep();
+        Ok(inner)
+    }
+
+    /// Gives everything back that outlives the scheduler.
+    pub(crate) fn close(&self) {
+        self.inbox.close();
+        self.kernel.detach_doorbell(self.wake.doorbell);
+        self.exception_handler.borrow_mut().take();
+        self.task_factory.borrow_mut().take();
+        self.wake.give_back();
+    }
+}
+
+/// Undoes the first half of a construction whose second half fails.
+struct Opened {
+    wake: WakeTables,
+    kernel: Option<Rc<dyn Kernel>>,
+}
+
+impl Opened {
+    fn keep(mut self) {
+        self.kernel = None;
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(kernel) = self.kernel.take() {
+            kernel.detach_doorbell(self.wake.doorbell);
+            self.wake.give_back();
+        }
+    }
+}
+
+impl Context for EventLoopHandle {
+    #[inline]
+    fn scheduler(&self) -> &Scheduler<Self> {
+        &self.inner.scheduler
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.inner.kernel.now()
+    }
+
+    #[inline]
+    fn wait(&self, deadline: Option<Instant>) {
+        let mut events = self.inner.events.borrow_mut();
+        if let Err(error) = self.inner.kernel.wait(deadline, &mut events) {
+            self.inner.wait_error.set(Some(error));
+            self.inner.scheduler.stop();
+        }
+        for event in events.iter() {
+            self.dispatch(event);
+        }
+        drop(events);
+        self.receive_threadsafe_calls();
+    }
+
+    fn call_exception_handler(&self, context: &ExceptionContext<'_>) {
+        Self::call_exception_handler(self, context);
+    }
+
+    #[inline]
+    fn guard<R>(&self, step: impl FnOnce() -> R) -> Result<R, Panicked> {
+        if self.inner.panic_policy == PanicPolicy::Propagate {
+            return Ok(step());
+        }
+        catch_unwind(AssertUnwindSafe(step)).map_err(|payload| {
+            self.report_panic(payload);
+            Panicked
+        })
+    }
+
+    #[inline]
+    fn before_callback(&self, _running: &Running) {
+        if self.inner.debug.is_on() {
+            self.inner.debug.begin(self.now());
+        }
+    }
+
+    #[inline]
+    fn after_callback(&self, running: &Running) {
+        if self.inner.debug.is_on() {
+            self.inner.debug.end_callback(self.now(), running);
+        }
+    }
+
+    #[inline]
+    fn before_wait(&self, _deadline: Option<Instant>) {
+        if self.inner.debug.is_on() {
+            self.inner.debug.begin(self.now());
+        }
+    }
+
+    #[inline]
+    fn after_wait(&self) {
+        if self.inner.debug.is_on() {
+            self.inner.debug.end_wait(self.now());
+        }
+    }
+
+    fn task_created(&self, task: &mut NewTask) {
+        let factory = self.inner.task_factory.borrow().clone();
+        if let Some(factory) = factory {
+            factory(self, task);
+        }
+    }
+}
+
+impl EventLoopHandle {
+    /// Returns the duration from which debug mode reports a callback as slow.
+    ///
+    /// # Python
+    /// `loop.slow_callback_duration`.
+    #[must_use]
+    pub fn slow_callback_duration(&self) -> Duration {
+        self.inner.debug.slow_callback_duration()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.scheduler.fmt(f)
+    }
+}

@@ -1,0 +1,5 @@
+//! Connections and servers.
+
+pub(crate) mod connection;
+
+pub(crate) mod server;

@@ -1,0 +1,402 @@
+//! The descriptors that the loop watches, and who watches them.
+
+use core::panic::Location;
+use core::task::Waker;
+use std::collections::HashMap;
+use std::io;
+
+use rondel_core::{Refusal, Resource, SlotId};
+use slab::Slab;
+
+use crate::sys::{Event, Fd, Interest, Token};
+use crate::{Error, ErrorKind, EventLoopHandle, Result};
+
+/// Is how many bits of a token are the slab's key; the others are a generation,
+/// so that an event of a former source never reaches the next one.
+const KEY_BITS: u32 = usize::BITS / 2;
+const KEY_MASK: usize = (1 << KEY_BITS) - 1;
+
+/// A side of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    pub(crate) const fn interest(self) -> Interest {
+        match self {
+            Self::Read => Interest::READABLE,
+            Self::Write => Interest::WRITABLE,
+        }
+    }
+}
+
+/// Who owns a source; the other is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// `add_reader` and `add_writer`.
+    Callbacks,
+    /// A stream.
+    Stream,
+    /// A server.
+    Server,
+}
+
+impl Owner {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Callbacks => "add_reader or add_writer",
+            Self::Stream => "a stream",
+            Self::Server => "a server",
+        }
+    }
+}
+
+/// Who is told when one side of a descriptor is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Listener {
+    #[default]
+    None,
+    /// A callback for every readiness.
+    Handler(SlotId),
+    /// A task, once.
+    Waiter(SlotId),
+}
+
+/// One side of a watched descriptor.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) listener: Listener,
+    /// Tells that the last operation was not known to exhaust the readiness:
+    /// the next one may succeed. Edge-triggered sources only.
+    pub(crate) is_ready: bool,
+    /// Tells that the peer closed, or an error came: no further event follows,
+    /// so a short read does not mean that there is nothing left.
+    pub(crate) is_final: bool,
+}
+
+/// A watched descriptor.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) fd: Fd,
+    generation: usize,
+    owner: Owner,
+    reader: Side,
+    writer: Side,
+}
+
+impl Source {
+    pub(crate) fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Read => &mut self.reader,
+            Direction::Write => &mut self.writer,
+        }
+    }
+
+    /// Returns what handlers ask the kernel for; `None` if there is none.
+    fn interest(&self) -> Option<Interest> {
+        match (self.reader.listener, self.writer.listener) {
+            (Listener::None, Listener::None) => None,
+            (_, Listener::None) => Some(Interest::READABLE),
+            (Listener::None, _) => Some(Interest::WRITABLE),
+            _ => Some(Interest::BOTH),
+        }
+    }
+}
+
+/// All watched descriptors of a loop.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    slab: Slab<Source>,
+    by_fd: HashMap<Fd, usize>,
+    limit: usize,
+    generation: usize,
+}
+
+impl Sources {
+    pub(crate) fn new(limit: usize) -> Self {
+        let limit = limit.min(KEY_MASK);
+        Self { slab: Slab::new(), by_fd: HashMap::new(), limit, generation: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Adds a source that has no listener yet.
+    fn insert(&mut self, fd: Fd, owner: Owner) -> Result<Token> {
+        if let Some(&key) = self.by_fd.get(&fd) {
+            return Err(busy(fd, self.slab.get(key).map_or(owner, |source| source.owner)));
+        }
+        if self.slab.len() >= self.limit {
+            return Err(Refusal::Full { resource: Resource::Descriptor, limit: self.limit }.into());
+        }
+        // The two highest tokens are the kernel's.
+        self.generation = (self.generation + 1) & (KEY_MASK >> 1);
+        let generation = self.generation;
+        let source = Source { fd, generation, owner, reader: Side::default(), writer: Side::default() };
+        let key = self.slab.insert(source);
+        self.by_fd.insert(fd, key);
+        Ok(Token((generation << KEY_BITS) | key))
+    }
+
+    fn remove(&mut self, token: Token) -> Option<Source> {
+        self.get(token)?;
+        let source = self.slab.try_remove(token.0 & KEY_MASK)?;
+        self.by_fd.remove(&source.fd);
+        Some(source)
+    }
+
+    pub(crate) fn get(&mut self, token: Token) -> Option<&mut Source> {
+        let source = self.slab.get_mut(token.0 & KEY_MASK)?;
+        (source.generation == token.0 >> KEY_BITS).then_some(source)
+    }
+
+    /// Returns the source of `fd`.
+    fn find(&self, fd: Fd) -> Option<(Token, Owner)> {
+        let key = *self.by_fd.get(&fd)?;
+        let source = self.slab.get(key)?;
+        Some((Token((source.generation << KEY_BITS) | key), source.owner))
+    }
+}
+
+fn busy(fd: Fd, owner: Owner) -> Error {
+    Error::of(ErrorKind::Busy, format!("descriptor {} is in use by {}", fd.as_raw(), owner.name()))
+}
+
+impl EventLoopHandle {
+    /// Tells whoever listens that a descriptor is ready. A hang-up or an error
+    /// is for both sides (contract IO-7).
+    pub(crate) fn dispatch(&self, event: Event) {
+        for (direction, wakes) in [
+            (Direction::Read, event.readiness.reader_wakes()),
+            (Direction::Write, event.readiness.writer_wakes()),
+        ] {
+            if !wakes {
+                continue;
+            }
+            let readiness = event.readiness;
+            let is_final = readiness.read_closed || readiness.write_closed || readiness.error;
+            let listener = {
+                let mut sources = self.inner.sources.borrow_mut();
+                let Some(source) = sources.get(event.token) else { return };
+                let side = source.side(direction);
+                side.is_ready = true;
+                side.is_final |= is_final;
+                if let Listener::Waiter(waiter) = side.listener {
+                    side.listener = Listener::None;
+                    Listener::Waiter(waiter)
+                } else {
+                    side.listener
+                }
+            };
+            match listener {
+                Listener::None => {}
+                Listener::Handler(handler) => {
+                    self.inner.scheduler.make_ready(handler);
+                }
+                Listener::Waiter(waiter) => self.inner.scheduler.wake_waiter(self, waiter),
+            }
+        }
+    }
+
+    /// Watches a descriptor of our own, both sides, for its whole life: a stream
+    /// costs no further call to the kernel for it.
+    pub(crate) fn watch(&self, fd: Fd, owner: Owner, interest: Interest) -> Result<Token> {
+        let token = self.inner.sources.borrow_mut().insert(fd, owner)?;
+        if let Err(error) = self.inner.kernel.register(fd, token, interest) {
+            self.inner.sources.borrow_mut().remove(token);
+            return Err(error.into());
+        }
+        Ok(token)
+    }
+
+    /// Stops watching a descriptor of our own; the kernel is told before it is
+    /// closed, on every path.
+    pub(crate) fn unwatch(&self, token: Token) {
+        let source = self.inner.sources.borrow_mut().remove(token);
+        let Some(source) = source else { return };
+        // Fails only if the descriptor is gone, and then there is nothing to undo.
+        let _ = self.inner.kernel.deregister(source.fd);
+        for side in [source.reader, source.writer] {
+            match side.listener {
+                Listener::None => {}
+                Listener::Handler(handler) => {
+                    self.inner.scheduler.cancel_call(self, handler);
+                }
+                // Finds its source gone, and says so.
+                Listener::Waiter(waiter) => self.inner.scheduler.wake_waiter(self, waiter),
+            }
+        }
+    }
+
+    /// Lets `waker` be woken when a side is ready.
+    ///
+    /// # Errors
+    /// `Busy` if another task waits for the same side (contract SK-9), or if
+    /// there is no room.
+    pub(crate) fn wait_ready(
+        &self,
+        token: Token,
+        direction: Direction,
+        waker: &Waker,
+        location: &'static Location<'static>,
+    ) -> Result<SlotId> {
+        {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
+            let (fd, owner) = (source.fd, source.owner);
+            if source.side(direction).listener != Listener::None {
+                return Err(busy(fd, owner).during("wait"));
+            }
+        }
+        let waiter = self.inner.scheduler.add_waiter(waker, location)?;
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            source.side(direction).listener = Listener::Waiter(waiter);
+        }
+        Ok(waiter)
+    }
+
+    /// Takes a wait back.
+    pub(crate) fn stop_waiting(&self, token: Token, direction: Direction, waiter: SlotId) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            let side = source.side(direction);
+            if side.listener == Listener::Waiter(waiter) {
+                side.listener = Listener::None;
+            }
+        }
+        self.inner.scheduler.cancel_call(self, waiter);
+    }
+
+    /// Tells whether a side may be ready, as far as is known without asking.
+    pub(crate) fn is_ready(&self, token: Token, direction: Direction) -> bool {
+        self.inner.sources.borrow_mut().get(token).is_none_or(|source| source.side(direction).is_ready)
+    }
+
+    /// Notes that an operation met `WouldBlock`.
+    pub(crate) fn clear_ready(&self, token: Token, direction: Direction) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            source.side(direction).is_ready = false;
+        }
+    }
+
+    /// Notes that an operation moved less than was asked for: the readiness is
+    /// exhausted, unless no further event would follow.
+    pub(crate) fn note_partial(&self, token: Token, direction: Direction) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            let side = source.side(direction);
+            side.is_ready = side.is_final;
+        }
+    }
+
+    /// Sets the handler of one side of a descriptor of our own.
+    pub(crate) fn listen(&self, token: Token, direction: Direction, handler: SlotId) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            source.side(direction).listener = Listener::Handler(handler);
+        }
+    }
+
+    /// Assumes that a side is ready: the first operation will tell.
+    pub(crate) fn assume_ready(&self, token: Token, direction: Direction) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            source.side(direction).is_ready = true;
+        }
+    }
+
+    /// Sets the handler of one side of the user's descriptor, and returns the
+    /// one it replaces.
+    pub(crate) fn set_handler(&self, fd: Fd, direction: Direction, handler: SlotId) -> Result<()> {
+        let found = self.inner.sources.borrow().find(fd);
+        let (token, is_new) = match found {
+            Some((_, owner)) if owner != Owner::Callbacks => return Err(busy(fd, owner)),
+            Some((token, _)) => (token, false),
+            None => (self.inner.sources.borrow_mut().insert(fd, Owner::Callbacks)?, true),
+        };
+        let (previous, interest) = {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
+            let previous =
+                core::mem::replace(&mut source.side(direction).listener, Listener::Handler(handler));
+            (previous, source.interest().unwrap_or(direction.interest()))
+        };
+        let asked = self.ask_kernel(fd, token, interest, is_new);
+        if let Err(error) = asked {
+            if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+                source.side(direction).listener = previous;
+            }
+            if is_new {
+                self.inner.sources.borrow_mut().remove(token);
+            }
+            return Err(error.into());
+        }
+        if let Listener::Handler(previous) = previous {
+            self.inner.scheduler.cancel_call(self, previous);
+        }
+        Ok(())
+    }
+
+    /// Registers a descriptor anew, or changes what is asked of it. One that was
+    /// closed and opened again under the same number is unknown to the kernel
+    /// (FAULTS P-02): then it is registered.
+    fn ask_kernel(&self, fd: Fd, token: Token, interest: Interest, is_new: bool) -> io::Result<()> {
+        let kernel = &self.inner.kernel;
+        if is_new {
+            return kernel.register(fd, token, interest);
+        }
+        match kernel.reregister(fd, token, interest) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => kernel.register(fd, token, interest),
+            asked => asked,
+        }
+    }
+
+    /// Removes the handler of one side; tells whether there was one (IO-3). The
+    /// kernel is told before this returns (IO-5).
+    pub(crate) fn remove_handler(&self, fd: Fd, direction: Direction) -> bool {
+        let found = self.inner.sources.borrow().find(fd);
+        let Some((token, Owner::Callbacks)) = found else { return false };
+        let (handler, interest) = {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(token) else { return false };
+            let listener = core::mem::take(&mut source.side(direction).listener);
+            let Listener::Handler(handler) = listener else { return false };
+            (handler, source.interest())
+        };
+        match interest {
+            // Fails only if the descriptor was closed meanwhile.
+            Some(interest) => drop(self.inner.kernel.reregister(fd, token, interest)),
+            None => self.unwatch(token),
+        }
+        self.inner.scheduler.cancel_call(self, handler)
+    }
+
+    /// Looks again at a descriptor after its handler ran, so that what is left
+    /// is reported by the next poll: the level of `add_reader` from the edges of
+    /// the kernel (IO-1).
+    pub(crate) fn rearm(&self, fd: Fd, direction: Direction, handler: SlotId) -> io::Result<()> {
+        let found = self.inner.sources.borrow().find(fd);
+        let Some((token, _)) = found else { return Ok(()) };
+        let interest = {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(token) else { return Ok(()) };
+            if source.side(direction).listener != Listener::Handler(handler) {
+                return Ok(());
+            }
+            source.interest().unwrap_or(direction.interest())
+        };
+        self.inner.kernel.reregister(fd, token, interest)
+    }
+
+    /// Drops all sources, for the close of the loop.
+    pub(crate) fn close_sources(&self) {
+        loop {
+            let token = {
+                let sources = self.inner.sources.borrow();
+                let first = sources.slab.iter().next();
+                first.map(|(key, source)| Token((source.generation << KEY_BITS) | key))
+            };
+            let Some(token) = token else { return };
+            self.unwatch(token);
+        }
+    }
+}

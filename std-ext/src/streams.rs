@@ -1,0 +1,316 @@
+//! Streams: the two halves of a connection, for tasks.
+
+use core::fmt;
+use core::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::net::connection::Connection;
+use crate::sources::Direction;
+use crate::{Error, ErrorKind, Result};
+
+/// Is the most bytes that a reader buffers at first, as in asyncio.
+pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
+
+/// Is the least room that a reader makes for what it receives.
+const READ_MIN: usize = 1024;
+
+/// Splits a connection into its halves.
+pub(crate) fn open(connection: Connection, limit: usize) -> (StreamReader, StreamWriter) {
+    let connection = Rc::new(connection);
+    let reader = StreamReader {
+        connection: Rc::clone(&connection),
+        buffer: Vec::new(),
+        start: 0,
+        limit: limit.max(1),
+        has_ended: false,
+    };
+    (reader, StreamWriter { connection })
+}
+
+/// Reads from a connection.
+///
+/// What was received and not yet read stays in a buffer, which belongs to the
+/// reader, starts empty and never exceeds the limit that the server was given.
+///
+/// # Python
+/// `asyncio.StreamReader`.
+pub struct StreamReader {
+    connection: Rc<Connection>,
+    /// Invariant: `buffer[start..]` was received and not read.
+    buffer: Vec<u8>,
+    start: usize,
+    limit: usize,
+    has_ended: bool,
+}
+
+impl StreamReader {
+    /// Returns the address of the peer.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.connection.peer_addr()
+    }
+
+    /// Tells whether the peer has ended the stream and all of it was read.
+    ///
+    /// # Python
+    /// `reader.at_eof()`.
+    #[must_use]
+    pub fn at_eof(&self) -> bool {
+        self.has_ended && self.buffered().is_empty()
+    }
+
+    /// Waits until there may be something to read, or the end of the stream.
+    ///
+    /// A task that waits here owns no buffer at all; [`StreamReader::try_read_with`]
+    /// then lends it the loop's.
+    ///
+    /// # Errors
+    /// If the task is cancelled, another task waits for the same connection
+    /// (`Busy`), or the connection was closed.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is read.
+    pub async fn readable(&mut self) -> Result<()> {
+        if !self.buffered().is_empty() || self.has_ended {
+            return Ok(());
+        }
+        self.connection.ready(Direction::Read).await
+    }
+
+    /// Calls `look` with what there is to read, all of which then counts as
+    /// read; `None` if there is nothing at the moment. An empty slice is the end
+    /// of the stream.
+    ///
+    /// # Errors
+    /// If the connection broke or was closed.
+    pub fn try_read_with<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        if !self.buffered().is_empty() {
+            let result = look(self.buffered());
+            self.start = self.buffer.len();
+            return Ok(Some(result));
+        }
+        if self.has_ended {
+            return Ok(Some(look(&[])));
+        }
+        // Taken while it is used: `look` may read from another stream, which
+        // then finds none and makes one for the moment.
+        let inner = &self.connection.event_loop().inner;
+        let mut shared = inner.read_buffer.take();
+        if shared.is_empty() {
+            shared = vec![0; READ_MIN];
+        }
+        let received = self.connection.try_receive(&mut shared);
+        let result = match &received {
+            Ok(Some(received)) => {
+                self.has_ended = *received == 0;
+                Some(look(&shared[..*received]))
+            }
+            _ => None,
+        };
+        inner.read_buffer.replace(shared);
+        received?;
+        Ok(result)
+    }
+
+    /// Reads into `buffer`: at least a byte, unless it is empty or the stream
+    /// has ended; zero is the end.
+    ///
+    /// # Errors
+    /// As [`StreamReader::readable`], or if the connection broke.
+    ///
+    /// # Cancellation
+    /// Safe: a byte is either in `buffer` or still to be read.
+    ///
+    /// # Python
+    /// `await reader.read(n)`.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let buffered = self.buffered();
+        if !buffered.is_empty() || buffer.is_empty() {
+            let count = buffered.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&buffered[..count]);
+            self.start += count;
+            return Ok(count);
+        }
+        loop {
+            if self.has_ended {
+                return Ok(0);
+            }
+            if let Some(received) = self.connection.try_receive(buffer)? {
+                self.has_ended = received == 0;
+                return Ok(received);
+            }
+            self.connection.ready(Direction::Read).await?;
+        }
+    }
+
+    /// Reads a line, with its `\n`. Without one at the end of the stream: what
+    /// was left, and then nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] if the line is longer than the limit: all of it
+    /// is still to be read. As [`StreamReader::read`].
+    ///
+    /// # Cancellation
+    /// Safe: what was received stays in the buffer.
+    ///
+    /// # Python
+    /// `await reader.readline()`, which on overrun drops what it received.
+    pub async fn read_line(&mut self) -> Result<&[u8]> {
+        self.read_until(b'\n').await
+    }
+
+    /// Reads up to and with `separator`. See [`StreamReader::read_line`].
+    ///
+    /// # Errors
+    /// As [`StreamReader::read_line`].
+    ///
+    /// # Cancellation
+    /// Safe: what was received stays in the buffer.
+    ///
+    /// # Python
+    /// `await reader.readuntil(separator)`, which raises `IncompleteReadError` at
+    /// the end of the stream.
+    pub async fn read_until(&mut self, separator: u8) -> Result<&[u8]> {
+        let mut searched = 0;
+        let count = loop {
+            let buffered = self.buffered();
+            let found = buffered[searched..].iter().position(|&byte| byte == separator);
+            if let Some(found) = found {
+                break searched + found + 1;
+            }
+            searched = buffered.len();
+            if self.has_ended {
+                break searched;
+            }
+            if searched >= self.limit {
+                let message = format!("no separator within {} bytes, the reader's limit", self.limit);
+                return Err(Error::of(ErrorKind::TooLarge, message));
+            }
+            self.receive().await?;
+        };
+        let start = self.start;
+        self.start += count;
+        Ok(&self.buffer[start..start + count])
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    /// `Io` with `UnexpectedEof` if the stream ends before: what came is still
+    /// to be read, if it fits into the reader's limit. As [`StreamReader::read`].
+    ///
+    /// # Cancellation
+    /// Safe for a `buffer` no longer than the limit.
+    ///
+    /// # Python
+    /// `await reader.readexactly(n)`.
+    pub async fn read_exactly(&mut self, buffer: &mut [u8]) -> Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let missing = buffer.len() - filled;
+            while self.buffered().len() < missing.min(self.limit) && !self.has_ended {
+                self.receive().await?;
+            }
+            let count = self.buffered().len().min(missing);
+            if count < missing && self.has_ended {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            }
+            buffer[filled..filled + count].copy_from_slice(&self.buffered()[..count]);
+            self.start += count;
+            filled += count;
+        }
+        Ok(())
+    }
+
+    fn buffered(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Receives more into the buffer, which has room below the limit.
+    async fn receive(&mut self) -> Result<()> {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        loop {
+            let used = self.buffer.len();
+            let room = (self.buffer.capacity() - used).max(READ_MIN).min(self.limit - used);
+            self.buffer.resize(used + room, 0);
+            let received = self.connection.try_receive(&mut self.buffer[used..]);
+            let count = received.as_ref().map_or(0, |received| received.unwrap_or(0));
+            self.buffer.truncate(used + count);
+            if received?.is_some() {
+                self.has_ended = count == 0;
+                return Ok(());
+            }
+            self.connection.ready(Direction::Read).await?;
+        }
+    }
+}
+
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamReader({:?}, {} bytes buffered)", self.connection, self.buffered().len())
+    }
+}
+
+/// Writes to a connection.
+///
+/// It queues nothing: [`StreamWriter::write_all`] goes on when the kernel has
+/// taken all bytes, so a slow peer holds up the task and no memory.
+///
+/// # Python
+/// `asyncio.StreamWriter`.
+#[derive(Debug)]
+pub struct StreamWriter {
+    connection: Rc<Connection>,
+}
+
+impl StreamWriter {
+    /// Returns the address of the peer.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.connection.peer_addr()
+    }
+
+    /// Writes all of `data`.
+    ///
+    /// # Errors
+    /// If the task is cancelled, another task waits to write to the same
+    /// connection (`Busy`), or the connection broke or was closed. How much was
+    /// written is then unknown, as in asyncio (contract SK-3).
+    ///
+    /// # Cancellation
+    /// A part may have been written.
+    ///
+    /// # Python
+    /// `writer.write(data)` and `await writer.drain()`.
+    pub async fn write_all(&mut self, mut data: &[u8]) -> Result<()> {
+        while !data.is_empty() {
+            match self.connection.try_send(data)? {
+                Some(sent) => data = &data[sent..],
+                None => self.connection.ready(Direction::Write).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends our side of the stream; the peer reads the end, and may go on writing.
+    ///
+    /// # Errors
+    /// If the connection broke or was closed.
+    ///
+    /// # Python
+    /// `writer.write_eof()`.
+    pub fn write_eof(&mut self) -> Result<()> {
+        self.connection.write_eof()
+    }
+
+    /// Closes the connection, both halves. A second close does nothing.
+    ///
+    /// # Python
+    /// `writer.close()`; there is nothing to wait for, since nothing is queued.
+    pub fn close(&mut self) {
+        self.connection.close();
+    }
+}

@@ -1,0 +1,453 @@
+//! Calls from other threads.
+
+use core::fmt;
+use core::future::Future;
+use core::panic::Location;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rondel_core::raw::{SendCallback, WakeTable};
+use rondel_core::{Outcome, Refusal, Refused, Resource, TaskError, TaskId};
+
+use crate::event_loop::loop_of_this_thread;
+use crate::{Error, ErrorKind, EventLoopHandle, Result};
+
+type Call = (u64, SendCallback<EventLoopHandle>, &'static Location<'static>);
+
+/// The calls that wait for the loop's next turn: a ring that is emptied once a
+/// turn, under a lock that is held for a few instructions.
+pub(crate) struct Inbox {
+    queue: Mutex<Queue>,
+    /// Tells, without the lock, that there may be something.
+    is_used: AtomicBool,
+    wants_stop: AtomicBool,
+    table: &'static WakeTable,
+    limit: usize,
+}
+
+struct Queue {
+    calls: VecDeque<Call>,
+    sequence: u64,
+    is_closed: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(limit: usize, table: &'static WakeTable) -> Self {
+        let queue = Queue { calls: VecDeque::with_capacity(limit), sequence: 0, is_closed: false };
+        let (is_used, wants_stop) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { queue: Mutex::new(queue), is_used, wants_stop, table, limit }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push<F>(
+        &self,
+        callback: F,
+        erase: impl FnOnce(F) -> SendCallback<EventLoopHandle>,
+        location: &'static Location<'static>,
+    ) -> Result<u64, Refused<F>> {
+        let refuse = |refusal, callback| Err(Refused::new("call_soon_threadsafe", refusal, callback));
+        let mut queue = self.lock();
+        if queue.is_closed {
+            return refuse(Refusal::Closed, callback);
+        }
+        if queue.calls.len() >= self.limit {
+            return refuse(Refusal::Full { resource: Resource::ThreadsafeCall, limit: self.limit }, callback);
+        }
+        queue.sequence += 1;
+        let sequence = queue.sequence;
+        queue.calls.push_back((sequence, erase(callback), location));
+        self.is_used.store(true, Ordering::SeqCst);
+        // Under the lock, so that it never reaches the next loop of the table.
+        self.table.notify();
+        Ok(sequence)
+    }
+
+    fn stop(&self) {
+        let queue = self.lock();
+        if !queue.is_closed {
+            self.wants_stop.store(true, Ordering::SeqCst);
+            self.table.notify();
+        }
+    }
+
+    fn cancel(&self, sequence: u64) -> bool {
+        let mut queue = self.lock();
+        let place = queue.calls.binary_search_by_key(&sequence, |call| call.0);
+        let cancelled = place.ok().and_then(|place| queue.calls.remove(place));
+        drop(queue);
+        cancelled.is_some()
+    }
+
+    /// Refuses everything from now on and drops what was not received.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        queue.is_closed = true;
+        let calls = core::mem::take(&mut queue.calls);
+        drop(queue);
+        drop(calls);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inbox {{ limit: {} }}", self.limit)
+    }
+}
+
+impl EventLoopHandle {
+    /// Returns what other threads use to reach this loop.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote { inbox: Arc::clone(&self.inner.inbox) }
+    }
+
+    /// Schedules `callback` as [`EventLoopHandle::call_soon`] does. From another
+    /// thread: [`Remote::call_soon_threadsafe`].
+    ///
+    /// # Errors
+    /// As [`EventLoopHandle::call_soon`].
+    ///
+    /// # Python
+    /// `loop.call_soon_threadsafe(callback)`, from the loop's own thread.
+    #[track_caller]
+    pub fn call_soon_threadsafe<F, R>(&self, callback: F) -> Result<crate::Handle, Refused<F>>
+    where
+        F: FnOnce(&Self) -> R + Send + 'static,
+        R: Outcome,
+    {
+        self.call_soon(callback)
+    }
+
+    /// Makes what came from other threads ready.
+    pub(crate) fn receive_threadsafe_calls(&self) {
+        let inbox = &self.inner.inbox;
+        if inbox.wants_stop.load(Ordering::Relaxed) && inbox.wants_stop.swap(false, Ordering::SeqCst) {
+            self.stop();
+        }
+        if !inbox.is_used.load(Ordering::Relaxed) || !inbox.is_used.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let mut queue = inbox.lock();
+        while let Some((sequence, callback, location)) = queue.calls.pop_front() {
+            let received =
+                self.inner.scheduler.call_threadsafe(callback, SendCallback::into_callback, location);
+            if let Err(refused) = received {
+                // Some of the last turn's are still there: a panic left them.
+                queue.calls.push_front((sequence, refused.into_value(), location));
+                inbox.is_used.store(true, Ordering::SeqCst);
+                return;
+            }
+        }
+    }
+}
+
+/// Reaches a loop from any thread.
+///
+/// It stays valid after the loop was closed, and then answers `Closed`.
+///
+/// # Python
+/// What `loop.call_soon_threadsafe` and `asyncio.run_coroutine_threadsafe` are
+/// for. There all methods of a loop can be called, by mistake, from any thread;
+/// here the others don't compile.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    inbox: Arc<Inbox>,
+}
+
+impl Remote {
+    /// Schedules `callback` for the loop's next turn and wakes the loop (contract
+    /// TS-1).
+    ///
+    /// Calls from one thread run in their order; those from the loop's own thread
+    /// in order with `call_soon` too (TS-2).
+    ///
+    /// # Errors
+    /// Gives the closure back if `threadsafe_calls` of them wait already (from
+    /// the loop's own thread: if the call table is full), or the loop is closed.
+    ///
+    /// # Python
+    /// `loop.call_soon_threadsafe(callback)`.
+    #[track_caller]
+    pub fn call_soon_threadsafe<F, R>(&self, callback: F) -> Result<RemoteHandle, Refused<F>>
+    where
+        F: FnOnce(&EventLoopHandle) -> R + Send + 'static,
+        R: Outcome,
+    {
+        let inbox = Arc::clone(&self.inbox);
+        if let Some(event_loop) = loop_of_this_thread(&self.inbox) {
+            event_loop.call_soon(callback)?;
+            return Ok(RemoteHandle { inbox, sequence: 0 });
+        }
+        let erase = |callback: F| match SendCallback::try_inline(callback) {
+            Ok(callback) => callback,
+            Err(callback) => boxed(Box::new(callback)),
+        };
+        let sequence = self.inbox.push(callback, erase, Location::caller())?;
+        Ok(RemoteHandle { inbox, sequence })
+    }
+
+    /// Makes the loop return after the iteration that is running, or the next.
+    ///
+    /// # Python
+    /// `loop.call_soon_threadsafe(loop.stop)`; this can't be refused.
+    pub fn stop(&self) {
+        self.inbox.stop();
+    }
+
+    /// Tells whether the loop was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
+    /// Makes a task in the loop, of the future that `make` returns there, and
+    /// returns a handle to wait for its result in this thread.
+    ///
+    /// # Errors
+    /// Gives the closure back as [`Remote::call_soon_threadsafe`] does.
+    ///
+    /// # Python
+    /// `asyncio.run_coroutine_threadsafe(coro, loop)`.
+    #[track_caller]
+    pub fn create_task<F, Fut>(&self, make: F) -> Result<RemoteTask<Fut::Output>, Refused<F>>
+    where
+        F: FnOnce(EventLoopHandle) -> Fut + Send + 'static,
+        Fut: Future<Output: Outcome + Send> + 'static,
+    {
+        let shared = Arc::new(Shared { state: Mutex::new(State::Created), changed: Condvar::new() });
+        let promise = Promise(Arc::clone(&shared));
+        // Kept on this side too, to give it back if the call is refused.
+        let make = Arc::new(Mutex::new(Some(make)));
+        let taken = Arc::clone(&make);
+        let start = move |event_loop: &EventLoopHandle| {
+            let make = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(make) = make {
+                start_task(event_loop, make, promise);
+            }
+        };
+        match self.call_soon_threadsafe(start) {
+            Ok(_) => Ok(RemoteTask { remote: self.clone(), shared }),
+            Err(refused) => {
+                let (operation, refusal) = (refused.operation(), refused.refusal());
+                let make = make.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match make {
+                    Some(make) => Err(Refused::new(operation, refusal, make)),
+                    // It ran after all, and so was not refused.
+                    None => Ok(RemoteTask { remote: self.clone(), shared }),
+                }
+            }
+        }
+    }
+}
+
+fn boxed<F, R>(callback: Box<F>) -> SendCallback<EventLoopHandle>
+where
+    F: FnOnce(&EventLoopHandle) -> R + Send + 'static,
+    R: Outcome,
+{
+    SendCallback::new(move |event_loop: &EventLoopHandle| callback(event_loop))
+}
+
+/// Runs in the loop: makes the task and keeps the promise.
+fn start_task<F, Fut>(event_loop: &EventLoopHandle, make: F, promise: Promise<Fut::Output>)
+where
+    F: FnOnce(EventLoopHandle) -> Fut,
+    Fut: Future<Output: Outcome + Send> + 'static,
+{
+    let future = make(event_loop.clone());
+    let shared = Arc::clone(&promise.0);
+    let task = event_loop.create_task(async move {
+        let output = future.await;
+        promise.settle(Ok(output));
+    });
+    match task {
+        Ok(task) => shared.created(task.id()),
+        Err(refused) => shared.settle(Err(TaskError::Refused(refused.refusal()))),
+    }
+}
+
+/// Cancels a call that was made from another thread.
+#[derive(Clone, Debug)]
+pub struct RemoteHandle {
+    inbox: Arc<Inbox>,
+    /// Is zero for a call that never was in the inbox.
+    sequence: u64,
+}
+
+impl RemoteHandle {
+    /// Takes the call back and drops it; false if the loop has received it, and
+    /// so runs it in the turn that is running (contract H-4).
+    pub fn cancel(&self) -> bool {
+        self.sequence != 0 && self.inbox.cancel(self.sequence)
+    }
+}
+
+/// A task that was made from another thread.
+///
+/// Dropping it does not end the task.
+///
+/// # Python
+/// The `concurrent.futures.Future` of `asyncio.run_coroutine_threadsafe`.
+#[derive(Debug)]
+pub struct RemoteTask<T> {
+    remote: Remote,
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> RemoteTask<T> {
+    /// Blocks this thread until the task is done.
+    ///
+    /// In the loop's own thread that would be for ever, and is refused.
+    ///
+    /// # Errors
+    /// How the task ended, if not with a result; `Busy` in the loop's own thread.
+    pub fn wait(self) -> Result<T> {
+        self.refuse_own_thread()?;
+        let mut state = self.shared.lock();
+        loop {
+            match core::mem::replace(&mut *state, State::Taken) {
+                State::Done(result) => return result.map_err(Error::from),
+                pending => *state = pending,
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Blocks this thread until the task is done, for `limit` at the longest;
+    /// afterwards it may be waited for again.
+    ///
+    /// # Errors
+    /// As [`RemoteTask::wait`]; `TimedOut`; `InvalidState` if the result was
+    /// taken already.
+    pub fn wait_timeout(&self, limit: Duration) -> Result<T> {
+        self.refuse_own_thread()?;
+        let state = self.shared.lock();
+        let pending = |state: &mut State<T>| !matches!(state, State::Done(_) | State::Taken);
+        let waited = self.shared.changed.wait_timeout_while(state, limit, pending);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match core::mem::replace(&mut *state, State::Taken) {
+            State::Done(result) => result.map_err(Error::from),
+            State::Taken => Err(TaskError::Taken.into()),
+            pending => {
+                *state = pending;
+                Err(Error::of(ErrorKind::TimedOut, "the task is not done"))
+            }
+        }
+    }
+
+    /// Tells whether the task is done.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        matches!(*self.shared.lock(), State::Done(_) | State::Taken)
+    }
+
+    /// Asks the task to end, as [`Task::cancel`](crate::Task::cancel) does, in
+    /// the loop's next turn.
+    ///
+    /// # Errors
+    /// If the call to the loop is refused.
+    pub fn cancel(&self) -> Result<()>
+    where
+        T: Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let cancel = move |event_loop: &EventLoopHandle| {
+            let State::Running(id) = *shared.lock() else { return };
+            if let Some(task) = event_loop.task(id) {
+                task.cancel();
+            }
+        };
+        self.remote.call_soon_threadsafe(cancel)?;
+        Ok(())
+    }
+
+    fn refuse_own_thread(&self) -> Result<()> {
+        if loop_of_this_thread(&self.remote.inbox).is_some() && !self.done() {
+            return Err(Error::of(ErrorKind::Busy, "a loop's own thread can't block on a task of it"));
+        }
+        Ok(())
+    }
+}
+
+/// What both threads hold of a task.
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+enum State<T> {
+    Created,
+    Running(TaskId),
+    Done(Result<T, TaskError>),
+    Taken,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn created(&self, id: TaskId) {
+        let mut state = self.lock();
+        if let State::Created = *state {
+            *state = State::Running(id);
+        }
+    }
+
+    fn settle(&self, result: Result<T, TaskError>) {
+        let mut state = self.lock();
+        if let State::Created | State::Running(_) = *state {
+            *state = State::Done(result);
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self.lock() {
+            State::Created => "created",
+            State::Running(_) => "running",
+            State::Done(_) => "done",
+            State::Taken => "taken",
+        })
+    }
+}
+
+/// Is kept, or broken when it is dropped: a task that ended without a result,
+/// or a loop that was closed before it made the task.
+struct Promise<T>(Arc<Shared<T>>);
+
+impl<T> Promise<T> {
+    fn settle(self, result: Result<T, TaskError>) {
+        self.0.settle(result);
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        self.0.settle(Err(if std::thread::panicking() { TaskError::Panicked } else { TaskError::Cancelled }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_is_send_and_sync() {
+        fn assert<T: Send + Sync>() {}
+        assert::<Remote>();
+        assert::<RemoteHandle>();
+        assert::<RemoteTask<u8>>();
+    }
+}
