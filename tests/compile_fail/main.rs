@@ -7,4 +7,5 @@ fn misuse_does_not_compile() {
     // that assertions over the size of a closure are reached.
     cases.pass("compile_fail/cases/closure_of_24_bytes.rs");
     cases.compile_fail("compile_fail/cases/core_*.rs");
+    cases.compile_fail("compile_fail/cases/rondel_*.rs");
 }
