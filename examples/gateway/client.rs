@@ -1,0 +1,131 @@
+//! One client: reads its commands and answers them, some of them later.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use jiff::Zoned;
+use rondel::{EventLoopHandle, Future, Instant, StreamReader, StreamWriter, TimeoutError};
+
+use crate::command::{self, Command};
+use crate::figures::Figures;
+
+/// Is the most answers that a client may have outstanding.
+const DELAYED_MAX: usize = 1000;
+
+/// Serves a client until it hangs up.
+pub(crate) async fn serve(
+    event_loop: EventLoopHandle,
+    reader: StreamReader,
+    writer: StreamWriter,
+    figures: Rc<Figures>,
+    stop: Future<()>,
+) -> rondel::Result<()> {
+    let peer = reader.peer_addr();
+    println!("{peer} connected");
+    figures.client_connected();
+    let mut client = Client { event_loop, writer, figures, stop, delayed: BTreeMap::new(), sequence: 0 };
+    let result = client.serve(reader).await;
+    client.figures.client_left();
+    match &result {
+        Ok(()) => println!("{peer} left"),
+        Err(error) if error.is_cancelled() => println!("{peer} was disconnected"),
+        Err(error) => println!("{peer} was lost: {error}"),
+    }
+    // What happens to one client is no error of the gateway.
+    Ok(())
+}
+
+struct Client {
+    event_loop: EventLoopHandle,
+    writer: StreamWriter,
+    figures: Rc<Figures>,
+    stop: Future<()>,
+    /// Holds the answers that are due later, in the order of their time.
+    delayed: BTreeMap<(Instant, u64), String>,
+    sequence: u64,
+}
+
+impl Client {
+    async fn serve(&mut self, mut reader: StreamReader) -> rondel::Result<()> {
+        loop {
+            self.answer_delayed().await?;
+            let Some(line) = self.next_line(&mut reader).await? else { continue };
+            if line.is_empty() {
+                return self.answer_what_is_left().await;
+            }
+            self.figures.command_received();
+            match core::str::from_utf8(line) {
+                Ok(line) => self.answer(line).await?,
+                Err(_) => self.writer.write_all(b"error: a command is UTF-8 text\n").await?,
+            }
+        }
+    }
+
+    /// Reads a line, an empty one at the end of the stream; `None` if the time of
+    /// the next answer came first.
+    async fn next_line<'r>(&self, reader: &'r mut StreamReader) -> rondel::Result<Option<&'r [u8]>> {
+        let Some(((when, _), _)) = self.delayed.first_key_value() else {
+            return reader.read_line().await.map(Some);
+        };
+        let limit = *when - self.event_loop.time();
+        match self.event_loop.timeout(limit, reader.read_line()).await {
+            Ok(line) => line.map(Some),
+            Err(TimeoutError::TimedOut) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a client that sends nothing more the answers that it still expects.
+    async fn answer_what_is_left(&mut self) -> rondel::Result<()> {
+        while let Some(((when, _), _)) = self.delayed.first_key_value() {
+            self.event_loop.sleep_until(*when).await?;
+            self.answer_delayed().await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_delayed(&mut self) -> rondel::Result<()> {
+        while let Some(due) = self.delayed.first_entry().filter(|due| due.key().0 <= self.event_loop.time()) {
+            let text = due.remove();
+            self.line(&text).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, line: &str) -> rondel::Result<()> {
+        match Command::parse(line) {
+            Ok(Command::Nothing) => Ok(()),
+            Ok(Command::Help) => self.writer.write_all(command::HELP.as_bytes()).await,
+            Ok(Command::Time) => {
+                let now = Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+                let up = self.event_loop.time().as_secs_f64();
+                self.line(&format!("{now}, the loop is at {up:.3} s")).await
+            }
+            Ok(Command::Echo(text)) => self.line(text).await,
+            Ok(Command::Stats) => {
+                let text = self.figures.describe(&self.event_loop);
+                self.line(&text).await
+            }
+            Ok(Command::After(delay, text)) => {
+                if self.delayed.len() >= DELAYED_MAX {
+                    return self.line(&format!("error: {DELAYED_MAX} answers are outstanding")).await;
+                }
+                self.sequence += 1;
+                self.delayed.insert((self.event_loop.time() + delay, self.sequence), text.to_owned());
+                Ok(())
+            }
+            Ok(Command::Stop) => {
+                println!("{} says stop", self.writer.peer_addr());
+                // Somebody else may have said so before.
+                let _ = self.stop.set_result(());
+                self.line("stopping").await
+            }
+            Err(message) => self.line(&format!("error: {message}")).await,
+        }
+    }
+
+    async fn line(&mut self, text: &str) -> rondel::Result<()> {
+        self.writer.write_all(text.as_bytes()).await?;
+        self.writer.write_all(b"\n").await
+    }
+}
