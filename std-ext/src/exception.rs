@@ -3,7 +3,8 @@
 use core::any::Any;
 use core::error::Error as StdError;
 use core::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::rc::Rc;
 
 use rondel_core::{ExceptionContext, Outcome};

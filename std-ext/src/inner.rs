@@ -2,9 +2,10 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 use core::fmt;
 use core::future::Future;
 use core::panic::Location;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rondel_core::raw::{SendCallback, WakeTable};
 use rondel_core::{Outcome, Refusal, Refused, Resource, TaskError, TaskId};

@@ -84,7 +84,7 @@ impl Clock {
 #[derive(Debug)]
 pub(super) struct Alarm {
     fd: OwnedFd,
-    armed: Cell<Option<Instant>>,
+    pub(super) armed: Cell<Option<Instant>>,
 }
 
 impl Alarm {
@@ -101,11 +101,6 @@ impl Alarm {
     /// Returns the descriptor to be polled.
     pub(super) fn as_raw_fd(&self) -> i32 {
         self.fd.as_raw_fd()
-    }
-
-    /// Returns when the alarm will go off.
-    pub(super) fn armed(&self) -> Option<Instant> {
-        self.armed.get()
     }
 
     /// Makes the alarm go off at `deadline` of `clock` or before; at once if that has passed.

@@ -168,6 +168,7 @@ unsafe impl rondel_core::Doorbell for Doorbell {
 
 /// Runs the body of a signal handler, so that no doorbell takes it for the loop's own code that it
 /// interrupts. Async-signal-safe, and nests.
+#[allow(dead_code, reason = "signal handlers come with their own room")]
 pub(crate) fn in_signal_handler<T>(body: impl FnOnce() -> T) -> T {
     HERE.with(|here| here.fetch_add(1, Ordering::Relaxed));
     let result = body();

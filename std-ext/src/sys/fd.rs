@@ -61,16 +61,6 @@ impl Interest {
     /// Watches both directions.
     pub(crate) const BOTH: Self = Self(3);
 
-    /// Tells whether reading is watched.
-    pub(crate) const fn is_readable(self) -> bool {
-        self.0 & Self::READABLE.0 != 0
-    }
-
-    /// Tells whether writing is watched.
-    pub(crate) const fn is_writable(self) -> bool {
-        self.0 & Self::WRITABLE.0 != 0
-    }
-
     /// Watches what either watches.
     #[must_use]
     pub(crate) const fn union(self, other: Self) -> Self {
@@ -166,19 +156,9 @@ impl Events {
         Self { polled: mio::Events::with_capacity(polled_max), list: Vec::with_capacity(polled_max) }
     }
 
-    /// Returns the number of events.
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     /// Tells whether the last wait brought none.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
-    }
-
-    /// Returns the event at `index`, in the order of the report.
-    pub(crate) fn get(&self, index: usize) -> Option<Event> {
-        self.list.get(index).copied()
     }
 
     /// Walks the events in the order of the report.
