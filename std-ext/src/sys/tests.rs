@@ -718,7 +718,7 @@ mod sockets {
         while events.is_empty() {
             kernel.wait(Some(kernel.now() + Duration::from_secs(10)), &mut events).unwrap();
         }
-        events.iter().nth(0).unwrap()
+        events.iter().next().unwrap()
     }
 
     fn converse(address: SocketAddr) {
