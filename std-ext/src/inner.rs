@@ -46,8 +46,7 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn new(config: &Config, kernel: Rc<dyn Kernel>) -> Result<Self> {
         let wake = WakeTables::take(config);
-        let opened = Opened { wake, kernel: Some(kernel) };
-        let kernel = Rc::clone(opened.kernel.as_ref().expect("set above"));
+        let opened = Opened { wake, kernel: Some(Rc::clone(&kernel)) };
         kernel.attach_doorbell(wake.doorbell)?;
         wake.doorbell.enter_thread();
         let limits =
@@ -75,8 +74,17 @@ impl Inner {
     pub(crate) fn close(&self) {
         self.inbox.close();
         self.kernel.detach_doorbell(self.wake.doorbell);
-        self.exception_handler.borrow_mut().take();
-        self.task_factory.borrow_mut().take();
+        // Dropped outside of the borrow: their destructors may call the loop.
+        let handler = self.exception_handler.borrow_mut().take();
+        let factory = self.task_factory.borrow_mut().take();
+        drop((handler, factory));
+    }
+}
+
+impl Drop for Inner {
+    /// Gives the wake table to the next loop: only now does no handle of this
+    /// one reach it any more.
+    fn drop(&mut self) {
         self.wake.give_back();
     }
 }

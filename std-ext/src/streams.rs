@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use crate::net::connection::Connection;
 use crate::sources::Direction;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
 /// Is the most bytes that a reader buffers at first, as in asyncio.
 pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// Is the least room that a reader makes for what it receives.
+/// Is the size of the buffer of a read within a read.
 const READ_MIN: usize = 1024;
 
 /// Splits a connection into its halves.
@@ -92,24 +92,10 @@ impl StreamReader {
         if self.has_ended {
             return Ok(Some(look(&[])));
         }
-        // Taken while it is used: `look` may read from another stream, which
-        // then finds none and makes one for the moment.
-        let inner = &self.connection.event_loop().inner;
-        let mut shared = inner.read_buffer.take();
-        if shared.is_empty() {
-            shared = vec![0; READ_MIN];
-        }
-        let received = self.connection.try_receive(&mut shared);
-        let result = match &received {
-            Ok(Some(received)) => {
-                self.has_ended = *received == 0;
-                Some(look(&shared[..*received]))
-            }
-            _ => None,
-        };
-        inner.read_buffer.replace(shared);
-        received?;
-        Ok(result)
+        let mut shared = SharedBuffer::take(self.connection.event_loop());
+        let received = self.connection.try_receive(&mut shared.bytes)?;
+        self.has_ended = received == Some(0);
+        Ok(received.map(|received| look(&shared.bytes[..received])))
     }
 
     /// Reads into `buffer`: at least a byte, unless it is empty or the stream
@@ -233,17 +219,52 @@ impl StreamReader {
             self.start = 0;
         }
         loop {
-            let used = self.buffer.len();
-            let room = (self.buffer.capacity() - used).max(READ_MIN).min(self.limit - used);
-            self.buffer.resize(used + room, 0);
-            let received = self.connection.try_receive(&mut self.buffer[used..]);
-            let count = received.as_ref().map_or(0, |received| received.unwrap_or(0));
-            self.buffer.truncate(used + count);
-            if received?.is_some() {
-                self.has_ended = count == 0;
+            if self.try_fill()? {
                 return Ok(());
             }
             self.connection.ready(Direction::Read).await?;
+        }
+    }
+
+    /// Appends what there is to the buffer; false if there is nothing at the
+    /// moment.
+    fn try_fill(&mut self) -> Result<bool> {
+        let mut shared = SharedBuffer::take(self.connection.event_loop());
+        let room = shared.bytes.len().min(self.limit - self.buffer.len());
+        let Some(received) = self.connection.try_receive(&mut shared.bytes[..room])? else {
+            return Ok(false);
+        };
+        self.buffer.extend_from_slice(&shared.bytes[..received]);
+        self.has_ended = received == 0;
+        Ok(true)
+    }
+}
+
+/// The buffer that all reads of a loop share, for the time of one read.
+///
+/// It is taken out of the loop: who reads from another stream meanwhile finds
+/// none, and makes a small one for the moment.
+struct SharedBuffer<'a> {
+    event_loop: &'a EventLoopHandle,
+    bytes: Vec<u8>,
+}
+
+impl<'a> SharedBuffer<'a> {
+    fn take(event_loop: &'a EventLoopHandle) -> Self {
+        let mut bytes = event_loop.inner.read_buffer.take();
+        if bytes.is_empty() {
+            bytes = vec![0; READ_MIN];
+        }
+        Self { event_loop, bytes }
+    }
+}
+
+impl Drop for SharedBuffer<'_> {
+    /// Puts the buffer back, unless a larger one is there.
+    fn drop(&mut self) {
+        let mut place = self.event_loop.inner.read_buffer.borrow_mut();
+        if place.len() < self.bytes.len() {
+            *place = core::mem::take(&mut self.bytes);
         }
     }
 }
