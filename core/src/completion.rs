@@ -32,6 +32,11 @@ impl Completion {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DoneCallback(pub(crate) SlotId);
 
+impl DoneCallback {
+    /// Names no callback.
+    pub(crate) const NONE: Self = Self(SlotId { index: u32::MAX, seq: 0 });
+}
+
 impl<C: Context> Tables<C> {
     pub(crate) fn completion(&mut self, source: Source) -> Option<&mut Completion> {
         match source {

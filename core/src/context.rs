@@ -2,7 +2,7 @@
 
 use core::panic::Location;
 
-use crate::{ExceptionContext, Instant, NewTask, Scheduler, TaskId};
+use crate::{ExceptionContext, HandleId, Instant, NewTask, Scheduler, SlotId, TaskId};
 
 /// The value that every callback receives: the handle of the loop that runs it.
 ///
@@ -69,10 +69,32 @@ pub struct Panicked;
 
 /// Tells what the loop is running.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Running {
-    /// Is the task, if it is a step of one.
-    pub task: Option<TaskId>,
+    id: SlotId,
+    is_task: bool,
     /// Is where the callback, timer or task was created.
     pub location: &'static Location<'static>,
+}
+
+impl Running {
+    pub(crate) const fn call(id: SlotId, location: &'static Location<'static>) -> Self {
+        Self { id, is_task: false, location }
+    }
+
+    pub(crate) const fn step(id: SlotId, location: &'static Location<'static>) -> Self {
+        Self { id, is_task: true, location }
+    }
+
+    /// Returns the task, if it is a step of one.
+    #[inline]
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        if self.is_task { Some(TaskId(self.id)) } else { None }
+    }
+
+    /// Returns the handle of the callback or timer, if it is one.
+    #[must_use]
+    pub const fn handle(&self) -> Option<HandleId> {
+        if self.is_task { None } else { Some(HandleId(self.id)) }
+    }
 }

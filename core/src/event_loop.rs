@@ -199,7 +199,7 @@ impl<C: Context> Scheduler<C> {
         let Some((id, callback, kind, owner, location)) = taken else {
             return;
         };
-        let running = Running { task: None, location };
+        let running = Running::call(id, location);
         match Source::of(kind, owner) {
             None if kind == Kind::Handler => self.call_handler(context, id, callback, running),
             None => {

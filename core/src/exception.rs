@@ -7,13 +7,15 @@ use core::marker::PhantomData;
 use core::panic::Location;
 
 use crate::inline::Inline;
-use crate::{Cancelled, FutureError, Refusal, Refused, TaskError, TaskId, TimeoutError, WaitError};
+use crate::{
+    Cancelled, FutureError, FutureId, HandleId, Refusal, Refused, TaskError, TaskId, TimeoutError, WaitError,
+};
 
 /// What the exception handler is told (contract EH-3).
 ///
 /// # Python
-/// The `context` dict of `loop.call_exception_handler(context)`; `handle`,
-/// `future` and `source_traceback` are the creation site here.
+/// The `context` dict of `loop.call_exception_handler(context)`. `handle`,
+/// `future` and `task` are ids here, `source_traceback` is the creation site.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct ExceptionContext<'a> {
@@ -23,6 +25,10 @@ pub struct ExceptionContext<'a> {
     pub exception: Option<&'a (dyn Error + 'static)>,
     /// Is where the callback, timer, future or task was created.
     pub location: Option<&'static Location<'static>>,
+    /// Is the callback or timer it happened in.
+    pub handle: Option<HandleId>,
+    /// Is the future it happened to.
+    pub future: Option<FutureId>,
     /// Is the task it happened in or to.
     pub task: Option<TaskId>,
     /// Is the protocol it happened in.
@@ -41,6 +47,8 @@ impl<'a> ExceptionContext<'a> {
             message,
             exception: None,
             location: None,
+            handle: None,
+            future: None,
             task: None,
             protocol: None,
             transport: None,
@@ -82,6 +90,12 @@ impl fmt::Display for ExceptionContext<'_> {
         }
         if let Some(exception) = self.exception {
             write!(f, "\nexception: {exception}")?;
+        }
+        if let Some(future) = self.future {
+            write!(f, "\nfuture: {future}")?;
+        }
+        if let Some(handle) = self.handle {
+            write!(f, "\nhandle: {handle}")?;
         }
         if let Some(protocol) = self.protocol {
             write!(f, "\nprotocol: {protocol:?}")?;

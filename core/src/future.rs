@@ -17,6 +17,16 @@ use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, Slots};
 use crate::{Cancelled, Context, ExceptionContext, Outcome, Refusal, Refused, Resource, SlotId};
 
+/// Names a future of one loop; never used again for another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FutureId(pub(crate) SlotId);
+
+impl fmt::Display for FutureId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Future-{}", self.0.seq)
+    }
+}
+
 /// A result that will be set, once, by whoever holds a handle to it.
 ///
 /// All clones are the same future. The slot is free again when the last of them
@@ -129,8 +139,13 @@ impl<T: 'static, C: Context> Future<T, C> {
         &self.context
     }
 
-    pub(crate) const fn id(&self) -> SlotId {
+    pub(crate) const fn slot(&self) -> SlotId {
         self.id
+    }
+
+    /// Returns the future's identity, as reports name it.
+    pub fn id(&self) -> FutureId {
+        FutureId(self.id)
     }
 
     const fn source(&self) -> Source {
@@ -452,7 +467,7 @@ impl<C: Context> core::future::Future for Wait<C> {
             return Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)));
         }
         let source = wait.source;
-        if let Some(task) = scheduler.running().and_then(|running| running.task)
+        if let Some(task) = scheduler.running().and_then(|running| running.task())
             && source == Source::Task(task.0)
         {
             return Poll::Ready(Err(crate::WaitError::AwaitsItself));
@@ -527,9 +542,10 @@ impl<C: Context> Scheduler<C> {
         };
         match state {
             State::Exception(exception) if unread => {
-                let report = ExceptionContext::new("Future exception was never retrieved")
+                let mut report = ExceptionContext::new("Future exception was never retrieved")
                     .with_exception(exception.get())
                     .with_location(location);
+                report.future = Some(FutureId(id));
                 context.call_exception_handler(&report);
             }
             // SAFETY: `drop_result` was made with the slot, for its type of

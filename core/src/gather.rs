@@ -46,7 +46,7 @@ struct Children<T: Outcome + 'static, C: Context, const N: usize> {
     outer: Future<(), C>,
     wait: Wait<C>,
     /// Counts the children; taken back when nobody waits any more.
-    callbacks: [Option<DoneCallback>; N],
+    callbacks: [DoneCallback; N],
     is_cancelled: bool,
 }
 
@@ -56,8 +56,8 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Drop for Children<T, C, N
     }
 }
 
-fn remove_callbacks<C: Context>(context: &C, callbacks: &[Option<DoneCallback>]) {
-    for callback in callbacks.iter().flatten() {
+fn remove_callbacks<C: Context>(context: &C, callbacks: &[DoneCallback]) {
+    for callback in callbacks {
         context.scheduler().cancel_call(context, callback.0);
     }
 }
@@ -93,15 +93,15 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
             Ok(outer) => outer,
             Err(refused) => return Err(Refused::new("gather", refused.refusal(), tasks)),
         };
-        let mut callbacks = [const { None::<DoneCallback> }; N];
-        let id = outer.id();
+        let mut callbacks = [DoneCallback::NONE; N];
+        let id = outer.slot();
         outer.with(|outer| outer.remaining = N as u32);
         for (index, (task, added)) in tasks.iter().zip(&mut callbacks).enumerate() {
             let index = index as u32;
             let callback =
                 move |context: &C, task: &Task<T, C>| child_done(context, id, index, ends_at_failure, task);
             match task.add_done_callback(callback) {
-                Ok(callback) => *added = Some(callback),
+                Ok(callback) => *added = callback,
                 Err(refused) => {
                     remove_callbacks(context, &callbacks);
                     return Err(Refused::new("gather", refused.refusal(), tasks));

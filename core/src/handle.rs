@@ -5,6 +5,16 @@ use core::fmt;
 
 use crate::{Context, Instant, SlotId};
 
+/// Names a callback or timer of one loop; never used again for another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandleId(pub(crate) SlotId);
+
+impl fmt::Display for HandleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle-{}", self.0.seq)
+    }
+}
+
 /// A callback that was scheduled.
 ///
 /// Dropping it does not cancel the callback (contract H-2); see
@@ -22,6 +32,11 @@ pub struct Handle<C: Context> {
 impl<C: Context> Handle<C> {
     pub(crate) fn new(context: C, id: SlotId) -> Self {
         Self { context, id, cancelled: Cell::new(false) }
+    }
+
+    /// Returns the callback's identity, as reports name it.
+    pub fn id(&self) -> HandleId {
+        HandleId(self.id)
     }
 
     /// Cancels the callback if it has not run, and drops it at once.
@@ -64,6 +79,11 @@ pub struct TimerHandle<C: Context> {
 impl<C: Context> TimerHandle<C> {
     pub(crate) fn new(handle: Handle<C>, when: Instant) -> Self {
         Self { handle, when }
+    }
+
+    /// Returns the timer's identity, as reports name it.
+    pub fn id(&self) -> HandleId {
+        self.handle.id()
     }
 
     /// Returns the deadline; also after the timer fired or was cancelled (H-3).

@@ -443,7 +443,9 @@ impl<C: Context> Scheduler<C> {
     /// Reports an error that a callback came back with (contract H-5).
     pub(crate) fn callback_failed(&self, context: &C, error: &(dyn Error + 'static)) {
         let mut report = ExceptionContext::new("Exception in callback").with_exception(error);
-        report.location = self.current.get().map(|running| running.location);
+        let running = self.current.get();
+        report.location = running.map(|running| running.location);
+        report.handle = running.and_then(|running| running.handle());
         context.call_exception_handler(&report);
     }
 

@@ -38,7 +38,7 @@ impl<C: Context> Scheduler<C> {
         let Some(waker) = self.wake.lend(index) else {
             return;
         };
-        let running = Running { task: Some(TaskId(id)), location };
+        let running = Running::step(id, location);
         let ended = self.run_guarded(context, running, || {
             let settle = SettleStep { scheduler: self, context, id };
             // SAFETY: the body is in its slot, and `is_running` keeps everybody
@@ -247,12 +247,12 @@ impl<C: Context> Scheduler<C> {
 
     /// Returns the task that is running, if `waker` is the one lent to it.
     pub(crate) fn current_task_of(&self, waker: &Waker) -> Option<SlotId> {
-        let TaskId(id) = self.current.get()?.task?;
+        let TaskId(id) = self.current.get()?.task()?;
         self.wake.is_waker_of(waker, id.index).then_some(id)
     }
 
     pub(crate) fn remember_waiter(&self, waiter: SlotId) {
-        if let Some(TaskId(id)) = self.current.get().and_then(|running| running.task) {
+        if let Some(TaskId(id)) = self.current.get().and_then(|running| running.task()) {
             self.with_task(id, |task| task.last_waiter = Some(waiter));
         }
     }
@@ -261,7 +261,7 @@ impl<C: Context> Scheduler<C> {
     /// awaitable that asks ends with `Cancelled`.
     #[inline]
     pub fn take_cancel(&self) -> bool {
-        let Some(TaskId(id)) = self.current.get().and_then(|running| running.task) else {
+        let Some(TaskId(id)) = self.current.get().and_then(|running| running.task()) else {
             return false;
         };
         self.with_task(id, |task| {

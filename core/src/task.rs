@@ -179,7 +179,7 @@ impl<T: 'static, C: Context> core::future::Future for AwaitTask<T, C> {
             task.cancel();
             return Poll::Ready(Err(TaskError::CallerCancelled(Cancelled)));
         }
-        let current = scheduler.running().and_then(|running| running.task);
+        let current = scheduler.running().and_then(|running| running.task());
         if current == Some(TaskId(*id)) {
             return Poll::Ready(Err(TaskError::AwaitsItself));
         }
@@ -359,7 +359,7 @@ impl<C: Context> Iterator for AllTasks<C> {
 impl<C: Context> Scheduler<C> {
     /// Returns the task that is running, `None` outside of task steps (TK-11).
     pub fn current_task(&self, context: &C) -> Option<TaskRef<C>> {
-        let TaskId(id) = self.current.get()?.task?;
+        let TaskId(id) = self.current.get()?.task()?;
         TaskRef::upgrade(context, id)
     }
 

@@ -67,7 +67,7 @@ impl<F: Future<Output: Outcome>, C: Context> Future for Timeout<F, C> {
         }
         let context = this.context.clone();
         let scheduler = context.scheduler();
-        let task = scheduler.running().and_then(|running| running.task);
+        let task = scheduler.running().and_then(|running| running.task());
         let Some(future) = &mut this.future else {
             return Poll::Ready(Err(TimeoutError::TimedOut));
         };

@@ -50,7 +50,7 @@ impl Debug {
             return;
         }
         let secs = took.as_secs_f64();
-        match running.task {
+        match running.task() {
             Some(task) => report(
                 log::Level::Warn,
                 format_args!("Executing {task} created at {} took {secs:.3} seconds", running.location),

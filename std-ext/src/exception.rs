@@ -101,11 +101,12 @@ impl EventLoopHandle {
     pub(crate) fn report_panic(&self, payload: Box<dyn Any + Send>) {
         let panic = PanicMessage::of(payload);
         let running = self.inner.scheduler.running();
-        let mut context = match running.and_then(|running| running.task) {
+        let mut context = match running.and_then(|running| running.task()) {
             Some(task) => ExceptionContext::new("Task panicked").with_task(task),
             None => ExceptionContext::new("Callback panicked"),
         };
         context.location = running.map(|running| running.location);
+        context.handle = running.and_then(|running| running.handle());
         self.call_exception_handler(&context.with_exception(&panic));
     }
 }

@@ -43,9 +43,9 @@ mod tables;
 pub(crate) mod sys;
 
 pub use rondel_core::{
-    Cancelled, DoneCallback, Exception, ExceptionContext, FutureError, GatherError, Instant, InvalidState,
-    NewTask, Outcome, Refusal, Refused, Resource, RunError, Running, Statistics, TaskError, TaskId,
-    TimeoutError, Usage, WaitError,
+    Cancelled, DoneCallback, Exception, ExceptionContext, FutureError, FutureId, GatherError, HandleId,
+    Instant, InvalidState, NewTask, Outcome, Refusal, Refused, Resource, RunError, Running, Statistics,
+    TaskError, TaskId, TimeoutError, Usage, WaitError,
 };
 
 pub use crate::config::{Config, PanicPolicy};
