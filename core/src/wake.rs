@@ -119,6 +119,12 @@ impl WakeTable {
         self.closed.store(false, SeqCst);
     }
 
+    /// Tells whether somebody still holds a waker of a task of this table.
+    pub fn has_wakers(&self) -> bool {
+        let used = self.used.load(Relaxed) as usize;
+        self.cells.iter().take(used).any(|cell| cell.clones.load(Acquire) != 0)
+    }
+
     /// Wakes the loop if it waits; called after the reason was made visible.
     #[inline]
     fn ring(&self) {
