@@ -1,0 +1,93 @@
+//! What an instrument sees: each callback and step, each wait.
+
+use core::cell::RefCell;
+
+use rondel_core::{Instant, Instrument, Running};
+
+use crate::fixture::{Calls, core_loop, leak};
+
+#[derive(Default)]
+struct Recorder(RefCell<Vec<String>>);
+
+impl Instrument for Recorder {
+    fn before_callback(&self, running: &Running) {
+        let what = if running.task().is_some() { "step" } else { "callback" };
+        self.0.borrow_mut().push(format!("before {what}"));
+    }
+
+    fn after_callback(&self, _: &Running) {
+        self.0.borrow_mut().push("after".into());
+    }
+
+    fn before_wait(&self, deadline: Option<Instant>) {
+        self.0.borrow_mut().push(format!("wait {deadline:?}"));
+    }
+
+    fn after_wait(&self) {
+        self.0.borrow_mut().push("waited".into());
+    }
+}
+
+// R-1, DB-6
+#[test]
+fn instrument_sees_waits_callbacks_and_steps_in_order() {
+    let f = core_loop();
+    let recorder: &'static Recorder = leak(Recorder::default());
+    f.context.set_instrument(Some(recorder));
+    f.context.soon(|_: &_| ()).unwrap();
+    f.context.task(async {});
+    f.context.later(7, |_: &_| ()).unwrap();
+    f.scheduler().run_once(&f.context).unwrap();
+    f.scheduler().run_once(&f.context).unwrap();
+    f.context.set_instrument(None);
+    f.context.soon(|_: &_| ()).unwrap();
+    f.turn();
+    assert_eq!(
+        recorder.0.take(),
+        [
+            "wait Some(0.000000000s)", // something is ready: does not wait
+            "waited",
+            "before callback", // by call_soon
+            "after",
+            "before step", // of the task
+            "after",
+            "wait Some(0.000000007s)", // until the next deadline
+            "waited",
+            "before callback", // of the timer
+            "after",
+        ]
+    );
+    assert_eq!((f.statistics().iterations, f.statistics().callbacks), (3, 4));
+}
+
+// without a deadline it waits for ever
+#[test]
+fn waits_are_until_the_next_deadline_or_for_ever() {
+    let f = core_loop();
+    f.driver.set_idle_hook(None);
+    f.scheduler().run_once(&f.context).unwrap();
+    assert_eq!((f.driver.last_deadline(), f.driver.idle_waits()), (None, 1));
+    let timer = f.context.later(1 << 62, |_: &_| ()).unwrap();
+    f.driver.set_jumps(false);
+    f.scheduler().run_once(&f.context).unwrap();
+    assert_eq!(f.driver.last_deadline(), Some(Instant::from_nanos(1 << 62)));
+    timer.cancel();
+    f.scheduler().run_once(&f.context).unwrap();
+    assert_eq!(f.driver.last_deadline(), None);
+}
+
+// `Limits::turns_per_poll`
+#[test]
+fn busy_loop_looks_at_the_outside_every_so_many_turns() {
+    fn again(c: &rondel_core::EventLoopHandle, left: u32) {
+        if left == 0 {
+            return c.stop();
+        }
+        c.soon(move |c: &_| again(c, left - 1)).unwrap();
+    }
+    let f = core_loop();
+    f.scheduler().set_limits(rondel_core::Limits { turns_per_poll: 4, ..rondel_core::Limits::DEFAULT });
+    again(&f.context, 16);
+    f.run_forever().unwrap();
+    assert_eq!(f.driver.waits(), 4);
+}
