@@ -66,7 +66,9 @@ impl Debug {
         let Some(begun) = self.begun.take() else { return };
         let took = now - begun;
         let level = if took >= SLOW_WAIT { log::Level::Info } else { log::Level::Debug };
-        log::log!(level, "poll took {:.3} ms", took.as_secs_f64() * 1e3);
+        if log::max_level() >= level {
+            report(level, format_args!("poll took {:.3} ms", took.as_secs_f64() * 1e3));
+        }
     }
 }
 

@@ -78,7 +78,8 @@ impl EventLoop {
 
     fn on_kernel(config: &Config, kernel: Rc<dyn Kernel>) -> Result<Self> {
         let inner = Rc::new(Inner::new(config, kernel).map_err(|error| error.during("EventLoop::new"))?);
-        LOOPS.with_borrow_mut(|loops| loops.push(Rc::downgrade(&inner)));
+        // Gone only at the end of a thread, and nobody misses it then.
+        let _ = LOOPS.try_with(|loops| loops.borrow_mut().push(Rc::downgrade(&inner)));
         Ok(Self(EventLoopHandle { inner }))
     }
 
@@ -152,23 +153,27 @@ impl EventLoop {
         if self.is_closed() {
             return Ok(());
         }
-        let inner = &self.0.inner;
-        inner.scheduler.close(&self.0)?;
-        self.0.close_sources();
-        inner.close();
-        LOOPS
-            .with_borrow_mut(|loops| loops.retain(|other| !core::ptr::eq(other.as_ptr(), Rc::as_ptr(inner))));
-        Ok(())
+        if self.is_running() {
+            return Err(RunError::Running.into());
+        }
+        // Its second half happens also if a destructor unwinds through the first.
+        let _closing = Closing(&self.0);
+        Ok(self.0.inner.scheduler.close(&self.0)?)
     }
 
     fn enter(&self) -> Result<Entered> {
-        RUNNING.with_borrow_mut(|running| {
+        let entered = RUNNING.try_with(|running| -> Result<Entered> {
+            let mut running = running.borrow_mut();
             if running.is_some() {
                 return Err(RunError::Running.into());
             }
             *running = Some(self.0.clone());
             Ok(Entered)
-        })
+        });
+        let entered = entered.unwrap_or(Ok(Entered))?;
+        // What an earlier run had no chance to report is stale by now.
+        self.0.inner.wait_error.set(None);
+        Ok(entered)
     }
 
     fn waited(&self) -> Result<()> {
@@ -258,6 +263,27 @@ thread_local! {
 
     /// Are the open loops of this thread.
     static LOOPS: RefCell<Vec<Weak<Inner>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The second half of a close: what the scheduler doesn't know of.
+struct Closing<'a>(&'a EventLoopHandle);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let Self(event_loop) = self;
+        let inner = &event_loop.inner;
+        event_loop.close_sources();
+        let calls = inner.close();
+        let _ = LOOPS.try_with(|loops| {
+            loops.borrow_mut().retain(|other| !core::ptr::eq(other.as_ptr(), Rc::as_ptr(inner)));
+        });
+        // Foreign destructors come last, when nothing is left to be skipped.
+        for call in calls {
+            let _ = event_loop.guard(|| drop(call));
+        }
+        let _ = event_loop.guard(|| drop(inner.task_factory.take()));
+        let _ = event_loop.guard(|| drop(inner.exception_handler.take()));
+    }
 }
 
 /// Ends the run of this thread's loop.

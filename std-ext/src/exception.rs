@@ -4,7 +4,7 @@ use core::any::Any;
 use core::error::Error as StdError;
 use core::fmt;
 use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use rondel_core::{ExceptionContext, Outcome};
@@ -72,7 +72,7 @@ impl EventLoopHandle {
     pub fn call_exception_handler(&self, context: &ExceptionContext<'_>) {
         let handler = self.exception_handler();
         let Some(handler) = handler.filter(|_| !self.inner.is_handling_exception.get()) else {
-            return self.call_default_exception_handler(context);
+            return self.default_exception_handler(context);
         };
         self.inner.is_handling_exception.set(true);
         let result = catch_unwind(AssertUnwindSafe(|| handler(self, context)));
@@ -80,21 +80,23 @@ impl EventLoopHandle {
         let failure: Box<dyn StdError> = match result {
             Ok(Ok(())) => return,
             Ok(Err(error)) => Box::new(error),
+            // As everywhere under this policy, unless it would end the program (EH-6).
+            Err(payload) if self.inner.propagates_panics() && !std::thread::panicking() => {
+                resume_unwind(payload)
+            }
             Err(payload) => Box::new(PanicMessage::of(payload)),
         };
-        let text =
-            format!("Unhandled error in exception handler: {failure}\nwhile handling: {}", context.message);
+        // An error that can't print itself must not do more harm.
+        let text = catch_unwind(AssertUnwindSafe(|| {
+            format!("Unhandled error in exception handler: {failure}\nwhile handling: {}", context.message)
+        }));
+        let text = text.unwrap_or_else(|payload| {
+            discard(payload);
+            String::from("Unhandled error in exception handler")
+        });
         let mut both = *context;
         both.message = &text;
-        self.call_default_exception_handler(&both);
-    }
-
-    /// Calls the default handler; whatever goes wrong in it ends here (EH-5).
-    fn call_default_exception_handler(&self, context: &ExceptionContext<'_>) {
-        let result = catch_unwind(AssertUnwindSafe(|| self.default_exception_handler(context)));
-        if let Err(payload) = result {
-            discard(payload);
-        }
+        self.default_exception_handler(&both);
     }
 
     /// Reports a panic in user code, with what was running (H-5).
@@ -111,12 +113,18 @@ impl EventLoopHandle {
     }
 }
 
-/// Writes one line to the log, or to standard error if there is no logger.
+/// Writes one line to the log, or to standard error if there is no logger. What
+/// goes wrong in it, a panic of the logger included, ends here (EH-5).
 pub(crate) fn report(level: log::Level, message: fmt::Arguments<'_>) {
-    if log::max_level() == log::LevelFilter::Off {
-        eprintln!("{message}");
-    } else {
-        log::log!(target: "rondel", level, "{message}");
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        if log::max_level() == log::LevelFilter::Off {
+            eprintln!("{message}");
+        } else {
+            log::log!(target: "rondel", level, "{message}");
+        }
+    }));
+    if let Err(payload) = written {
+        discard(payload);
     }
 }
 

@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::io;
 use std::panic::catch_unwind;
 use std::rc::Rc;
@@ -15,9 +16,9 @@ use crate::config::PanicPolicy;
 use crate::debug::Debug;
 use crate::exception::ExceptionHandler;
 use crate::sources::Sources;
-use crate::sys::{Events, Kernel};
+use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};
-use crate::threadsafe::Inbox;
+use crate::threadsafe::{Call, Inbox};
 use crate::{Config, EventLoopHandle, Result};
 
 /// A function that sees each new task before its first step.
@@ -45,10 +46,11 @@ pub(crate) struct Inner {
 
 impl Inner {
     pub(crate) fn new(config: &Config, kernel: Rc<dyn Kernel>) -> Result<Self> {
-        let wake = WakeTables::take(config);
+        let wake = WakeTables::take(config)?;
         let opened = Opened { wake, kernel: Some(Rc::clone(&kernel)) };
         kernel.attach_doorbell(wake.doorbell)?;
         wake.doorbell.enter_thread();
+        let read_buffer = memory::zeroed(config.read_buffer_bytes.max(1)).map_err(tables::too_large)?;
         let limits =
             Limits { timers_per_turn: config.timers_per_turn, turns_per_poll: config.turns_per_poll };
         let inner = Self {
@@ -57,8 +59,8 @@ impl Inner {
             wake,
             events: RefCell::new(Events::with_capacity(config.events_per_turn)),
             sources: RefCell::new(Sources::new(config.descriptors)),
-            inbox: Arc::new(Inbox::new(config.threadsafe_calls, wake.table)),
-            read_buffer: RefCell::new(vec![0; config.read_buffer_bytes.max(1)]),
+            inbox: Arc::new(Inbox::new(config.threadsafe_calls, wake.table)?),
+            read_buffer: RefCell::new(read_buffer.into_vec()),
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
             task_factory: RefCell::new(None),
@@ -70,14 +72,16 @@ impl Inner {
         Ok(inner)
     }
 
-    /// Gives everything back that outlives the scheduler.
-    pub(crate) fn close(&self) {
-        self.inbox.close();
+    pub(crate) fn propagates_panics(&self) -> bool {
+        self.panic_policy == PanicPolicy::Propagate
+    }
+
+    /// Lets go of the other threads, and returns the calls of theirs that were
+    /// not received.
+    pub(crate) fn close(&self) -> VecDeque<Call> {
+        let calls = self.inbox.close();
         self.kernel.detach_doorbell(self.wake.doorbell);
-        // Dropped outside of the borrow: their destructors may call the loop.
-        let handler = self.exception_handler.borrow_mut().take();
-        let factory = self.task_factory.borrow_mut().take();
-        drop((handler, factory));
+        calls
     }
 }
 
@@ -110,6 +114,33 @@ impl Drop for Opened {
     }
 }
 
+/// Dispatches the events of a wait, when dropped: no edge is lost when a foreign
+/// waker unwinds.
+struct Batch<'a> {
+    event_loop: &'a EventLoopHandle,
+    next: usize,
+}
+
+impl Batch<'_> {
+    #[inline]
+    fn next(&mut self) -> Option<Event> {
+        let event = self.event_loop.inner.events.borrow().iter().nth(self.next);
+        self.next += 1;
+        event
+    }
+}
+
+impl Drop for Batch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        while let Some(event) = self.next() {
+            let rest = Batch { event_loop: self.event_loop, next: self.next };
+            self.event_loop.dispatch(event);
+            core::mem::forget(rest);
+        }
+    }
+}
+
 impl Context for EventLoopHandle {
     #[inline]
     fn scheduler(&self) -> &Scheduler<Self> {
@@ -123,15 +154,12 @@ impl Context for EventLoopHandle {
 
     #[inline]
     fn wait(&self, deadline: Option<Instant>) {
-        let mut events = self.inner.events.borrow_mut();
-        if let Err(error) = self.inner.kernel.wait(deadline, &mut events) {
+        let waited = self.inner.kernel.wait(deadline, &mut self.inner.events.borrow_mut());
+        if let Err(error) = waited {
             self.inner.wait_error.set(Some(error));
             self.inner.scheduler.stop();
         }
-        for event in events.iter() {
-            self.dispatch(event);
-        }
-        drop(events);
+        drop(Batch { event_loop: self, next: 0 });
         self.receive_threadsafe_calls();
     }
 
@@ -141,7 +169,7 @@ impl Context for EventLoopHandle {
 
     #[inline]
     fn guard<R>(&self, step: impl FnOnce() -> R) -> Result<R, Panicked> {
-        if self.inner.panic_policy == PanicPolicy::Propagate {
+        if self.inner.propagates_panics() {
             return Ok(step());
         }
         catch_unwind(AssertUnwindSafe(step)).map_err(|payload| {

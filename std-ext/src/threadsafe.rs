@@ -12,9 +12,11 @@ use rondel_core::raw::{SendCallback, WakeTable};
 use rondel_core::{Outcome, Refusal, Refused, Resource, TaskError, TaskId};
 
 use crate::event_loop::loop_of_this_thread;
+use crate::tables::too_large;
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
-type Call = (u64, SendCallback<EventLoopHandle>, &'static Location<'static>);
+/// A call with its number and where it was made.
+pub(crate) type Call = (u64, SendCallback<EventLoopHandle>, &'static Location<'static>);
 
 /// The calls that wait for the loop's next turn: a ring that is emptied once a
 /// turn, under a lock that is held for a few instructions.
@@ -34,10 +36,12 @@ struct Queue {
 }
 
 impl Inbox {
-    pub(crate) fn new(limit: usize, table: &'static WakeTable) -> Self {
-        let queue = Queue { calls: VecDeque::with_capacity(limit), sequence: 0, is_closed: false };
+    pub(crate) fn new(limit: usize, table: &'static WakeTable) -> Result<Self> {
+        let mut calls = VecDeque::new();
+        calls.try_reserve_exact(limit).map_err(too_large)?;
+        let queue = Mutex::new(Queue { calls, sequence: 0, is_closed: false });
         let (is_used, wants_stop) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { queue: Mutex::new(queue), is_used, wants_stop, table, limit }
+        Ok(Self { queue, is_used, wants_stop, table, limit })
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -83,13 +87,11 @@ impl Inbox {
         cancelled.is_some()
     }
 
-    /// Refuses everything from now on and drops what was not received.
-    pub(crate) fn close(&self) {
+    /// Refuses everything from now on and returns what was not received.
+    pub(crate) fn close(&self) -> VecDeque<Call> {
         let mut queue = self.lock();
         queue.is_closed = true;
-        let calls = core::mem::take(&mut queue.calls);
-        drop(queue);
-        drop(calls);
+        core::mem::take(&mut queue.calls)
     }
 
     fn is_closed(&self) -> bool {
@@ -270,7 +272,11 @@ where
         promise.settle(Ok(output));
     });
     match task {
-        Ok(task) => shared.created(task.id()),
+        Ok(task) => {
+            if shared.created(task.id()) {
+                task.cancel();
+            }
+        }
         Err(refused) => shared.settle(Err(TaskError::Refused(refused.refusal()))),
     }
 }
@@ -309,13 +315,15 @@ impl<T> RemoteTask<T> {
     /// In the loop's own thread that would be for ever, and is refused.
     ///
     /// # Errors
-    /// How the task ended, if not with a result; `Busy` in the loop's own thread.
+    /// How the task ended, if not with a result; `Busy` in the loop's own thread;
+    /// `InvalidState` if the result was taken already.
     pub fn wait(self) -> Result<T> {
         self.refuse_own_thread()?;
         let mut state = self.shared.lock();
         loop {
             match core::mem::replace(&mut *state, State::Taken) {
                 State::Done(result) => return result.map_err(Error::from),
+                State::Taken => return Err(TaskError::Taken.into()),
                 pending => *state = pending,
             }
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -361,8 +369,8 @@ impl<T> RemoteTask<T> {
     {
         let shared = Arc::clone(&self.shared);
         let cancel = move |event_loop: &EventLoopHandle| {
-            let State::Running(id) = *shared.lock() else { return };
-            if let Some(task) = event_loop.task(id) {
+            let id = shared.ask_to_end();
+            if let Some(task) = id.and_then(|id| event_loop.task(id)) {
                 task.cancel();
             }
         };
@@ -386,6 +394,8 @@ struct Shared<T> {
 
 enum State<T> {
     Created,
+    /// It was asked to end before it was made.
+    CancelledEarly,
     Running(TaskId),
     Done(Result<T, TaskError>),
     Taken,
@@ -396,16 +406,32 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn created(&self, id: TaskId) {
+    /// Notes which task it became; tells whether that was asked to end already.
+    fn created(&self, id: TaskId) -> bool {
         let mut state = self.lock();
-        if let State::Created = *state {
+        let is_cancelled = matches!(*state, State::CancelledEarly);
+        if let State::Created | State::CancelledEarly = *state {
             *state = State::Running(id);
+        }
+        is_cancelled
+    }
+
+    /// Returns the task to be cancelled; one that was not made yet is when it is.
+    fn ask_to_end(&self) -> Option<TaskId> {
+        let mut state = self.lock();
+        match *state {
+            State::Running(id) => Some(id),
+            State::Created => {
+                *state = State::CancelledEarly;
+                None
+            }
+            _ => None,
         }
     }
 
     fn settle(&self, result: Result<T, TaskError>) {
         let mut state = self.lock();
-        if let State::Created | State::Running(_) = *state {
+        if let State::Created | State::CancelledEarly | State::Running(_) = *state {
             *state = State::Done(result);
             self.changed.notify_all();
         }
@@ -415,7 +441,7 @@ impl<T> Shared<T> {
 impl<T> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self.lock() {
-            State::Created => "created",
+            State::Created | State::CancelledEarly => "created",
             State::Running(_) => "running",
             State::Done(_) => "done",
             State::Taken => "taken",

@@ -3,9 +3,12 @@
 #![allow(unsafe_code, reason = "uninitialised memory is leaked and taken back")]
 
 use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use std::alloc::{Layout, alloc_zeroed};
 use std::collections::TryReserveError;
+use std::io;
 
-use rondel_core::raw::{Region, WakeCell};
+use rondel_core::raw::{Link, Region, WakeCell};
 
 /// Reserves room for exactly `capacity` values for ever, or until [`release`].
 ///
@@ -52,12 +55,34 @@ pub(crate) fn release_region<T: 'static>(slice: &'static mut [MaybeUninit<T>]) {
     unsafe { release(slice) };
 }
 
-/// Makes wake cells that live for ever, in zeroed memory that is not touched.
-pub(crate) fn wake_cells(count: usize) -> &'static [WakeCell] {
-    let words = vec![0u64; count * size_of::<WakeCell>().div_ceil(size_of::<u64>())].leak();
-    // SAFETY: the words are as many as the cells need and aligned as they are (their largest part
-    // is a pointer), and all bytes zero are a new cell.
-    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), count) }
-}
+/// What all bytes zero are a valid value of.
+///
+/// # Safety
+/// They are, and the type has no destructor.
+pub(crate) unsafe trait Zeroable {}
 
-const _: () = assert!(align_of::<WakeCell>() <= align_of::<u64>());
+// SAFETY: a number.
+unsafe impl Zeroable for u8 {}
+// SAFETY: numbers.
+unsafe impl Zeroable for Link {}
+// SAFETY: numbers.
+unsafe impl Zeroable for [Link; 2] {}
+// SAFETY: documented so.
+unsafe impl Zeroable for WakeCell {}
+
+/// Makes `count` values of zeros, in memory that is not touched.
+///
+/// # Errors
+/// `OutOfMemory` when the allocator has no such room.
+pub(crate) fn zeroed<T: Zeroable>(count: usize) -> io::Result<Box<[T]>> {
+    let out_of_memory = || io::Error::from(io::ErrorKind::OutOfMemory);
+    let layout = Layout::array::<T>(count).map_err(|_| out_of_memory())?;
+    let start: NonNull<T> = if layout.size() == 0 {
+        NonNull::dangling()
+    } else {
+        // SAFETY: the layout isn't empty.
+        NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(out_of_memory)?.cast()
+    };
+    // SAFETY: a box has the layout of the array, and all bytes zero are a `T`.
+    Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start.as_ptr(), count)) })
+}
