@@ -6,7 +6,7 @@ use core::panic::Location;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
-use rondel_core::{Callback, ExceptionContext, Outcome, Refused, SlotId};
+use rondel_core::{Callback, Outcome, Refused, SlotId};
 
 use crate::sources::Direction;
 use crate::sys::Fd;
@@ -103,11 +103,18 @@ impl EventLoopHandle {
             }
         };
         watched.handler.set(Some(handler));
-        if let Err(error) = self.set_handler(fd, direction, handler) {
-            self.inner.scheduler.cancel_call(self, handler);
-            return Err(WatchError { error: error.during(operation), callback });
-        }
+        let previous = match self.set_handler(fd, direction, handler) {
+            Ok(previous) => previous,
+            Err(error) => {
+                self.inner.scheduler.cancel_call(self, handler);
+                return Err(WatchError { error: error.during(operation), callback });
+            }
+        };
         *watched.callback.borrow_mut() = Some(callback);
+        // Last, since its destructor is foreign code.
+        if let Some(previous) = previous {
+            self.inner.scheduler.cancel_call(self, previous);
+        }
         Ok(())
     }
 }
@@ -146,13 +153,8 @@ struct Rearm<'a> {
 
 impl Drop for Rearm<'_> {
     fn drop(&mut self) {
-        let Some(handler) = self.handler else { return };
-        if let Err(error) = self.event_loop.rearm(self.fd, self.direction, handler) {
-            // Closed while it was watched (FAULTS P-02): say so, and let go.
-            self.event_loop.remove_handler(self.fd, self.direction);
-            let error = Error::from(error);
-            let context = ExceptionContext::new("a watched descriptor was closed before it was removed");
-            self.event_loop.call_exception_handler(&context.with_exception(&error));
+        if let Some(handler) = self.handler {
+            self.event_loop.rearm(self.fd, self.direction, handler);
         }
     }
 }

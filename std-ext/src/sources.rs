@@ -5,7 +5,7 @@ use core::task::Waker;
 use std::collections::HashMap;
 use std::io;
 
-use rondel_core::{Refusal, Resource, SlotId};
+use rondel_core::{Context, ExceptionContext, Refusal, Resource, SlotId};
 use slab::Slab;
 
 use crate::sys::{Event, Fd, Interest, Token};
@@ -204,6 +204,11 @@ impl EventLoopHandle {
     /// Watches a descriptor of our own, both sides, for its whole life: a stream
     /// costs no further call to the kernel for it.
     pub(crate) fn watch(&self, fd: Fd, owner: Owner, interest: Interest) -> Result<Token> {
+        // The number is ours: whoever watches it by callbacks has closed theirs.
+        let found = self.inner.sources.borrow().find(fd);
+        if let Some((former, Owner::Callbacks)) = found {
+            self.abandon(former);
+        }
         let token = self.inner.sources.borrow_mut().insert(fd, owner)?;
         if let Err(error) = self.inner.kernel.register(fd, token, interest) {
             self.inner.sources.borrow_mut().remove(token);
@@ -305,8 +310,13 @@ impl EventLoopHandle {
     }
 
     /// Sets the handler of one side of the user's descriptor, and returns the
-    /// one it replaces.
-    pub(crate) fn set_handler(&self, fd: Fd, direction: Direction, handler: SlotId) -> Result<()> {
+    /// one it replaces, for the caller to cancel.
+    pub(crate) fn set_handler(
+        &self,
+        fd: Fd,
+        direction: Direction,
+        handler: SlotId,
+    ) -> Result<Option<SlotId>> {
         let found = self.inner.sources.borrow().find(fd);
         let (token, is_new) = match found {
             Some((_, owner)) if owner != Owner::Callbacks => return Err(busy(fd, owner)),
@@ -320,34 +330,45 @@ impl EventLoopHandle {
                 core::mem::replace(&mut source.side(direction).listener, Listener::Handler(handler));
             (previous, source.interest().unwrap_or(direction.interest()))
         };
-        let asked = self.ask_kernel(fd, token, interest, is_new);
+        let kernel = &self.inner.kernel;
+        let asked = if is_new {
+            kernel.register(fd, token, interest)
+        } else {
+            kernel.reregister(fd, token, interest)
+        };
         if let Err(error) = asked {
             if let Some(source) = self.inner.sources.borrow_mut().get(token) {
                 source.side(direction).listener = previous;
             }
             if is_new {
                 self.inner.sources.borrow_mut().remove(token);
+            } else if error.kind() == io::ErrorKind::NotFound {
+                // Closed, and opened again under the same number (FAULTS P-02).
+                self.abandon(token);
+                return self.set_handler(fd, direction, handler);
             }
             return Err(error.into());
         }
-        if let Listener::Handler(previous) = previous {
-            self.inner.scheduler.cancel_call(self, previous);
+        match previous {
+            Listener::Handler(previous) => Ok(Some(previous)),
+            _ => Ok(None),
         }
-        Ok(())
     }
 
-    /// Registers a descriptor anew, or changes what is asked of it. One that was
-    /// closed and opened again under the same number is unknown to the kernel
-    /// (FAULTS P-02): then it is registered.
-    fn ask_kernel(&self, fd: Fd, token: Token, interest: Interest, is_new: bool) -> io::Result<()> {
-        let kernel = &self.inner.kernel;
-        if is_new {
-            return kernel.register(fd, token, interest);
+    /// Lets go of a descriptor that was closed while it was watched, and says so
+    /// (FAULTS P-02).
+    pub(crate) fn abandon(&self, token: Token) {
+        let source = self.inner.sources.borrow_mut().remove(token);
+        let Some(source) = source else { return };
+        let socket = source.fd.as_raw();
+        for side in [source.reader, source.writer] {
+            if let Listener::Handler(handler) = side.listener {
+                let _ = self.guard(|| self.inner.scheduler.cancel_call(self, handler));
+            }
         }
-        match kernel.reregister(fd, token, interest) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => kernel.register(fd, token, interest),
-            asked => asked,
-        }
+        let mut context = ExceptionContext::new("a watched descriptor was closed before it was removed");
+        context.socket = Some(&socket);
+        self.call_exception_handler(&context);
     }
 
     /// Removes the handler of one side; tells whether there was one (IO-3). The
@@ -363,8 +384,12 @@ impl EventLoopHandle {
             (handler, source.interest())
         };
         match interest {
-            // Fails only if the descriptor was closed meanwhile.
-            Some(interest) => drop(self.inner.kernel.reregister(fd, token, interest)),
+            Some(interest) => {
+                if self.inner.kernel.reregister(fd, token, interest).is_err() {
+                    // Fails only if the descriptor was closed meanwhile.
+                    self.abandon(token);
+                }
+            }
             None => self.unwatch(token),
         }
         self.inner.scheduler.cancel_call(self, handler)
@@ -373,18 +398,21 @@ impl EventLoopHandle {
     /// Looks again at a descriptor after its handler ran, so that what is left
     /// is reported by the next poll: the level of `add_reader` from the edges of
     /// the kernel (IO-1).
-    pub(crate) fn rearm(&self, fd: Fd, direction: Direction, handler: SlotId) -> io::Result<()> {
+    pub(crate) fn rearm(&self, fd: Fd, direction: Direction, handler: SlotId) {
         let found = self.inner.sources.borrow().find(fd);
-        let Some((token, _)) = found else { return Ok(()) };
+        let Some((token, _)) = found else { return };
         let interest = {
             let mut sources = self.inner.sources.borrow_mut();
-            let Some(source) = sources.get(token) else { return Ok(()) };
+            let Some(source) = sources.get(token) else { return };
             if source.side(direction).listener != Listener::Handler(handler) {
-                return Ok(());
+                return;
             }
             source.interest().unwrap_or(direction.interest())
         };
-        self.inner.kernel.reregister(fd, token, interest)
+        if self.inner.kernel.reregister(fd, token, interest).is_err() {
+            // Fails only if the descriptor is gone.
+            self.abandon(token);
+        }
     }
 
     /// Drops all sources, for the close of the loop.

@@ -127,7 +127,8 @@ impl Connection {
     }
 
     fn check(&self) -> Result<()> {
-        if self.is_closed.get() { Err(Error::from(Refusal::Closed)) } else { Ok(()) }
+        // A closed loop watches nothing: whoever waited would wait for ever.
+        if self.is_closed.get() || self.event_loop.is_closed() { Err(Error::from(Refusal::Closed)) } else { Ok(()) }
     }
 }
 

@@ -161,8 +161,8 @@ pub(crate) struct Listening {
     is_resting: Cell<bool>,
     connections: Cell<usize>,
     refused: Cell<u64>,
-    /// Wait for the last connection.
-    waiters: RefCell<Vec<Future<()>>>,
+    /// Is set when the last connection is gone; made by the first who waits.
+    over: RefCell<Option<Future<()>>>,
 }
 
 impl Listening {
@@ -177,7 +177,7 @@ impl Listening {
             is_resting: Cell::new(false),
             connections: Cell::new(0),
             refused: Cell::new(0),
-            waiters: RefCell::new(Vec::new()),
+            over: RefCell::new(None),
         }
     }
 
@@ -209,12 +209,22 @@ impl Listening {
     }
 
     fn tell_waiters(&self) {
-        if self.is_over() {
-            for waiter in self.waiters.take() {
-                // Set already if its task was cancelled.
-                let _ = waiter.set_result(());
-            }
+        if self.is_over()
+            && let Some(over) = self.over.take()
+        {
+            // Refused only by a closed loop, where nobody waits.
+            let _ = over.set_result(());
         }
+    }
+
+    /// Returns what is set when the server is over.
+    fn over(&self) -> Result<Future<()>> {
+        if let Some(over) = &*self.over.borrow() {
+            return Ok(over.clone());
+        }
+        let over = self.event_loop.create_future::<()>()?;
+        self.over.replace(Some(over.clone()));
+        Ok(over)
     }
 
     /// Accepts again after a rest, or because a turn's share was not enough.
@@ -258,6 +268,8 @@ where
 {
     /// Accepts up to `backlog` connections; the rest follows in the next turn.
     fn accept(&mut self, event_loop: &EventLoopHandle) {
+        let listening = Rc::clone(&self.listening);
+        let _again = AgainAfterPanic(&listening);
         for _ in 0..self.listening.backlog {
             if self.listening.is_closed.get() || self.listening.is_resting.get() {
                 return;
@@ -267,8 +279,10 @@ where
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => match after(&error) {
                     AfterError::Skip => {}
-                    AfterError::Rest => return self.rest(event_loop, error),
-                    AfterError::Report => self.listening.report("accept failed", &error.into()),
+                    AfterError::Rest => {
+                        return self.rest(event_loop, "accept is out of system resources", error);
+                    }
+                    AfterError::Report => return self.rest(event_loop, "accept failed", error),
                 },
             }
         }
@@ -295,11 +309,11 @@ where
         listening.report("connection refused", error);
     }
 
-    /// Rests until descriptors or memory may be free again: one report and one
-    /// timer, however many clients knock (FAULTS A-01).
-    fn rest(&self, event_loop: &EventLoopHandle, error: io::Error) {
+    /// Rests until descriptors or memory may be free again, or whatever it was
+    /// is over: one report and one timer, however many clients knock (FAULTS A-01).
+    fn rest(&self, event_loop: &EventLoopHandle, message: &str, error: io::Error) {
         let listening = &self.listening;
-        listening.report("accept is out of system resources", &error.into());
+        listening.report(message, &error.into());
         let resting = Rc::downgrade(listening);
         let timer = event_loop.call_later(ACCEPT_RETRY_DELAY, move |_| {
             if let Some(listening) = resting.upgrade() {
@@ -312,13 +326,32 @@ where
     }
 }
 
+impl<F> Drop for Acceptor<F> {
+    /// Also when the loop is closed: nobody accepts any more.
+    fn drop(&mut self) {
+        self.listening.close();
+    }
+}
+
+/// Accepts the rest in the next turn when user code panics: the kernel reports
+/// what waits already no second time (FAULTS A-03).
+struct AgainAfterPanic<'a>(&'a Listening);
+
+impl Drop for AgainAfterPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.accept_again();
+        }
+    }
+}
+
 /// What to do after `accept` failed (FAULTS A-02).
 enum AfterError {
     /// The connection is gone, or the network hiccuped: take the next one.
     Skip,
     /// Something ran out.
     Rest,
-    /// Nobody expects this one.
+    /// Nobody expects this one; it may come again at once.
     Report,
 }
 
@@ -399,13 +432,8 @@ impl Server {
         if self.listening.is_over() {
             return Ok(());
         }
-        let done = self.listening.event_loop.create_future::<()>()?;
-        let mut waiters = self.listening.waiters.take();
-        // Those whose task was cancelled are of no use any more.
-        waiters.retain(|waiter| !waiter.done());
-        waiters.push(done.clone());
-        self.listening.waiters.replace(waiters);
-        Ok(done.await?)
+        let over = self.listening.over()?;
+        Ok(over.wait().await?)
     }
 
     /// Waits until the task is cancelled, and then closes the server.
