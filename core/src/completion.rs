@@ -247,7 +247,6 @@ impl<C: Context> Scheduler<C> {
                 self.wake.with(|ready| completion.waiters.push(&mut ready.links, Node::call(id.index)));
             }
         });
-        self.remember_waiter(id);
         *registration = Registration::Call(id);
         Ok(())
     }
@@ -288,24 +287,31 @@ impl<C: Context> Scheduler<C> {
     /// Lets the waiting call `id` wake `waker` from now on; false if it is gone.
     pub(crate) fn wake_instead(&self, id: SlotId, waker: &Waker) -> bool {
         let mut callback = Some(self.waking(waker));
-        let is_waiting = self.tables.with(|tables| {
+        self.tables.with(|tables| {
             let Some(entry) = tables.calls.get_mut(id) else { return false };
             core::mem::swap(&mut entry.value.callback, &mut callback);
             true
-        });
-        if is_waiting {
-            self.remember_waiter(id);
-        }
-        is_waiting
+        })
     }
 
     /// Makes a callback that wakes `waker`, as often as it is called.
     pub(crate) fn waking(&self, waker: &Waker) -> Callback<C> {
         if let Some(task) = self.current_task_of(waker) {
-            return Callback::handler(move |context: &C| context.scheduler().wake_task(task));
+            return Callback::handler(move |context: &C| {
+                if context.scheduler().poked.take().is_none() {
+                    context.scheduler().wake_task(task);
+                }
+            });
         }
         let waker = waker.clone();
-        Callback::handler(move |_: &C| waker.wake_by_ref())
+        let task = self.expect_foreign_waiters();
+        Callback::handler(move |context: &C| {
+            // Taken before foreign code runs, which may complete other futures.
+            let poked = context.scheduler().poked.take();
+            if poked.is_none() || poked == task {
+                waker.wake_by_ref();
+            }
+        })
     }
 }
 
@@ -321,7 +327,6 @@ impl<C: Context> Scheduler<C> {
         let id = self
             .insert_call("wait", Kind::Waiter, callback, core::convert::identity, Instant::ZERO, location)
             .map_err(|refused| refused.refusal())?;
-        self.remember_waiter(id);
         Ok(id)
     }
 

@@ -116,6 +116,8 @@ pub struct Scheduler<C: Context> {
     pub(crate) current: Cell<Option<Running>>,
     /// Is the future or task whose done callback runs.
     pub(crate) source: Cell<Option<SlotId>>,
+    /// Is the slot of the task that is cancelled, while its waiters are called.
+    pub(crate) poked: Cell<Option<u32>>,
     pub(crate) is_running: Cell<bool>,
     pub(crate) is_stopping: Cell<bool>,
     is_closed: Cell<bool>,
@@ -186,6 +188,7 @@ impl<C: Context> Scheduler<C> {
             seq: Cell::new(0),
             current: Cell::new(None),
             source: Cell::new(None),
+            poked: Cell::new(None),
             is_running: Cell::new(false),
             is_stopping: Cell::new(false),
             is_closed: Cell::new(false),

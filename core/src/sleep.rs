@@ -65,7 +65,6 @@ impl<C: Context> Sleep<C> {
         let callback = scheduler.waking(cx.waker());
         match scheduler.arm("sleep", when, now, callback, core::convert::identity, self.location) {
             Ok(id) => {
-                scheduler.remember_waiter(id);
                 self.until = Until::Timer(id);
                 Poll::Pending
             }

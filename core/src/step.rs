@@ -4,6 +4,7 @@
 use core::task::{Context as PollContext, Poll, Waker};
 
 use crate::body::Ended;
+use crate::calls::Kind;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
 use crate::scheduler::{Scheduler, Source};
@@ -201,13 +202,13 @@ impl<C: Context> Scheduler<C> {
                 return None;
             }
             task.must_cancel = true;
-            Some((task.is_running, task.last_waiter))
+            Some((task.is_running, task.has_foreign_waiters))
         });
-        let Some((is_running, last_waiter)) = pending.flatten() else {
+        let Some((is_running, has_foreign_waiters)) = pending.flatten() else {
             return false;
         };
-        if let Some(waiter) = last_waiter {
-            self.poke(context, waiter);
+        if has_foreign_waiters {
+            self.poke_all(context, id.index);
         }
         if !is_running {
             self.wake_task(id);
@@ -215,12 +216,31 @@ impl<C: Context> Scheduler<C> {
         true
     }
 
-    /// Wakes whatever waker a pending awaitable was polled with, also when that
-    /// is one that a combinator put between.
-    fn poke(&self, context: &C, waiter: SlotId) {
+    /// Wakes the wakers that combinators put between the task in the slot `index`
+    /// and its pending awaitables. Looks at every call: only for tasks that have
+    /// such, and only when one is cancelled.
+    fn poke_all(&self, context: &C, index: u32) {
+        let mut next = 0;
+        while let Some(id) = self.tables.with(|tables| tables.calls.next_live(next)) {
+            next = id.index + 1;
+            let kind = self.tables.with(|tables| tables.calls.get(id).map(|entry| entry.kind));
+            if let Some(
+                Kind::FutureWaiter | Kind::TaskWaiter | Kind::Waiter | Kind::Timer | Kind::FarTimer,
+            ) = kind
+            {
+                self.poke(context, id, index);
+            }
+        }
+    }
+
+    /// Calls a waiter that belongs to the task in the slot `index`: it asks for
+    /// `poked` itself. What is called only once stays uncalled.
+    fn poke(&self, context: &C, waiter: SlotId, index: u32) {
         let callback = self.tables.with(|tables| tables.calls.get_mut(waiter)?.value.callback.take());
         let Some(mut callback) = callback else { return };
+        self.poked.set(Some(index));
         let _ = context.guard(|| callback.call_again(context));
+        self.poked.set(None);
         let mut callback = Some(callback);
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.get_mut(waiter) {
@@ -251,10 +271,12 @@ impl<C: Context> Scheduler<C> {
         self.wake.is_waker_of(waker, id.index).then_some(id)
     }
 
-    pub(crate) fn remember_waiter(&self, waiter: SlotId) {
-        if let Some(TaskId(id)) = self.current.get().and_then(|running| running.task()) {
-            self.with_task(id, |task| task.last_waiter = Some(waiter));
-        }
+    /// Takes note that the running task waits by wakers of others too, and
+    /// returns its slot.
+    pub(crate) fn expect_foreign_waiters(&self) -> Option<u32> {
+        let TaskId(id) = self.current.get()?.task()?;
+        self.with_task(id, |task| task.has_foreign_waiters = true)?;
+        Some(id.index)
     }
 
     /// Takes the request to cancel the running task, if there is one: the

@@ -62,8 +62,8 @@ pub struct TaskValue {
     pub(crate) unread: bool,
     /// Is what the task's wait node stands in line for.
     pub(crate) waiting: Option<(Source, u64)>,
-    /// Is the last call by which an awaitable of this task waits.
-    pub(crate) last_waiter: Option<SlotId>,
+    /// Tells that an awaitable of this task was polled with another waker.
+    pub(crate) has_foreign_waiters: bool,
 }
 
 impl fmt::Debug for TaskValue {
@@ -201,7 +201,7 @@ impl<C: Context> Scheduler<C> {
             has_failed: false,
             unread: false,
             waiting: None,
-            last_waiter: None,
+            has_foreign_waiters: false,
         };
         let kind = core::marker::PhantomData;
         let inserted = self.tables.with(|tables| tables.tasks.slots.insert(seq, 0, kind, value));

@@ -24,6 +24,7 @@ on_both_loops!(
     result_of_a_future_survives_the_cancelled_awaiter,
     cancel_reaches_an_awaitable_behind_a_foreign_waker,
     cancel_reaches_it_also_after_other_steps,
+    cancel_reaches_every_child_of_a_combinator_and_no_stranger,
     cancel_of_a_done_task_is_refused,
     cancelled_in_an_error_chain_counts,
     cancel_twice_is_delivered_once,
@@ -254,6 +255,68 @@ fn cancel_reaches_it_also_after_other_steps<C: Context>(f: &Fixture<C>) {
     task.cancel();
     f.settle();
     assert!(task.cancelled());
+}
+
+// ... and if the one that was polled last is done already
+fn cancel_reaches_every_child_of_a_combinator_and_no_stranger<C: Context>(f: &Fixture<C>) {
+    let c = f.context.clone();
+    let (future, last) = (f.context.future::<()>(), f.context.future::<()>());
+    let mut slow = only_when_woken(async move { Sleep::new(&c, Duration::from_secs(3)).await });
+    let mut waits = only_when_woken(future.wait());
+    let mut quick = only_when_woken(last.wait());
+    let mut is_over = false;
+    let task = f.context.task(core::future::poll_fn(move |cx| {
+        let slow = Pin::new(&mut slow).poll(cx);
+        let waits = Pin::new(&mut waits).poll(cx);
+        is_over = is_over || Pin::new(&mut quick).poll(cx).is_ready();
+        match (slow, waits) {
+            (Poll::Ready(ended), _) | (_, Poll::Ready(ended)) => Poll::Ready(ended),
+            _ => Poll::Pending,
+        }
+    }));
+    let c = f.context.clone();
+    let steps = std::rc::Rc::new(core::cell::Cell::new(0));
+    let s = steps.clone();
+    let mut sleep = Box::pin(async move { Sleep::new(&c, Duration::from_secs(3)).await });
+    let stranger = f.context.task(core::future::poll_fn(move |cx| {
+        s.set(s.get() + 1);
+        sleep.as_mut().poll(cx)
+    }));
+    f.turn();
+    last.set_result(()).unwrap();
+    f.settle();
+    assert!(task.cancel());
+    f.settle();
+    assert!(task.cancelled() && !stranger.done());
+    assert_eq!((steps.get(), f.statistics().timers), (1, 1));
+}
+
+// W-08: the wake that a cancellation makes may complete what others wait for
+#[test]
+fn waker_that_completes_a_future_when_poked_loses_no_wake() {
+    thread_local! {
+        static COMPLETED: core::cell::RefCell<Option<rondel_core::Future<(), crate::fixture::Own>>> =
+            const { core::cell::RefCell::new(None) };
+    }
+    struct Completes;
+    impl Wake for Completes {
+        fn wake(self: Arc<Self>) {
+            COMPLETED.take().map(|future| future.set_result(()));
+        }
+    }
+    let f = crate::fixture::own_loop();
+    let (never, future) = (f.context.future::<()>(), f.context.future::<()>());
+    let waits = f.context.task(only_when_woken(future.wait()));
+    let mut hostile = Box::pin(never.wait());
+    let victim = f.context.task(core::future::poll_fn(move |_| {
+        let waker = Waker::from(Arc::new(Completes));
+        hostile.as_mut().poll(&mut core::task::Context::from_waker(&waker))
+    }));
+    f.turn();
+    COMPLETED.set(Some(future));
+    victim.cancel();
+    f.settle();
+    assert!(victim.cancelled() && waits.done());
 }
 
 // TK-3

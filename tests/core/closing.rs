@@ -51,7 +51,7 @@ fn destructors_at_close_are_refused_and_may_close<C: Context>(f: &Fixture<C>) {
         f.context.task(async move {
             let _hostile = hostile;
             let _ = Sleep::new(&c, Duration::from_secs(1)).await;
-            t.push("never")
+            t.push("never");
         });
     }
     f.turn();
@@ -148,7 +148,7 @@ fn w10_destructor_of_a_task_closes_its_own_loop() {
     let task = context
         .create_task(async move {
             let _hostile = hostile;
-            core::future::pending::<()>().await
+            core::future::pending::<()>().await;
         })
         .unwrap();
     let other = context.create_task(async {}).unwrap();

@@ -73,7 +73,7 @@ fn done_callbacks_run_by_call_soon_in_order<C: Context>(f: &Fixture<C>) {
         future
             .add_done_callback(move |_: &C, future: &Future<u8, C>| {
                 assert!(future.done());
-                t.push(name)
+                t.push(name);
             })
             .unwrap();
     }
@@ -95,7 +95,7 @@ fn removed_callback_does_not_run<C: Context>(f: &Fixture<C>) {
     let a = future
         .add_done_callback(move |_: &C, _: &_| {
             let _ = &dropped;
-            t.push("a")
+            t.push("a");
         })
         .unwrap();
     let t = trace.clone();
@@ -222,7 +222,7 @@ fn awaiters_wake_in_order_with_done_callbacks<C: Context>(f: &Fixture<C>) {
         let (t, wait) = (trace.clone(), future.wait());
         f.context.task(async move {
             wait.await.unwrap();
-            t.push(name)
+            t.push(name);
         });
         f.turn();
     };

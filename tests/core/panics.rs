@@ -174,7 +174,7 @@ fn w08_panicking_waker_costs_the_others_nothing<C: Context>(f: &Fixture<C>) {
     let (t, wait) = (trace.clone(), future.wait());
     f.context.task(async move {
         wait.await.unwrap();
-        t.push("task")
+        t.push("task");
     });
     f.turn();
     panics(|| future.set_result(1));

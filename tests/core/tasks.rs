@@ -266,7 +266,7 @@ fn w09_abort_drops_the_future_at_once<C: Context>(f: &Fixture<C>) {
         let t = trace.clone();
         move |_: &C, task: &Task<_, C>| {
             assert!(task.cancelled());
-            t.push("done callback")
+            t.push("done callback");
         }
     })
     .unwrap();

@@ -77,7 +77,7 @@ fn future_that_awaits_nothing_of_ours_is_dropped<C: Context>(f: &Fixture<C>) {
     let task = f.context.task(async move {
         let inner = async move {
             let _dropped = dropped;
-            core::future::pending::<()>().await
+            core::future::pending::<()>().await;
         };
         Timeout::new(&c, LIMIT, inner).await
     });
@@ -229,7 +229,7 @@ fn w12_cancel_then_timeout_of_a_deaf_future<C: Context>(f: &Fixture<C>) {
     let task = f.context.task(async move {
         let inner = async move {
             let _dropped = dropped;
-            core::future::pending::<()>().await
+            core::future::pending::<()>().await;
         };
         Timeout::new(&c, LIMIT, inner).await
     });

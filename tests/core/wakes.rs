@@ -55,7 +55,7 @@ fn w06_waker_outlives_its_task_and_wakes_no_stranger<C: Context>(f: &Fixture<C>)
     let strangers: Vec<_> = (0..5).map(|_| waiting(f)).collect();
     f.turn();
     stale.wake_by_ref();
-    stale.clone().wake();
+    stale.wake_by_ref();
     f.settle();
     assert!(strangers.iter().all(|(_, _, steps)| steps.get() == 1));
     assert_eq!(f.statistics().tasks_retired, 1);
@@ -280,8 +280,10 @@ fn w06_wakers_in_other_threads_outlive_tasks_and_loop() {
         for waker in receive {
             waker.wake_by_ref();
             held.push_back(waker);
-            if held.len() > 2 {
-                held.pop_front().map(Waker::wake);
+            if held.len() > 2
+                && let Some(oldest) = held.pop_front()
+            {
+                oldest.wake();
             }
         }
         held.iter().for_each(Waker::wake_by_ref);
