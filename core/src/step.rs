@@ -224,9 +224,8 @@ impl<C: Context> Scheduler<C> {
         while let Some(id) = self.tables.with(|tables| tables.calls.next_live(next)) {
             next = id.index + 1;
             let kind = self.tables.with(|tables| tables.calls.get(id).map(|entry| entry.kind));
-            if let Some(
-                Kind::FutureWaiter | Kind::TaskWaiter | Kind::Waiter | Kind::Timer | Kind::FarTimer,
-            ) = kind
+            if let Some(Kind::FutureWaiter | Kind::TaskWaiter | Kind::Waiter | Kind::Timer | Kind::FarTimer) =
+                kind
             {
                 self.poke(context, id, index);
             }
