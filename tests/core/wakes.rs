@@ -289,7 +289,8 @@ fn w06_wakers_in_other_threads_outlive_tasks_and_loop() {
         held.iter().for_each(Waker::wake_by_ref);
     });
     let mut made = 0_u32;
-    for _ in 0..20_000 {
+    // The thread holds on to three of four slots at most: there is always progress.
+    while made < 500 {
         let send = send.clone();
         let task = Task::new(
             &f.context,
@@ -300,10 +301,12 @@ fn w06_wakers_in_other_threads_outlive_tasks_and_loop() {
             rondel_core::TaskCell::new,
         );
         made += u32::from(task.is_ok());
+        if task.is_err() {
+            std::thread::yield_now();
+        }
         f.turn();
         assert_eq!(f.statistics().tasks.live, usize::from(task.is_ok()));
     }
-    assert!(made > 4);
     drop(send);
     f.close().unwrap();
     thread.join().unwrap();
