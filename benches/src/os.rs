@@ -23,7 +23,10 @@ impl Epoll {
     fn new(watched: i32) -> Self {
         // SAFETY: no pointers; both descriptors are new and nobody else's.
         let (epoll, watched) = unsafe {
-            (OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))), OwnedFd::from_raw_fd(watched))
+            (
+                OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))),
+                OwnedFd::from_raw_fd(watched),
+            )
         };
         let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
         let (epoll_fd, fd) = (epoll.as_raw_fd(), watched.as_raw_fd());

@@ -131,7 +131,11 @@ impl Answer {
 
 /// Asks `count` times in a thread of its own, and returns what half of the
 /// answers took at most. `ask` is called with the way to answer.
-fn asking(count: usize, ask: impl Fn(&Answer) + Send + 'static, stop: impl FnOnce() + Send + 'static) -> Asking {
+fn asking(
+    count: usize,
+    ask: impl Fn(&Answer) + Send + 'static,
+    stop: impl FnOnce() + Send + 'static,
+) -> Asking {
     Asking(thread::spawn(move || {
         let answer = Answer { is_there: Arc::new(AtomicBool::new(false)), asker: thread::current() };
         let mut took: Vec<f64> = Vec::with_capacity(count);

@@ -3,7 +3,6 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
 
 use crate::inline::Inline;
 use crate::{Context, Outcome};
@@ -20,9 +19,12 @@ pub struct Callback<C: 'static> {
 }
 
 struct VTable<C> {
-    call: unsafe fn(&mut Inline, &C),
-    drop: unsafe fn(&mut Inline),
-    repeats: bool,
+    /// Calls the closure for the last time, and drops it.
+    call_once: unsafe fn(&mut Inline, &C),
+    /// Calls the closure and leaves it there, if it can be called again.
+    call_again: Option<unsafe fn(&mut Inline, &C)>,
+    /// Is `None` where there is nothing to drop.
+    drop: Option<unsafe fn(&mut Inline)>,
 }
 
 impl<C: Context> Callback<C> {
@@ -94,23 +96,24 @@ impl<C: Context> Callback<C> {
 
     /// Calls the closure and drops it.
     #[inline]
-    pub(crate) fn call_once(self, context: &C) {
-        if self.vtable.repeats {
-            let mut repeated = self;
-            repeated.call_again(context);
-            return;
-        }
-        let mut once = ManuallyDrop::new(self);
-        // SAFETY: the vtable was made for this closure, which the call moves
-        // out; `ManuallyDrop` keeps it from being dropped again.
-        unsafe { (once.vtable.call)(&mut once.closure, context) };
+    pub(crate) fn call_once(mut self, context: &C) {
+        self.call(context);
+    }
+
+    /// Calls the closure where it lies, and drops it; a further call does nothing.
+    #[inline]
+    pub(crate) fn call(&mut self, context: &C) {
+        let vtable = core::mem::replace(&mut self.vtable, const { &VTable::spent() });
+        // SAFETY: the vtable was made for this closure, which the call moves out
+        // and which nobody calls or drops again: its vtable was replaced.
+        unsafe { (vtable.call_once)(&mut self.closure, context) };
     }
 
     /// Calls the closure, if it is one that can be called again.
     pub(crate) fn call_again(&mut self, context: &C) {
-        if self.vtable.repeats {
+        if let Some(call) = self.vtable.call_again {
             // SAFETY: the vtable was made for this closure, which stays in place.
-            unsafe { (self.vtable.call)(&mut self.closure, context) };
+            unsafe { call(&mut self.closure, context) };
         }
     }
 }
@@ -162,15 +165,17 @@ impl<C> fmt::Debug for SendCallback<C> {
 impl<C> Drop for Callback<C> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the vtable was made for this closure, and `call` doesn't come
-        // here with one that was moved out.
-        unsafe { (self.vtable.drop)(&mut self.closure) };
+        if let Some(drop) = self.vtable.drop {
+            // SAFETY: the vtable was made for this closure, and `call` replaces that
+            // of one which it moves out.
+            unsafe { drop(&mut self.closure) };
+        }
     }
 }
 
 impl<C> fmt::Debug for Callback<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Callback {{ repeats: {} }}", self.vtable.repeats)
+        write!(f, "Callback {{ repeats: {} }}", self.vtable.call_again.is_some())
     }
 }
 
@@ -190,10 +195,9 @@ impl<C: Context> VTable<C> {
     {
         Self {
             // SAFETY: an `F` is stored, and this is its last use.
-            call: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
-            // SAFETY: as above.
-            drop: |closure| drop(unsafe { closure.read::<F>() }),
-            repeats: false,
+            call_once: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
+            call_again: None,
+            drop: Self::drop_of::<F>(),
         }
     }
 
@@ -203,11 +207,26 @@ impl<C: Context> VTable<C> {
         R: Outcome,
     {
         Self {
-            // SAFETY: an `F` is stored, and borrowed as the words are.
-            call: |closure, context| settle(unsafe { &mut *closure.as_mut_ptr::<F>() }(context), context),
             // SAFETY: an `F` is stored, and this is its last use.
-            drop: |closure| drop(unsafe { closure.read::<F>() }),
-            repeats: true,
+            call_once: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
+            call_again: Some(|closure, context| {
+                // SAFETY: an `F` is stored, and borrowed as the words are.
+                settle(unsafe { &mut *closure.as_mut_ptr::<F>() }(context), context);
+            }),
+            drop: Self::drop_of::<F>(),
         }
+    }
+
+    /// Is the table of a closure that was called and is gone.
+    const fn spent() -> Self {
+        Self { call_once: |_, _| (), call_again: None, drop: None }
+    }
+
+    const fn drop_of<F>() -> Option<unsafe fn(&mut Inline)> {
+        if !core::mem::needs_drop::<F>() {
+            return None;
+        }
+        // SAFETY: an `F` is stored, and this is its last use.
+        Some(|closure| drop(unsafe { closure.read::<F>() }))
     }
 }

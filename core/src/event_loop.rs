@@ -167,6 +167,7 @@ impl<C: Context> Scheduler<C> {
             return;
         }
         let now = context.now();
+        self.latest.set(now);
         let limit = self.limits.get().timers_per_turn.max(1);
         self.tables.with(|tables| {
             self.wake.with(|ready| {
@@ -185,38 +186,49 @@ impl<C: Context> Scheduler<C> {
     /// Runs the call in the slot `index`.
     #[inline]
     fn call(&self, context: &C, index: u32) {
+        // Out of the slot at once into its place: a callback is moved as seldom as
+        // possible.
+        let mut callback = None;
         let taken = self.tables.with(|tables| {
             let entry = tables.calls.at_mut(index)?;
+            callback = entry.value.callback.take();
             let id = SlotId { index, seq: entry.seq };
-            let callback = entry.value.callback.take()?;
             let (kind, location) = (entry.kind, entry.value.location);
             let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
             if kind != Kind::Handler {
                 tables.release_call(index);
             }
-            Some((id, callback, kind, owner, location))
+            Some((id, kind, owner, location))
         });
-        let Some((id, callback, kind, owner, location)) = taken else {
+        let (Some((id, kind, owner, location)), Some(once)) = (taken, &mut callback) else {
             return;
         };
-        let running = Running::call(id, location);
+        let running = || Running::call(id, location);
         match Source::of(kind, owner) {
             None if kind == Kind::Handler => self.call_handler(context, id, callback, running),
             None => {
-                let _ = self.run_guarded(context, running, || callback.call_once(context));
+                let _ = self.run_guarded(context, running, || once.call(context));
+                // Nothing is left of it.
+                core::mem::forget(callback);
             }
             Some(source) => {
                 let _released = ReleaseSource { scheduler: self, context, source };
                 self.source.set(Some(source.id()));
-                let _ = self.run_guarded(context, running, || callback.call_once(context));
+                let _ = self.run_guarded(context, running, || once.call(context));
             }
         }
     }
 
     /// Runs a handler outside of its slot and puts it back, if it was not
     /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
-    fn call_handler(&self, context: &C, id: SlotId, callback: Callback<C>, running: Running) {
-        let mut returned = ReturnHandler { scheduler: self, context, id, callback: Some(callback) };
+    fn call_handler(
+        &self,
+        context: &C,
+        id: SlotId,
+        callback: Option<Callback<C>>,
+        running: impl Fn() -> Running,
+    ) {
+        let mut returned = ReturnHandler { scheduler: self, context, id, callback };
         let _ = self.run_guarded(context, running, || {
             if let Some(callback) = &mut returned.callback {
                 callback.call_again(context);
@@ -225,15 +237,19 @@ impl<C: Context> Scheduler<C> {
     }
 
     /// Runs a step of user code with everything that belongs around it.
+    ///
+    /// `running` is made twice, and not copied: to read in one piece what has just
+    /// been written in several makes the processor wait.
     #[inline]
     pub(crate) fn run_guarded<R>(
         &self,
         context: &C,
-        running: Running,
+        running: impl Fn() -> Running,
         step: impl FnOnce() -> R,
     ) -> Result<R, Panicked> {
         self.callbacks.set(self.callbacks.get() + 1);
-        self.current.set(Some(running));
+        self.current.set(Some(running()));
+        let running = running();
         let _idle = Idle(self);
         context.before_callback(&running);
         let result = context.guard(step);

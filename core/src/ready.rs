@@ -93,6 +93,9 @@ impl Links {
 }
 
 /// A list of nodes, first in, first out, with removal from anywhere in O(1).
+///
+/// What the link of the first node says about a previous one has no meaning, so
+/// that to take the first node touches no other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct List {
     head: u32,
@@ -127,10 +130,11 @@ impl List {
     /// Takes out `node`, which must be in this list or in none.
     #[inline]
     pub(crate) fn remove(&mut self, links: &mut Links, node: Node) -> bool {
+        let previous = self.previous(links, node);
         let Some(link) = links.link_mut(node.0) else {
             return false;
         };
-        let [previous, next] = core::mem::take(link);
+        let [_, next] = core::mem::take(link);
         if next == 0 {
             return false;
         }
@@ -150,21 +154,20 @@ impl List {
     /// Takes out the first node.
     #[inline]
     pub(crate) fn pop(&mut self, links: &mut Links) -> Option<Node> {
-        if self.is_empty() {
-            return None;
-        }
         let node = self.head;
-        let next = links.link(node)[1];
-        if let Some(link) = links.link_mut(node) {
-            *link = [0; 2];
-        }
+        // `END` names no node either.
+        let [_, next] = core::mem::take(links.link_mut(node)?);
         self.head = next;
         if next == END {
             self.tail = END;
-        } else if let Some(link) = links.link_mut(next) {
-            link[0] = END;
         }
         Some(Node(node))
+    }
+
+    /// Returns what stands before `node`, [`END`] if it is the first.
+    #[inline]
+    fn previous(self, links: &Links, node: Node) -> u32 {
+        if node.0 == self.head { END } else { links.link(node.0)[0] }
     }
 }
 
@@ -205,7 +208,7 @@ impl Ready {
     /// (contract CS-5).
     pub(crate) fn remove(&mut self, node: Node) -> bool {
         if self.batch_end == node.0 {
-            self.batch_end = self.links.link(node.0)[0];
+            self.batch_end = self.queue.previous(&self.links, node);
         }
         let removed = self.queue.remove(&mut self.links, node);
         self.len -= u32::from(removed);
@@ -271,6 +274,25 @@ mod tests {
         ready.push(Node::call(0));
         assert_eq!(batch(&mut ready), [Owner::Call(2), Owner::Task(0)], "0 came after the batch began");
         assert_eq!(ready.len(), 1);
+    }
+
+    #[test]
+    fn a_node_that_became_the_first_can_be_removed() {
+        let mut ready = ready(3);
+        for index in 0..3 {
+            ready.push(Node::call(index));
+        }
+        ready.begin_batch();
+        assert_eq!(ready.pop(), Some(Node::call(0)));
+        ready.remove(Node::call(1));
+        assert_eq!(batch(&mut ready), [Owner::Call(2)]);
+        ready.push(Node::call(0));
+        ready.push(Node::call(1));
+        ready.begin_batch();
+        assert_eq!(ready.pop(), Some(Node::call(0)));
+        ready.remove(Node::call(1));
+        assert_eq!(batch(&mut ready), [], "the end of the batch was its first node too");
+        assert!(ready.is_empty());
     }
 
     #[test]

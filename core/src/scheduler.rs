@@ -124,6 +124,9 @@ pub struct Scheduler<C: Context> {
     pub(crate) iterations: Cell<u64>,
     pub(crate) callbacks: Cell<u64>,
     pub(crate) turns_unpolled: Cell<u32>,
+    /// Is a reading of the clock, not always the last one. It only decides where
+    /// the wheel of the timers begins.
+    pub(crate) latest: Cell<Instant>,
 }
 
 /// All tables.
@@ -195,6 +198,7 @@ impl<C: Context> Scheduler<C> {
             iterations: Cell::new(0),
             callbacks: Cell::new(0),
             turns_unpolled: Cell::new(0),
+            latest: Cell::new(Instant::ZERO),
         }
     }
 
@@ -239,8 +243,10 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<Handle<C>, Refused<P>> {
-        let id = self.insert_call("call_soon", Kind::Soon, callback, erase, Instant::ZERO, location)?;
-        self.wake.with(|ready| ready.push(Node::call(id.index)));
+        let Some(index) = self.reserve_ready(Kind::Soon, location) else {
+            return Err(self.refused("call_soon", Kind::Soon, callback));
+        };
+        let id = self.fill_call(index, erase(callback));
         Ok(Handle::new(context.clone(), id))
     }
 
@@ -256,9 +262,10 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<(), Refused<P>> {
-        let kind = Kind::Threadsafe;
-        let id = self.insert_call("call_soon_threadsafe", kind, callback, erase, Instant::ZERO, location)?;
-        self.wake.with(|ready| ready.push(Node::call(id.index)));
+        let Some(index) = self.reserve_ready(Kind::Threadsafe, location) else {
+            return Err(self.refused("call_soon_threadsafe", Kind::Threadsafe, callback));
+        };
+        self.fill_call(index, erase(callback));
         Ok(())
     }
 
@@ -275,7 +282,8 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<TimerHandle<C>, Refused<P>> {
-        let id = self.arm("call_at", when, context.now(), callback, erase, location)?;
+        // An older reading will do: see `latest`.
+        let id = self.arm("call_at", when, self.latest.get(), callback, erase, location)?;
         Ok(TimerHandle::new(Handle::new(context.clone(), id), when))
     }
 
@@ -293,6 +301,7 @@ impl<C: Context> Scheduler<C> {
         location: &'static Location<'static>,
     ) -> Result<TimerHandle<C>, Refused<P>> {
         let now = context.now();
+        self.latest.set(now);
         let when = now + delay;
         let id = self.arm("call_later", when, now, callback, erase, location)?;
         Ok(TimerHandle::new(Handle::new(context.clone(), id), when))
@@ -308,11 +317,10 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        let id = self.insert_call(operation, Kind::Timer, callback, erase, when, location)?;
-        self.tables.with(|tables| {
-            self.wake.with(|ready| tables.timers.push(&mut ready.links, &mut tables.calls, id.index, now));
-        });
-        Ok(id)
+        let Some(index) = self.reserve_timer(when, now, location) else {
+            return Err(self.refused(operation, Kind::Timer, callback));
+        };
+        Ok(self.fill_call(index, erase(callback)))
     }
 
     /// Adds a callback that is called each time [`Scheduler::make_ready`] names it.
@@ -385,7 +393,7 @@ impl<C: Context> Scheduler<C> {
         seq
     }
 
-    #[inline]
+    /// Puts a call that is in no list into the call table.
     pub(crate) fn insert_call<P>(
         &self,
         operation: &'static str,
@@ -395,24 +403,76 @@ impl<C: Context> Scheduler<C> {
         when: Instant,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
+        let Some(index) = self.reserve_call(kind, when, location, |_, _| ()) else {
+            return Err(self.refused(operation, kind, callback));
+        };
+        Ok(self.fill_call(index, erase(callback)))
+    }
+
+    // A call is put into its slot in two steps: all that doesn't depend on the
+    // type of the callback is compiled once, and the callback is written to where
+    // it stays. Nothing runs in between but `erase`.
+
+    /// Takes a slot for a call that is ready.
+    fn reserve_ready(&self, kind: Kind, location: &'static Location<'static>) -> Option<u32> {
+        self.reserve_call(kind, Instant::ZERO, location, |_, index| {
+            self.wake.with(|ready| ready.push(Node::call(index)));
+        })
+    }
+
+    /// Takes a slot for a timer, and arms it.
+    fn reserve_timer(
+        &self,
+        when: Instant,
+        now: Instant,
+        location: &'static Location<'static>,
+    ) -> Option<u32> {
+        self.reserve_call(Kind::Timer, when, location, |tables, index| {
+            self.wake.with(|ready| tables.timers.push(&mut ready.links, &mut tables.calls, index, now));
+        })
+    }
+
+    /// Takes a slot for a call whose callback follows at once.
+    #[inline]
+    fn reserve_call(
+        &self,
+        kind: Kind,
+        when: Instant,
+        location: &'static Location<'static>,
+        join: impl FnOnce(&mut Tables<C>, u32),
+    ) -> Option<u32> {
         if self.is_closed() {
-            return Err(Refused::new(operation, Refusal::Closed, callback));
+            return None;
         }
         let seq = self.next_seq();
-        let inserted = self.tables.with(|tables| {
-            if let Err(full) = tables.check_call(kind) {
-                return Err((full, callback));
-            }
-            let call = Call { callback: Some(erase(callback)), location, when };
+        self.tables.with(|tables| {
+            tables.check_call(kind).ok()?;
+            let call = Call { callback: None, location, when };
+            let index = tables.calls.insert(seq, 0, kind, call).ok()?;
             tables.threadsafe.live += usize::from(kind == Kind::Threadsafe);
-            Ok(tables.calls.insert(seq, 0, kind, call))
+            join(tables, index);
+            Some(index)
+        })
+    }
+
+    /// Writes the callback of the call that was reserved last.
+    #[inline]
+    fn fill_call(&self, index: u32, callback: Callback<C>) -> SlotId {
+        let id = SlotId { index, seq: self.seq.get() };
+        self.tables.with(|tables| {
+            if let Some(entry) = tables.calls.at_mut(index) {
+                debug_assert_eq!(entry.seq, id.seq, "nothing was reserved since");
+                entry.value.callback = Some(callback);
+            }
         });
-        match inserted {
-            Ok(Ok(index)) => Ok(SlotId { index, seq }),
-            // There was room for it; an id that names nothing is the harmless answer.
-            Ok(Err(_)) => Ok(SlotId { index: u32::MAX, seq }),
-            Err((full, callback)) => Err(Refused::new(operation, full, callback)),
-        }
+        id
+    }
+
+    /// Says why a call could not be reserved.
+    #[cold]
+    fn refused<P>(&self, operation: &'static str, kind: Kind, callback: P) -> Refused<P> {
+        let full = self.tables.with(|tables| tables.check_call(kind).err());
+        Refused::new(operation, full.filter(|_| !self.is_closed()).unwrap_or(Refusal::Closed), callback)
     }
 
     /// Takes a call out of its list and out of its slot.

@@ -74,10 +74,8 @@ impl<T, K> Slots<T, K> {
         let index = self.free;
         if let Some(entry) = self.entries.get_mut(index as usize) {
             self.free = entry.at;
-            entry.seq = seq;
-            entry.at = at;
-            entry.kind = kind;
-            entry.value = value;
+            // Has nothing to drop.
+            core::mem::forget(core::mem::replace(entry, Entry { seq, at, kind, value }));
             self.count();
             return Ok(index);
         }
@@ -98,8 +96,13 @@ impl<T, K> Slots<T, K> {
     /// Frees the slot. Its value must own nothing of the user's any more.
     #[inline]
     pub(crate) fn release(&mut self, index: u32) {
-        if self.retire(index) {
-            self.reuse(index);
+        if let Some(entry) = self.entries.get_mut(index as usize)
+            && entry.seq != 0
+        {
+            entry.seq = 0;
+            entry.at = self.free;
+            self.free = index;
+            self.live -= 1;
         }
     }
 

@@ -39,7 +39,7 @@ impl<C: Context> Scheduler<C> {
         let Some(waker) = self.wake.lend(index) else {
             return;
         };
-        let running = Running::step(id, location);
+        let running = || Running::step(id, location);
         let ended = self.run_guarded(context, running, || {
             let settle = SettleStep { scheduler: self, context, id };
             // SAFETY: the body is in its slot, and `is_running` keeps everybody
