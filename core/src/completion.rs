@@ -1,6 +1,7 @@
 //! What futures and tasks have in common: they complete once, and then call
 //! back, in the order in which it was asked for (contract F-4).
 
+use core::error::Error;
 use core::panic::Location;
 use core::task::Waker;
 
@@ -9,7 +10,7 @@ use crate::calls::Kind;
 use crate::finally::Finally;
 use crate::ready::{List, Node, Owner, Ready};
 use crate::scheduler::{Source, Tables};
-use crate::{Context, Instant, Refusal, Refused, Scheduler, SlotId};
+use crate::{Context, Instant, Outcome, Refusal, Refused, Scheduler, SlotId};
 
 /// The part of a future or task that others hold on to.
 #[derive(Debug)]
@@ -35,6 +36,22 @@ pub struct DoneCallback(pub(crate) SlotId);
 impl DoneCallback {
     /// Names no callback.
     pub(crate) const NONE: Self = Self(SlotId { index: u32::MAX, seq: 0 });
+}
+
+/// Shows the outcome of a callback that has run through to the loop.
+pub(crate) struct Passed<R>(pub(crate) Option<R>);
+
+impl<R: Outcome> Outcome for Passed<R> {
+    type Value = Option<R::Value>;
+    type Error = R::Error;
+
+    fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.as_ref().and_then(R::error)
+    }
+
+    fn into_result(self) -> Result<Self::Value, R::Error> {
+        self.0.map(R::into_result).transpose()
+    }
 }
 
 impl<C: Context> Tables<C> {

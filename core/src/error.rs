@@ -1,7 +1,9 @@
-//! Refusals: what happens when there is no room, and whose value it was.
+//! Errors: no room, no result, no run; and whose value it was.
 
 use core::error::Error;
 use core::fmt;
+
+use crate::{Cancelled, Exception};
 
 /// Tells why the loop took nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,7 +150,7 @@ impl<T> Error for Refused<T> {}
 #[non_exhaustive]
 pub enum WaitError {
     /// The awaiting task was cancelled.
-    Cancelled(crate::Cancelled),
+    Cancelled(Cancelled),
     /// A task can't wait for its own end (contract TK-7).
     AwaitsItself,
     /// The loop had no room for the wait, or is closed.
@@ -207,3 +209,75 @@ impl fmt::Display for RunError {
 }
 
 impl Error for RunError {}
+
+/// A future can't take a second result (contract F-1).
+///
+/// # Python
+/// `asyncio.InvalidStateError`.
+pub struct InvalidState<V> {
+    pub(crate) state: &'static str,
+    pub(crate) value: V,
+}
+
+impl<V> InvalidState<V> {
+    /// Returns the value that was not set.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+}
+
+impl<V> fmt::Display for InvalidState<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid state: the future is {}", self.state)
+    }
+}
+
+impl<V> fmt::Debug for InvalidState<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InvalidState({})", self.state)
+    }
+}
+
+impl<V> Error for InvalidState<V> {}
+
+/// Why a future has no result to give.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FutureError {
+    /// It is pending (F-2).
+    NotReady,
+    /// It was cancelled.
+    Cancelled,
+    /// It was given an exception.
+    Exception(Exception),
+    /// Somebody else took the result.
+    Taken,
+    /// The task that awaits it was cancelled.
+    CallerCancelled(Cancelled),
+    /// The loop had no room for the wait, or is closed.
+    Refused(Refusal),
+}
+
+impl fmt::Display for FutureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotReady => f.write_str("the future is pending"),
+            Self::Cancelled => f.write_str("the future was cancelled"),
+            Self::Exception(exception) => exception.fmt(f),
+            Self::Taken => f.write_str("the future's result was taken"),
+            Self::CallerCancelled(cancelled) => cancelled.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl Error for FutureError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Exception(exception) => Some(exception.get()),
+            Self::CallerCancelled(cancelled) => Some(cancelled),
+            Self::Refused(refusal) => Some(refusal),
+            Self::NotReady | Self::Cancelled | Self::Taken => None,
+        }
+    }
+}

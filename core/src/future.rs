@@ -9,13 +9,14 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
 use crate::callback::Callback;
-use crate::completion::{Completion, DoneCallback, Registration};
+use crate::completion::{Completion, DoneCallback, Passed, Registration};
+use crate::error::{FutureError, InvalidState};
 use crate::exception::Exception;
-use crate::finally::Finally;
+use crate::futures::{FutureValue, State};
 use crate::inline::Inline;
-use crate::scheduler::{Scheduler, Source};
-use crate::slots::{Entry, Slots};
-use crate::{Cancelled, Context, ExceptionContext, Outcome, Refusal, Refused, Resource, SlotId};
+use crate::scheduler::Source;
+use crate::wait::Wait;
+use crate::{Cancelled, Context, Outcome, Refusal, Refused, Resource, SlotId};
 
 /// Names a future of one loop; never used again for another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,54 +49,6 @@ pub struct Future<T: 'static, C: Context> {
     context: C,
     id: SlotId,
     result: PhantomData<fn() -> T>,
-}
-
-/// The state of a future, without the type of its result.
-pub(crate) enum State {
-    Pending,
-    /// Invariant: holds the `T` of the `Future<T>`s of this slot.
-    Result(Inline),
-    Exception(Exception),
-    Cancelled,
-    /// The result was moved out.
-    Taken,
-}
-
-/// What a future's slot holds.
-pub struct FutureValue {
-    pub(crate) completion: Completion,
-    state: State,
-    drop_result: unsafe fn(&mut Inline),
-    location: &'static Location<'static>,
-    /// Tells that an exception is still to be looked at.
-    unread: bool,
-    /// Counts down the children of a `gather`.
-    pub(crate) remaining: u32,
-    /// Is the child of a `gather` that failed first.
-    pub(crate) failed: Option<u32>,
-}
-
-/// The memory of one future.
-pub type FutureSlot = Entry<FutureValue, ()>;
-
-pub(crate) type Futures = Slots<FutureValue>;
-
-impl fmt::Debug for FutureValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.state.name())
-    }
-}
-
-impl State {
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Result(_) => "result",
-            Self::Exception(_) => "exception",
-            Self::Cancelled => "cancelled",
-            Self::Taken => "taken",
-        }
-    }
 }
 
 impl<T: 'static, C: Context> Future<T, C> {
@@ -340,7 +293,7 @@ impl<T: 'static, C: Context> Future<T, C> {
         let context = self.context.clone();
         let source = self.source();
         self.with(|future| future.completion.references += 1);
-        Wait { context, source, registration: Registration::None }
+        Wait::new(context, source)
     }
 
     pub(crate) fn upgrade(context: &C, id: SlotId) -> Option<Self> {
@@ -350,22 +303,6 @@ impl<T: 'static, C: Context> Future<T, C> {
             return Some(future);
         }
         None
-    }
-}
-
-/// Shows the outcome of a callback that has run through to the loop.
-pub(crate) struct Passed<R>(pub(crate) Option<R>);
-
-impl<R: Outcome> Outcome for Passed<R> {
-    type Value = Option<R::Value>;
-    type Error = R::Error;
-
-    fn error(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.as_ref().and_then(R::error)
-    }
-
-    fn into_result(self) -> Result<Self::Value, R::Error> {
-        self.0.map(R::into_result).transpose()
     }
 }
 
@@ -436,208 +373,6 @@ impl<T: 'static, C: Context> fmt::Debug for Future<T, C> {
         match location {
             Some(location) => write!(f, "Future({state}, created at {location})"),
             None => write!(f, "Future({state})"),
-        }
-    }
-}
-
-/// Waits for a future or task and leaves its result there.
-///
-/// # Cancellation
-/// Safe: dropping it loses nothing, and what it waits for goes on.
-#[must_use = "does nothing until it is awaited"]
-pub struct Wait<C: Context> {
-    context: C,
-    source: Source,
-    registration: Registration,
-}
-
-impl<C: Context> Wait<C> {
-    pub(crate) const fn new(context: C, source: Source) -> Self {
-        Self { context, source, registration: Registration::None }
-    }
-}
-
-impl<C: Context> core::future::Future for Wait<C> {
-    type Output = Result<(), crate::WaitError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
-        let wait = self.get_mut();
-        let scheduler = wait.context.scheduler();
-        if scheduler.take_cancel() {
-            return Poll::Ready(Err(crate::WaitError::Cancelled(Cancelled)));
-        }
-        let source = wait.source;
-        if let Some(task) = scheduler.running().and_then(|running| running.task())
-            && source == Source::Task(task.0)
-        {
-            return Poll::Ready(Err(crate::WaitError::AwaitsItself));
-        }
-        let pending = scheduler
-            .tables
-            .with(|tables| tables.completion(source).is_some_and(|completion| !completion.is_done));
-        if !pending {
-            return Poll::Ready(Ok(()));
-        }
-        let location = Location::caller();
-        match scheduler.wait_for(&wait.context, source, &mut wait.registration, cx.waker(), location) {
-            Ok(()) => Poll::Pending,
-            Err(refusal) => Poll::Ready(Err(crate::WaitError::Refused(refusal))),
-        }
-    }
-}
-
-impl<C: Context> Drop for Wait<C> {
-    fn drop(&mut self) {
-        let scheduler = self.context.scheduler();
-        scheduler.stop_waiting(&self.context, self.source, &mut self.registration);
-        scheduler.release_source(&self.context, Some(self.source));
-    }
-}
-
-impl<C: Context> fmt::Debug for Wait<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wait({:?})", self.source)
-    }
-}
-
-impl<C: Context> Scheduler<C> {
-    /// Calls back, with a reference of its own, so that the slot stays.
-    pub(crate) fn call_back_source(&self, context: &C, source: Source) {
-        self.tables.with(|tables| {
-            if let Some(completion) = tables.completion(source) {
-                completion.references += 1;
-            }
-        });
-        let _released = Finally(|| self.release_source(context, Some(source)));
-        self.call_back(context, source);
-    }
-
-    /// Gives up one reference; the last one frees the slot, and reports an
-    /// exception that nobody looked at (F-8).
-    pub(crate) fn release_future(&self, context: &C, id: SlotId) {
-        let last = self.tables.with(|tables| {
-            let future = &mut tables.futures.get_mut(id)?.value;
-            future.completion.references = future.completion.references.saturating_sub(1);
-            (future.completion.references == 0).then_some(())
-        });
-        if last.is_none() {
-            return;
-        }
-        let _freed = Finally(|| self.free_future(context, id));
-        let rest = Finally(|| while self.next_abandoned_of(Source::Future(id)).is_some() {});
-        while self.next_abandoned_of(Source::Future(id)).is_some() {}
-        core::mem::forget(rest);
-    }
-
-    fn free_future(&self, context: &C, id: SlotId) {
-        let freed = self.tables.with(|tables| {
-            let future = &mut tables.futures.get_mut(id)?.value;
-            let state = core::mem::replace(&mut future.state, State::Taken);
-            let freed = (state, future.drop_result, future.unread, future.location);
-            tables.futures.release(id.index);
-            Some(freed)
-        });
-        let Some((state, drop_result, unread, location)) = freed else {
-            return;
-        };
-        match state {
-            State::Exception(exception) if unread => {
-                let mut report = ExceptionContext::new("Future exception was never retrieved")
-                    .with_exception(exception.get())
-                    .with_location(location);
-                report.future = Some(FutureId(id));
-                context.call_exception_handler(&report);
-            }
-            // SAFETY: `drop_result` was made with the slot, for its type of
-            // result, which was taken out of the slot just now.
-            State::Result(mut result) => unsafe { drop_result(&mut result) },
-            _ => {}
-        }
-    }
-
-    /// Empties all futures: their values may hold the loop's handle.
-    pub(crate) fn close_futures(&self, context: &C) {
-        let rest = Finally(|| self.close_futures(context));
-        let mut index = 0;
-        while let Some(id) = self.tables.with(|tables| tables.futures.next_live(index)) {
-            index = id.index + 1;
-            while let Some(waker) = self.next_waiter_of(Source::Future(id)) {
-                drop(waker);
-            }
-            let _ = context.guard(|| self.free_future(context, id));
-        }
-        core::mem::forget(rest);
-    }
-}
-
-/// A future can't take a second result (contract F-1).
-///
-/// # Python
-/// `asyncio.InvalidStateError`.
-pub struct InvalidState<V> {
-    state: &'static str,
-    value: V,
-}
-
-impl<V> InvalidState<V> {
-    /// Returns the value that was not set.
-    pub fn into_value(self) -> V {
-        self.value
-    }
-}
-
-impl<V> fmt::Display for InvalidState<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid state: the future is {}", self.state)
-    }
-}
-
-impl<V> fmt::Debug for InvalidState<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InvalidState({})", self.state)
-    }
-}
-
-impl<V> Error for InvalidState<V> {}
-
-/// Why a future has no result to give.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum FutureError {
-    /// It is pending (F-2).
-    NotReady,
-    /// It was cancelled.
-    Cancelled,
-    /// It was given an exception.
-    Exception(Exception),
-    /// Somebody else took the result.
-    Taken,
-    /// The task that awaits it was cancelled.
-    CallerCancelled(Cancelled),
-    /// The loop had no room for the wait, or is closed.
-    Refused(Refusal),
-}
-
-impl fmt::Display for FutureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotReady => f.write_str("the future is pending"),
-            Self::Cancelled => f.write_str("the future was cancelled"),
-            Self::Exception(exception) => exception.fmt(f),
-            Self::Taken => f.write_str("the future's result was taken"),
-            Self::CallerCancelled(cancelled) => cancelled.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
-        }
-    }
-}
-
-impl Error for FutureError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Exception(exception) => Some(exception.get()),
-            Self::CallerCancelled(cancelled) => Some(cancelled),
-            Self::Refused(refusal) => Some(refusal),
-            Self::NotReady | Self::Cancelled | Self::Taken => None,
         }
     }
 }

@@ -7,10 +7,11 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
 use crate::completion::DoneCallback;
-use crate::future::{Future, Wait};
+use crate::future::Future;
 use crate::slots::SlotId;
 use crate::task::Task;
 use crate::tasks::Status;
+use crate::wait::Wait;
 use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskError, WaitError};
 
 /// Waits for `N` tasks and returns their values, in their order. See

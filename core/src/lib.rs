@@ -55,25 +55,28 @@ mod handle;
 
 mod body;
 mod future;
+mod futures;
 mod gather;
 mod sleep;
 mod step;
 mod task;
 mod tasks;
 mod timeout;
+mod wait;
 
 mod event_loop;
 mod scheduler;
 mod static_loop;
+mod storage;
 
 pub use crate::body::{Body, TaskCell};
 pub use crate::callback::Callback;
 pub use crate::completion::DoneCallback;
 pub use crate::context::{Context, Panicked, Running};
 pub use crate::driver::{Doorbell, Driver};
-pub use crate::error::{Refusal, Refused, Resource, RunError, WaitError};
+pub use crate::error::{FutureError, InvalidState, Refusal, Refused, Resource, RunError, WaitError};
 pub use crate::exception::{Exception, ExceptionContext};
-pub use crate::future::{AwaitFuture, FutureError, FutureId, InvalidState, Wait};
+pub use crate::future::{AwaitFuture, FutureId};
 pub use crate::gather::{Gather, GatherError, GatherOutcomes};
 pub use crate::handle::{CancelOnDrop, Handle, HandleId, TimerHandle};
 pub use crate::inline::INLINE_BYTES;
@@ -82,20 +85,20 @@ pub use crate::outcome::{Cancelled, Outcome};
 pub use crate::scheduler::{Limits, Scheduler, Statistics, Usage};
 pub use crate::sleep::{Sleep, YieldNow};
 pub use crate::slots::SlotId;
-pub use crate::static_loop::{
-    EventLoop, EventLoopHandle, ExceptionHandler, Instrument, Storage, StorageMemory, TaskFactory,
-};
+pub use crate::static_loop::{EventLoop, EventLoopHandle, ExceptionHandler, Instrument, TaskFactory};
+pub use crate::storage::{Storage, StorageMemory};
 pub use crate::task::{AllTasks, AwaitTask, TaskError, TaskRef};
 pub use crate::tasks::{NewTask, TaskId};
 pub use crate::time::Instant;
 pub use crate::timeout::{Timeout, TimeoutError};
+pub use crate::wait::Wait;
 
 /// What another layer needs to build a loop of its own on the scheduler.
 pub mod raw {
     pub use crate::body::Bodies;
     pub use crate::callback::SendCallback;
     pub use crate::calls::{Call, CallSlot, Kind};
-    pub use crate::future::{FutureSlot, FutureValue};
+    pub use crate::futures::{FutureSlot, FutureValue};
     pub use crate::ready::Link;
     pub use crate::region::Region;
     pub use crate::scheduler::Memory;

@@ -10,7 +10,7 @@ use crate::callback::Callback;
 use crate::calls::{Call, CallSlot, Calls, Kind};
 use crate::exclusive::Exclusive;
 use crate::finally::Finally;
-use crate::future::{FutureSlot, Futures};
+use crate::futures::{FutureSlot, Futures};
 use crate::ready::Node;
 use crate::region::Region;
 use crate::slots::Slots;

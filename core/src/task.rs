@@ -10,11 +10,12 @@ use core::task::{Context as PollContext, Poll};
 
 use crate::body::Body;
 use crate::callback::Callback;
+use crate::completion::Passed;
 use crate::completion::{DoneCallback, Registration};
-use crate::future::{Passed, Wait};
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::SlotId;
 use crate::tasks::Status;
+use crate::wait::Wait;
 use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskId};
 
 /// A future that the loop runs.

@@ -5,6 +5,7 @@ use core::panic::Location;
 
 use crate::body::{Bodies, Body, BodyRef};
 use crate::completion::Completion;
+use crate::finally::Finally;
 use crate::ready::Node;
 use crate::region::Region;
 use crate::scheduler::{Scheduler, Source};
@@ -208,12 +209,11 @@ impl<C: Context> Scheduler<C> {
         let index = inserted.map_err(|_| full)?;
         let id = SlotId { index, seq };
         let mut task = NewTask { id: TaskId(id), location, size, name: None };
+        // The factory is user code: if it panics, the slot is free again.
+        let unwinding = Finally(|| self.tables.with(|tables| tables.tasks.slots.release(index)));
         context.task_created(&mut task);
-        self.tables.with(|tables| {
-            if let Some(entry) = tables.tasks.slots.get_mut(id) {
-                entry.value.name = task.name;
-            }
-        });
+        core::mem::forget(unwinding);
+        self.with_task(id, |value| value.name = task.name);
         Ok(id)
     }
 
