@@ -184,10 +184,15 @@ impl WakeTable {
     }
 
     /// Makes the tasks that were woken from elsewhere ready, in slot order.
+    #[inline]
     pub(crate) fn collect(&self) {
-        if !self.pending.swap(false, SeqCst) {
-            return;
+        // The load is cheap, and as strong as the swap.
+        if self.pending.load(SeqCst) && self.pending.swap(false, SeqCst) {
+            self.collect_pending();
         }
+    }
+
+    fn collect_pending(&self) {
         let used = self.used.load(Relaxed) as usize;
         for group in self.cells[..used.min(self.cells.len())].chunks(GROUP) {
             let woken = group.first().is_some_and(|first| first.group_woken.swap(false, SeqCst));

@@ -18,7 +18,7 @@ use crate::exception::ExceptionHandler;
 use crate::sources::Sources;
 use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};
-use crate::threadsafe::{Call, Inbox};
+use crate::threadsafe::{self, Call, Inbox};
 use crate::{Config, EventLoopHandle, Result};
 
 /// A function that sees each new task before its first step.
@@ -32,6 +32,9 @@ pub(crate) struct Inner {
     events: RefCell<Events>,
     pub(crate) sources: RefCell<Sources>,
     pub(crate) inbox: Arc<Inbox>,
+    /// Is the other ring of the inbox: empty between two turns, unless a panic
+    /// left calls unrun.
+    pub(crate) received: RefCell<VecDeque<Call>>,
     pub(crate) read_buffer: RefCell<Vec<u8>>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
     /// Tells that the exception handler runs: a report meanwhile goes to the
@@ -60,6 +63,7 @@ impl Inner {
             events: RefCell::new(Events::with_capacity(config.events_per_turn)),
             sources: RefCell::new(Sources::new(config.descriptors)),
             inbox: Arc::new(Inbox::new(config.threadsafe_calls, wake.table)?),
+            received: RefCell::new(threadsafe::ring(config.threadsafe_calls)?),
             read_buffer: RefCell::new(read_buffer.into_vec()),
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
@@ -79,7 +83,8 @@ impl Inner {
     /// Lets go of the other threads, and returns the calls of theirs that were
     /// not received.
     pub(crate) fn close(&self) -> VecDeque<Call> {
-        let calls = self.inbox.close();
+        let mut calls = self.received.take();
+        calls.append(&mut self.inbox.close());
         self.kernel.detach_doorbell(self.wake.doorbell);
         calls
     }
@@ -154,13 +159,22 @@ impl Context for EventLoopHandle {
 
     #[inline]
     fn wait(&self, deadline: Option<Instant>) {
-        let waited = self.inner.kernel.wait(deadline, &mut self.inner.events.borrow_mut());
-        if let Err(error) = waited {
+        // A call that came after the last look has told the loop, and the loop may
+        // have taken note of that and not of the call.
+        let deadline = if self.inner.inbox.is_used() { Some(Instant::ZERO) } else { deadline };
+        let mut events = self.inner.events.borrow_mut();
+        if let Err(error) = self.inner.kernel.wait(deadline, &mut events) {
             self.inner.wait_error.set(Some(error));
             self.inner.scheduler.stop();
         }
-        drop(Batch { event_loop: self, next: 0 });
-        self.receive_threadsafe_calls();
+        let has_events = !events.is_empty();
+        drop(events);
+        if has_events {
+            drop(Batch { event_loop: self, next: 0 });
+        }
+        if self.inner.inbox.is_used() {
+            self.receive_threadsafe_calls();
+        }
     }
 
     fn call_exception_handler(&self, context: &ExceptionContext<'_>) {

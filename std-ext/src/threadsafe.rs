@@ -18,8 +18,8 @@ use crate::{Error, ErrorKind, EventLoopHandle, Result};
 /// A call with its number and where it was made.
 pub(crate) type Call = (u64, SendCallback<EventLoopHandle>, &'static Location<'static>);
 
-/// The calls that wait for the loop's next turn: a ring that is emptied once a
-/// turn, under a lock that is held for a few instructions.
+/// The calls that wait for the loop's next turn: a ring that the loop exchanges
+/// for an empty one once a turn, under a lock that is held for a few instructions.
 pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     /// Tells, without the lock, that there may be something.
@@ -37,9 +37,7 @@ struct Queue {
 
 impl Inbox {
     pub(crate) fn new(limit: usize, table: &'static WakeTable) -> Result<Self> {
-        let mut calls = VecDeque::new();
-        calls.try_reserve_exact(limit).map_err(too_large)?;
-        let queue = Mutex::new(Queue { calls, sequence: 0, is_closed: false });
+        let queue = Mutex::new(Queue { calls: ring(limit)?, sequence: 0, is_closed: false });
         let (is_used, wants_stop) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Self { queue, is_used, wants_stop, table, limit })
     }
@@ -64,10 +62,14 @@ impl Inbox {
         }
         queue.sequence += 1;
         let sequence = queue.sequence;
+        let is_first = queue.calls.is_empty();
         queue.calls.push_back((sequence, erase(callback), location));
-        self.is_used.store(true, Ordering::SeqCst);
-        // Under the lock, so that it never reaches the next loop of the table.
-        self.table.notify();
+        // Who made the first of the calls that wait has told the loop.
+        if is_first {
+            self.is_used.store(true, Ordering::SeqCst);
+            // Under the lock, so that it never reaches the next loop of the table.
+            self.table.notify();
+        }
         Ok(sequence)
     }
 
@@ -97,6 +99,20 @@ impl Inbox {
     fn is_closed(&self) -> bool {
         self.lock().is_closed
     }
+
+    /// Tells whether there may be something to receive. As strong as what it may
+    /// see: a loop that looks here after it announced its sleep misses nothing.
+    #[inline]
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::SeqCst) || self.wants_stop.load(Ordering::SeqCst)
+    }
+}
+
+/// Makes room for `limit` calls.
+pub(crate) fn ring(limit: usize) -> Result<VecDeque<Call>> {
+    let mut calls = VecDeque::new();
+    calls.try_reserve_exact(limit).map_err(too_large)?;
+    Ok(calls)
 }
 
 impl fmt::Debug for Inbox {
@@ -132,20 +148,33 @@ impl EventLoopHandle {
     /// Makes what came from other threads ready.
     pub(crate) fn receive_threadsafe_calls(&self) {
         let inbox = &self.inner.inbox;
-        if inbox.wants_stop.load(Ordering::Relaxed) && inbox.wants_stop.swap(false, Ordering::SeqCst) {
+        if inbox.wants_stop.swap(false, Ordering::SeqCst) {
             self.stop();
         }
-        if !inbox.is_used.load(Ordering::Relaxed) || !inbox.is_used.swap(false, Ordering::SeqCst) {
+        if !inbox.is_used.swap(false, Ordering::SeqCst) {
             return;
         }
-        let mut queue = inbox.lock();
-        while let Some((sequence, callback, location)) = queue.calls.pop_front() {
-            let received =
+        // What a panic left of an earlier turn, and then what has come since. The
+        // lock is held to exchange the rings, so nobody waits while we walk one.
+        let mut received = self.inner.received.borrow_mut();
+        self.schedule_received(&mut received);
+        if received.is_empty() {
+            core::mem::swap(&mut inbox.lock().calls, &mut *received);
+            self.schedule_received(&mut received);
+        }
+        if !received.is_empty() {
+            inbox.is_used.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Schedules calls as long as there are slots for them. There are fewer than
+    /// calls only if a panic left some of the last turn's unrun.
+    fn schedule_received(&self, received: &mut VecDeque<Call>) {
+        while let Some((sequence, callback, location)) = received.pop_front() {
+            let scheduled =
                 self.inner.scheduler.call_threadsafe(callback, SendCallback::into_callback, location);
-            if let Err(refused) = received {
-                // Some of the last turn's are still there: a panic left them.
-                queue.calls.push_front((sequence, refused.into_value(), location));
-                inbox.is_used.store(true, Ordering::SeqCst);
+            if let Err(refused) = scheduled {
+                received.push_front((sequence, refused.into_value(), location));
                 return;
             }
         }
