@@ -24,7 +24,10 @@ mod config;
 mod error;
 mod event_loop;
 mod schedule;
+
 mod threadsafe;
+
+mod remote_task;
 
 mod reader_writer;
 
@@ -55,8 +58,9 @@ pub use crate::exception::ExceptionHandler;
 pub use crate::inner::TaskFactory;
 pub use crate::net::server::{Server, StartServer};
 pub use crate::reader_writer::WatchError;
+pub use crate::remote_task::RemoteTask;
 pub use crate::streams::{StreamReader, StreamWriter};
-pub use crate::threadsafe::{Remote, RemoteHandle, RemoteTask};
+pub use crate::threadsafe::{Remote, RemoteHandle};
 
 /// A callback that was scheduled.
 pub type Handle = rondel_core::Handle<EventLoopHandle>;
