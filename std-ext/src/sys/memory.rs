@@ -2,9 +2,10 @@
 
 #![allow(unsafe_code, reason = "uninitialised memory is leaked and taken back")]
 
+use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use std::alloc::{Layout, alloc_zeroed};
+use std::alloc::alloc_zeroed;
 use std::collections::TryReserveError;
 use std::io;
 
