@@ -170,7 +170,7 @@ impl EventLoop {
             *running = Some(self.0.clone());
             Ok(Entered)
         });
-        let entered = entered.unwrap_or(Ok(Entered))?;
+        let entered = entered.unwrap_or_else(|_| Ok(Entered))?;
         // What an earlier run had no chance to report is stale by now.
         self.0.inner.wait_error.set(None);
         Ok(entered)
