@@ -1,0 +1,23 @@
+//! Puts `rondel` to the test against asyncio's contract, in modules named after
+//! CPython's `test_asyncio`.
+#![allow(missing_docs, reason = "tests are sentences; nobody imports them")]
+#![allow(unreachable_pub, reason = "the modules of one test binary share their items")]
+#![allow(unsafe_code, reason = "the allocator counts, and descriptors are borrowed by number")]
+#![allow(clippy::std_instead_of_core, reason = "tests have std")]
+
+mod fixture;
+
+mod test_base_events;
+mod test_debug;
+mod test_events;
+mod test_exceptions;
+mod test_futures;
+mod test_selector_events;
+mod test_streams;
+mod test_tasks;
+mod test_threadsafe;
+
+mod allocation;
+mod capacity;
+mod faults;
+mod kernels;
