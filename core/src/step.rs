@@ -48,10 +48,13 @@ impl<C: Context> Scheduler<C> {
             core::mem::forget(settle);
             polled
         });
-        self.with_task(id, |task| task.is_running = false);
+        let is_aborted = self.with_task(id, |task| {
+            task.is_running = false;
+            task.abort_requested
+        }) == Some(true);
         match ended {
             Ok(Poll::Pending) => {
-                if self.with_task(id, |task| task.abort_requested) == Some(true) {
+                if is_aborted {
                     self.discard(context, id);
                 }
             }
@@ -64,13 +67,14 @@ impl<C: Context> Scheduler<C> {
         // Asked for in the very step that returned: still cancelled (TK-5). An
         // error goes before the request, as in asyncio: it would be lost.
         let is_value = ended == Ended::Value;
-        let cancelled =
-            self.with_task(id, |task| (task.must_cancel && is_value) || task.abort_requested) == Some(true);
+        let has_failed = ended == Ended::Failed;
+        let cancelled = self.with_task(id, |task| {
+            let cancelled = (task.must_cancel && is_value) || task.abort_requested;
+            task.has_failed = has_failed;
+            task.unread = has_failed && !cancelled;
+            cancelled
+        }) == Some(true);
         let status = if cancelled || ended == Ended::Cancelled { Status::Cancelled } else { Status::Done };
-        self.with_task(id, |task| {
-            task.has_failed = ended == Ended::Failed;
-            task.unread = status == Status::Done && ended == Ended::Failed;
-        });
         let _finished = Finally(|| self.finish(context, id, status));
         if cancelled {
             self.drop_body(context, id);
@@ -95,27 +99,26 @@ impl<C: Context> Scheduler<C> {
 
     /// Drops what is in the body's memory. The destructor may call the loop.
     fn drop_body(&self, context: &C, id: SlotId) {
-        let body = self.with_task(id, |task| {
+        let taken = self.with_task(id, |task| {
+            let body = task.body.take()?;
             task.is_running = true;
-            task.body.take()
+            Some(body)
         });
+        let Some(body) = taken.flatten() else { return };
         let _idle = Finally(|| {
             self.with_task(id, |task| task.is_running = false);
         });
-        if let Some(Some(body)) = body {
-            // SAFETY: taken out of the slot, so this is its last use.
-            let _ = context.guard(|| unsafe { body.drop() });
-        }
+        // SAFETY: taken out of the slot, so this is its last use.
+        let _ = context.guard(|| unsafe { body.drop() });
     }
 
     fn finish(&self, context: &C, id: SlotId, status: Status) {
-        self.tables.with(|tables| {
-            let Some(entry) = tables.tasks.slots.get_mut(id) else {
-                return;
-            };
+        let has_waiters = self.tables.with(|tables| {
+            let entry = tables.tasks.slots.get_mut(id)?;
             self.wake.deactivate(id.index);
             entry.value.status = status;
             entry.value.completion.is_done = true;
+            let has_waiters = !entry.value.completion.waiters.is_empty();
             let waiting = entry.value.waiting.take();
             self.wake.with(|ready| {
                 ready.remove(Node::task(id.index));
@@ -127,8 +130,11 @@ impl<C: Context> Scheduler<C> {
                     completion.waiters.remove(&mut ready.links, Node::wait(id.index));
                 }
             });
+            Some(has_waiters)
         });
-        self.call_back_source(context, Source::Task(id));
+        if has_waiters == Some(true) {
+            self.call_back_source(context, Source::Task(id));
+        }
         if self.with_task(id, |task| task.completion.references) == Some(0) {
             self.free_task(context, id);
         }

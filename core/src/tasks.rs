@@ -181,12 +181,6 @@ impl<C: Context> Scheduler<C> {
         size: usize,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
-        self.tables.with(|tables| self.reclaim_retired(&mut tables.tasks));
-        let limit = self.tables.with(|tables| tables.tasks.slots.capacity());
-        let full = Refusal::Full { resource: Resource::Task, limit };
-        if !self.tables.with(|tables| tables.tasks.slots.has_room()) {
-            return Err(full);
-        }
         let seq = self.next_seq();
         let value = TaskValue {
             completion: Completion::new(),
@@ -205,15 +199,21 @@ impl<C: Context> Scheduler<C> {
             has_foreign_waiters: false,
         };
         let kind = core::marker::PhantomData;
-        let inserted = self.tables.with(|tables| tables.tasks.slots.insert(seq, 0, kind, value));
-        let index = inserted.map_err(|_| full)?;
+        let index = self.tables.with(|tables| {
+            let tasks = &mut tables.tasks;
+            self.reclaim_retired(tasks);
+            let full = Refusal::Full { resource: Resource::Task, limit: tasks.slots.capacity() };
+            tasks.slots.insert(seq, 0, kind, value).map_err(|_| full)
+        })?;
         let id = SlotId { index, seq };
         let mut task = NewTask { id: TaskId(id), location, size, name: None };
         // The factory is user code: if it panics, the slot is free again.
         let unwinding = Finally(|| self.tables.with(|tables| tables.tasks.slots.release(index)));
         context.task_created(&mut task);
         core::mem::forget(unwinding);
-        self.with_task(id, |value| value.name = task.name);
+        if task.name.is_some() {
+            self.with_task(id, |value| value.name = task.name);
+        }
         Ok(id)
     }
 
