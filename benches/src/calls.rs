@@ -1,9 +1,9 @@
 //! Callbacks: many in one turn, and one after the other.
 
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rondel::{Config, EventLoop, EventLoopHandle};
 use rondel_core::Storage;

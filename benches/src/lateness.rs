@@ -1,7 +1,7 @@
 //! How late a short timer fires on an idle loop.
 
+use core::cell::RefCell;
 use core::time::Duration;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
