@@ -8,8 +8,12 @@ use crate::{ExceptionContext, HandleId, Instant, NewTask, Scheduler, SlotId, Tas
 ///
 /// The scheduler is written against this trait, so that the callbacks of
 /// `rondel` get rondel's own handle and those of a microcontroller get core's.
-/// All methods but the first three have defaults that compile to nothing.
+/// All items but the first three methods have defaults that compile to nothing.
 pub trait Context: Clone + Unpin + 'static {
+    /// Tells whether the scheduler's memory may hold a wheel for far timers. A
+    /// loop that never gives it one saves the code of the wheel.
+    const HAS_WHEEL: bool = true;
+
     /// Returns the scheduler of this loop.
     fn scheduler(&self) -> &Scheduler<Self>;
 

@@ -479,6 +479,9 @@ impl EventLoopHandle {
 }
 
 impl Context for EventLoopHandle {
+    /// `Storage` has none: a few dozen timers are best off in the heap.
+    const HAS_WHEEL: bool = false;
+
     #[inline]
     fn scheduler(&self) -> &Scheduler<Self> {
         &self.shared.scheduler

@@ -9,10 +9,10 @@
 
 use core::fmt;
 
-use crate::Instant;
 use crate::calls::{Calls, Kind};
 use crate::ready::{Links, List, Node, Owner};
 use crate::region::Region;
+use crate::{Context, Instant};
 
 /// Is the children of a heap node.
 const ARITY: usize = 4;
@@ -189,10 +189,16 @@ impl Timers {
 
     /// Arms the call at `index`.
     #[inline]
-    pub(crate) fn push<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32, now: Instant) {
+    pub(crate) fn push<C: Context>(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<C>,
+        index: u32,
+        now: Instant,
+    ) {
         let Some(entry) = calls.at(index) else { return };
         let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
-        if let Some(wheel) = self.wheel.get_mut(0) {
+        if let Some(wheel) = self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL) {
             if self.len == 0 && wheel.len == 0 {
                 self.horizon = now.as_nanos() >> TICK_BITS << TICK_BITS;
                 // A bucket whose rest was cancelled is of the old horizon.
@@ -208,10 +214,10 @@ impl Timers {
 
     /// Disarms the call at `index`, which must be armed.
     #[inline]
-    pub(crate) fn remove<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32) {
+    pub(crate) fn remove<C: Context>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32) {
         let Some(entry) = calls.at(index) else { return };
         let at = entry.at;
-        match (entry.kind, self.wheel.get_mut(0)) {
+        match (entry.kind, self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL)) {
             (Kind::FarTimer, Some(wheel)) => wheel.remove(links, index, at),
             (Kind::Timer, _) => self.remove_heap(calls, at as usize),
             _ => {}
@@ -220,13 +226,13 @@ impl Timers {
 
     /// Returns the earliest deadline, or an earlier instant at which there is
     /// more to sort. Sorts at most `limit` timers.
-    pub(crate) fn next<C>(
+    pub(crate) fn next<C: Context>(
         &mut self,
         links: &mut Links,
         calls: &mut Calls<C>,
         limit: usize,
     ) -> Option<Instant> {
-        if self.wants_refill() && !self.refill(links, calls, u64::MAX, limit) {
+        if C::HAS_WHEEL && self.wants_refill() && !self.refill(links, calls, u64::MAX, limit) {
             return Some(Instant::ZERO);
         }
         let earliest = self.entries().first()?;
@@ -235,14 +241,14 @@ impl Timers {
 
     /// Takes the earliest timer if it is due at `now`.
     #[inline]
-    pub(crate) fn pop_due<C>(
+    pub(crate) fn pop_due<C: Context>(
         &mut self,
         links: &mut Links,
         calls: &mut Calls<C>,
         now: Instant,
         limit: usize,
     ) -> Option<u32> {
-        if self.wants_refill() && !self.refill(links, calls, now.as_nanos(), limit) {
+        if C::HAS_WHEEL && self.wants_refill() && !self.refill(links, calls, now.as_nanos(), limit) {
             return None;
         }
         let earliest = *self.entries().first()?;
@@ -262,7 +268,13 @@ impl Timers {
     ///
     /// Moves about `limit` timers; false means that there is more to move before
     /// the heap is complete.
-    fn refill<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, until: u64, limit: usize) -> bool {
+    fn refill<C: Context>(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<C>,
+        until: u64,
+        limit: usize,
+    ) -> bool {
         let mut moved = 0;
         loop {
             let Some(wheel) = self.wheel.get(0) else { return true };
@@ -288,7 +300,13 @@ impl Timers {
 
     /// Moves up to `limit` timers of a bucket to lower levels, those of the
     /// lowest into the heap, and returns how many it moved.
-    fn spread<C>(&mut self, links: &mut Links, calls: &mut Calls<C>, bucket: Bucket, limit: usize) -> usize {
+    fn spread<C: Context>(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<C>,
+        bucket: Bucket,
+        limit: usize,
+    ) -> usize {
         let Some(wheel) = self.wheel.get_mut(0) else { return 0 };
         // A timer of this bucket that is armed meanwhile goes to a lower level.
         self.horizon = bucket.start;

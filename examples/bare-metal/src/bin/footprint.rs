@@ -25,19 +25,23 @@ static RAN: AtomicU32 = AtomicU32::new(0);
 #[entry]
 fn main() -> ! {
     memory::paint_stack();
-    let is_success = run().is_some() && RAN.load(Ordering::Relaxed) == EXPECTED;
+    let Some(event_loop) = new_loop() else { print::exit(false) };
+    let is_success = run(&event_loop).is_some() && RAN.load(Ordering::Relaxed) == EXPECTED;
     memory::report();
+    // Without an end, as firmware is: nothing drops the loop.
     print::exit(is_success)
+}
+
+fn new_loop() -> Option<EventLoop> {
+    let systick = cortex_m::Peripherals::take()?.SYST;
+    let driver = cortex_m::singleton!(: SysTickDriver<{ board::HZ }> = SysTickDriver::new(systick))?;
+    Some(EventLoop::new(STORAGE.take()?, driver))
 }
 
 /// Is what the calls, the timers and the steps of the tasks add up to.
 const EXPECTED: u32 = 16 + 100 * 5 + 10_000 * 6;
 
-fn run() -> Option<()> {
-    let systick = cortex_m::Peripherals::take()?.SYST;
-    let driver = cortex_m::singleton!(: SysTickDriver<{ board::HZ }> = SysTickDriver::new(systick))?;
-    let event_loop = EventLoop::new(STORAGE.take()?, driver);
-
+fn run(event_loop: &EventLoop) -> Option<()> {
     for _ in 0..SOON {
         event_loop.call_soon(|_| count(1)).ok()?;
     }
