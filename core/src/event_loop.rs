@@ -103,8 +103,9 @@ impl<C: Context> Scheduler<C> {
     #[inline]
     fn turn(&self, context: &C) {
         self.iterations.set(self.iterations.get() + 1);
-        if self.wants_poll() {
-            self.wait(context);
+        let is_idle = self.wake.with(|ready| ready.is_empty());
+        if self.wants_poll(is_idle) {
+            self.wait(context, is_idle);
         }
         self.wake.collect();
         self.fire_timers(context);
@@ -120,10 +121,9 @@ impl<C: Context> Scheduler<C> {
 
     /// Tells whether this turn looks at the outside.
     #[inline]
-    fn wants_poll(&self) -> bool {
+    fn wants_poll(&self, is_idle: bool) -> bool {
         let unpolled = self.turns_unpolled.get() + 1;
-        let idle = self.wake.with(|ready| ready.is_empty());
-        let wants = idle
+        let wants = is_idle
             || self.wake.is_pending()
             || unpolled >= self.limits.get().turns_per_poll
             || self.is_stopping.get();
@@ -131,8 +131,9 @@ impl<C: Context> Scheduler<C> {
         wants
     }
 
-    fn wait(&self, context: &C) {
-        let mut deadline = self.wait_until();
+    #[inline]
+    fn wait(&self, context: &C, is_idle: bool) {
+        let mut deadline = if is_idle { self.wait_until() } else { Some(Instant::ZERO) };
         let sleeps = deadline != Some(Instant::ZERO);
         if sleeps {
             // From here on a wake rings; what came before is seen by this look.
@@ -149,9 +150,9 @@ impl<C: Context> Scheduler<C> {
         }
     }
 
-    /// Returns until when there is nothing to do; zero is "there is".
+    /// Returns until when to wait, as nothing is ready; zero is "not at all".
     fn wait_until(&self) -> Option<Instant> {
-        if self.is_stopping.get() || self.wake.is_pending() || !self.wake.with(|ready| ready.is_empty()) {
+        if self.is_stopping.get() || self.wake.is_pending() {
             return Some(Instant::ZERO);
         }
         let limit = self.limits.get().timers_per_turn;

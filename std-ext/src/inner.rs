@@ -157,7 +157,8 @@ impl Context for EventLoopHandle {
         self.inner.kernel.now()
     }
 
-    #[inline]
+    /// Always inlined, for the reason that `Poller::poll` gives.
+    #[inline(always)]
     fn wait(&self, deadline: Option<Instant>) {
         // A call that came after the last look has told the loop, and the loop may
         // have taken note of that and not of the call.

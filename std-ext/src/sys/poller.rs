@@ -168,6 +168,10 @@ impl Poller {
 
     /// Waits until something is ready or `timeout` is over; interrupted waits begin anew, so a
     /// timeout should be zero or none.
+    ///
+    /// Always inlined, as whatever stands between a turn and the system call: the processor has
+    /// forgotten after the call where functions return to, and guesses wrong for each of them.
+    #[inline(always)]
     pub(super) fn poll(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<Woken> {
         let Events { polled, list } = events;
         list.clear();

@@ -38,6 +38,7 @@ impl RealKernel {
     }
 
     /// Looks without sleeping.
+    #[inline(always)]
     fn look(&self, events: &mut Events) -> io::Result<()> {
         if self.poller.poll(Some(Duration::ZERO), events)?.by_alarm {
             self.alarm.expire();
@@ -46,6 +47,7 @@ impl RealKernel {
     }
 
     /// Sleeps; all timeouts are the alarm's, so an interrupted wait begins anew without stretching.
+    #[inline(never)]
     fn sleep(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()> {
         // Twice at most when nothing happens: an alarm left over from an earlier wait goes off, and
         // then the one that this wait has armed.
