@@ -1,1 +1,158 @@
-//! .
+//! After warm-up the loop's side allocates nothing.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::time::Duration;
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use rondel::{Error, StreamReader, StreamWriter};
+
+use crate::fixture::{Pending, any_port, manual, peer, real, turns};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: passes everything on to the system's allocator; the counter is
+// constant and has no destructor, so that it allocates nothing itself.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: by the caller's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: by the caller's contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: by the caller's contract.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: by the caller's contract.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts what this thread allocates while `step` runs, after one run to warm up.
+fn counted(mut step: impl FnMut()) -> usize {
+    step();
+    let before = ALLOCATIONS.get();
+    (0..100).for_each(|_| step());
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn calls_timers_futures_and_turns_allocate_nothing() {
+    // FAULTS C-10
+    let event_loop = manual();
+    let allocations = counted(|| {
+        event_loop.call_soon(|_| ()).unwrap();
+        event_loop.call_later(Duration::from_secs(1), |_| ()).unwrap().cancel();
+        event_loop.call_later(Duration::ZERO, |_| ()).unwrap();
+        let future = event_loop.create_future::<u32>().unwrap();
+        future.add_done_callback(|_, _| ()).unwrap();
+        future.set_result(1).unwrap();
+        turns(&event_loop, 2);
+    });
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn tasks_wakes_and_sleeps_allocate_nothing() {
+    // FAULTS C-10
+    let event_loop = manual();
+    let handle = event_loop.handle();
+    let allocations = counted(|| {
+        let inner = handle.clone();
+        event_loop
+            .run_until_complete(async {
+                let sleeper = inner.clone();
+                let task = inner.create_task(async move { sleeper.sleep(Duration::from_secs(1)).await })?;
+                inner.yield_now().await?;
+                inner.timeout(Duration::from_secs(5), task).await??.map_err(Error::from)?;
+                Ok::<(), Error>(())
+            })
+            .unwrap();
+        let task = event_loop.create_task(Pending(crate::fixture::Counter::default())).unwrap();
+        turns(&event_loop, 1);
+        task.abort();
+    });
+    // The counter of `Pending` is the test's own.
+    assert_eq!(allocations, 100);
+}
+
+#[test]
+fn thread_safe_calls_allocate_nothing_on_either_side() {
+    // FAULTS C-10
+    let event_loop = real();
+    let remote = event_loop.remote();
+    let (go, wait) = channel::<()>();
+    let thread = thread::spawn(move || {
+        wait.recv().unwrap();
+        let allocations = counted(|| {
+            while remote.call_soon_threadsafe(|_| ()).is_err() {
+                thread::yield_now();
+            }
+        });
+        remote.stop();
+        allocations
+    });
+    go.send(()).unwrap();
+    let before = ALLOCATIONS.get();
+    event_loop.run_forever().unwrap();
+    assert_eq!((ALLOCATIONS.get() - before, thread.join().unwrap()), (0, 0));
+}
+
+#[test]
+fn a_line_echo_allocates_nothing_per_line() {
+    // FAULTS C-10
+    let event_loop = real();
+    let handle = event_loop.handle();
+    let allocations = event_loop
+        .run_until_complete(async move {
+            let accepted = handle.create_future::<Box<(StreamReader, StreamWriter)>>()?;
+            let give = accepted.clone();
+            let server = handle
+                .start_server(any_port(), move |reader, writer| {
+                    let _ = give.set_result(Box::new((reader, writer)));
+                    core::future::ready(())
+                })
+                .await?;
+            let client = peer(server.local_addr(), |mut stream| {
+                let mut answer = [0; 10];
+                for _ in 0..300 {
+                    stream.write_all(b"ping pong\n").unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                    assert_eq!(&answer, b"ping pong\n");
+                }
+            });
+            let (mut reader, mut writer) = *accepted.await?;
+            let mut before = 0;
+            for round in 0..300 {
+                if round == 20 {
+                    before = ALLOCATIONS.get();
+                }
+                writer.write_all(reader.read_line().await?).await?;
+            }
+            let allocations = ALLOCATIONS.get() - before;
+            client.join().unwrap();
+            Ok::<_, Error>(allocations)
+        })
+        .unwrap();
+    assert_eq!(allocations, 0);
+}
