@@ -72,7 +72,7 @@ pub trait Instrument {
 pub struct EventLoop(EventLoopHandle);
 
 impl EventLoop {
-    /// Makes a loop in the memory of a [`Storage`].
+    /// Makes a loop in the memory of a [`Storage`](crate::Storage).
     #[must_use]
     pub fn new(memory: StorageMemory, driver: &'static dyn Driver) -> Self {
         let doorbell = driver.doorbell();
