@@ -139,9 +139,7 @@ fn awaitables_that_find_no_room_end_with_an_error_and_lose_nothing() {
     let handle = event_loop.handle();
     let timer = event_loop.call_later(Duration::from_secs(1), |_| ()).unwrap();
     event_loop
-        .run_until_complete(async {
-            Ok::<(), rondel::Error>(())
-        })
+        .run_until_complete(async { Ok::<(), rondel::Error>(()) })
         .map_err(|error| assert!(error.is_full(), "{error}"))
         .unwrap_err();
     timer.cancel();

@@ -12,8 +12,8 @@ use std::thread;
 use rondel::{Config, Error, ErrorKind, EventLoop, Instant, StreamReader, StreamWriter};
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, defer, descriptors, full, manual, manual_with, never, pair, quietly, real,
-    reports, run_until_idle, sends, small, turns,
+    Counter, Oops, Trace, any_port, defer, descriptors, full, manual, manual_with, never, pair, quietly,
+    real, reports, run_until_idle, sends, small, turns,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -47,26 +47,44 @@ fn c01_a_full_queue_gives_the_callback_back_and_one_run_makes_room() {
 
 #[test]
 fn c02_an_error_names_the_operation_the_resource_and_the_limit() {
-    let (event_loop, _clock) =
-        manual_with(Config { calls: 1, futures: 1, tasks: 1, descriptors: 1, threadsafe_calls: 1, ..small() });
+    let (event_loop, _clock) = manual_with(Config {
+        calls: 1,
+        futures: 1,
+        tasks: 1,
+        descriptors: 1,
+        threadsafe_calls: 1,
+        ..small()
+    });
     let (one, two) = (pair(), pair());
     let future = event_loop.create_future::<()>().unwrap();
-    assert_eq!(event_loop.create_future::<()>().unwrap_err().to_string(),
-        "create_future: no room for another future (limit 1)");
+    assert_eq!(
+        event_loop.create_future::<()>().unwrap_err().to_string(),
+        "create_future: no room for another future (limit 1)"
+    );
     let task = event_loop.create_task(core::future::pending::<()>()).unwrap();
-    assert_eq!(event_loop.create_task(async {}).unwrap_err().to_string(),
-        "create_task: no room for another task (limit 1)");
+    assert_eq!(
+        event_loop.create_task(async {}).unwrap_err().to_string(),
+        "create_task: no room for another task (limit 1)"
+    );
     event_loop.add_reader(&one.0, never).unwrap();
-    assert_eq!(event_loop.add_reader(&two.0, never).unwrap_err().to_string(),
-        "add_reader: no room for another call (limit 1)");
-    assert_eq!(event_loop.call_soon(never).unwrap_err().to_string(),
-        "call_soon: no room for another call (limit 1)");
-    assert_eq!(event_loop.call_later(MS, never).unwrap_err().to_string(),
-        "call_later: no room for another call (limit 1)");
+    assert_eq!(
+        event_loop.add_reader(&two.0, never).unwrap_err().to_string(),
+        "add_reader: no room for another call (limit 1)"
+    );
+    assert_eq!(
+        event_loop.call_soon(never).unwrap_err().to_string(),
+        "call_soon: no room for another call (limit 1)"
+    );
+    assert_eq!(
+        event_loop.call_later(MS, never).unwrap_err().to_string(),
+        "call_later: no room for another call (limit 1)"
+    );
     let (event_loop_2, _clock) = manual_with(Config { descriptors: 1, ..small() });
     event_loop_2.add_reader(&one.0, never).unwrap();
-    assert_eq!(event_loop_2.add_writer(&two.0, never).unwrap_err().to_string(),
-        "add_writer: no room for another descriptor (limit 1)");
+    assert_eq!(
+        event_loop_2.add_writer(&two.0, never).unwrap_err().to_string(),
+        "add_writer: no room for another descriptor (limit 1)"
+    );
     event_loop_2.add_writer(&one.0, never).unwrap();
     drop((future, task));
 }
@@ -81,7 +99,7 @@ fn c03_a_future_resolves_though_the_call_table_is_full() {
         future.add_done_callback(move |_, _| counted.add()).unwrap();
     }
     event_loop.call_soon(|_| ()).unwrap();
-    full(event_loop.call_soon(never).map(drop).map_err(|refused| refused.map(|_| ()))); 
+    full(event_loop.call_soon(never).map(drop).map_err(|refused| refused.map(|_| ())));
     future.set_result(1).unwrap();
     run_until_idle(&event_loop);
     assert_eq!(calls.get(), 3);
@@ -112,7 +130,8 @@ fn c04_every_capacity_of_zero_works_or_is_refused() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Full);
     turns(&event_loop, 3);
     // With a place for each, the zeros of the limits don't stop anything.
-    let limits = Config { events_per_turn: 0, timers_per_turn: 0, turns_per_poll: 0, task_bytes: 0, ..small() };
+    let limits =
+        Config { events_per_turn: 0, timers_per_turn: 0, turns_per_poll: 0, task_bytes: 0, ..small() };
     let (event_loop, _clock) = manual_with(Config { read_buffer_bytes: 0, ..limits });
     let (calls, handle) = (Counter::new(), event_loop.handle());
     let counted = calls.clone();
@@ -511,10 +530,8 @@ fn alone_out_of_descriptors() {
                     core::future::ready(())
                 })
                 .await?;
-            let clients: Vec<_> =
-                (0..5).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
-            let mut kept: Vec<_> =
-                (0..).map_while(|_| std::fs::File::open("/proc/self/exe").ok()).collect();
+            let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
+            let mut kept: Vec<_> = (0..).map_while(|_| std::fs::File::open("/proc/self/exe").ok()).collect();
             for _ in 0..20 {
                 handle.yield_now().await?;
             }
@@ -701,7 +718,10 @@ fn k04_misuse_is_a_typed_error() {
     event_loop.close().unwrap();
     event_loop.close().unwrap();
     kinds.borrow_mut().push(event_loop.run_forever().unwrap_err().kind());
-    assert_eq!(*kinds.borrow(), [ErrorKind::Running, ErrorKind::Running, ErrorKind::Running, ErrorKind::Closed]);
+    assert_eq!(
+        *kinds.borrow(),
+        [ErrorKind::Running, ErrorKind::Running, ErrorKind::Running, ErrorKind::Closed]
+    );
 }
 
 #[test]

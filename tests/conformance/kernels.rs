@@ -6,7 +6,12 @@ use rondel::{Error, EventLoop, EventLoopHandle};
 
 use crate::fixture::{Trace, small};
 
-async fn child(event_loop: EventLoopHandle, trace: Trace, name: &'static str, millis: u64) -> Result<(), Error> {
+async fn child(
+    event_loop: EventLoopHandle,
+    trace: Trace,
+    name: &'static str,
+    millis: u64,
+) -> Result<(), Error> {
     trace.push(format!("{name} starts"));
     event_loop.sleep(Duration::from_millis(millis)).await?;
     trace.push(format!("{name} slept"));
@@ -88,7 +93,7 @@ fn a_wait_that_nothing_can_end_is_an_error_without_descriptors_and_the_next_run_
     assert_eq!(error.as_io().unwrap().kind(), std::io::ErrorKind::Deadlock);
     event_loop.call_soon(|event_loop| event_loop.stop()).unwrap();
     event_loop.run_forever().unwrap();
-    let stuck = event_loop.run_until_complete(async { Ok::<(), Error>(core::future::pending().await) });
+    let stuck = event_loop.run_until_complete(core::future::pending::<Result<(), Error>>());
     assert_eq!(stuck.unwrap_err().as_io().unwrap().kind(), std::io::ErrorKind::Deadlock);
     assert_eq!(program(&event_loop), CPYTHON);
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use rondel::{Config, ErrorKind, EventLoop, Instant, running_loop};
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, defer, manual, manual_with, never, pair, panics, propagating, real, reports,
-    run_until_idle, small, turns,
+    Counter, Oops, Trace, any_port, defer, manual, manual_with, never, pair, panics, propagating, real,
+    reports, run_until_idle, small, turns,
 };
 
 #[test]

@@ -66,11 +66,8 @@ fn a_slow_callback_or_step_is_named_with_its_duration_after_it_ended() {
 fn the_slow_callback_duration_is_settable_and_off_without_debug_mode() {
     // DB-2
     log_lines();
-    let (event_loop, clock) = manual_with(Config {
-        debug: true,
-        slow_callback_duration: Duration::from_secs(1),
-        ..small()
-    });
+    let (event_loop, clock) =
+        manual_with(Config { debug: true, slow_callback_duration: Duration::from_secs(1), ..small() });
     assert_eq!(event_loop.slow_callback_duration(), Duration::from_secs(1));
     event_loop.set_slow_callback_duration(Duration::from_millis(5));
     let moves = |amount: u64| {

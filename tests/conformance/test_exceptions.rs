@@ -230,10 +230,7 @@ fn a_context_without_a_message_gets_a_generic_one_and_keys_are_sorted() {
     event_loop.default_exception_handler(&context);
     let lines = logged(log::Level::Error);
     let keys: Vec<_> = lines[0].lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
-    assert_eq!(
-        keys,
-        ["Unhandled exception in event loop", "created_at", "exception", "socket", "transport"]
-    );
+    assert_eq!(keys, ["Unhandled exception in event loop", "created_at", "exception", "socket", "transport"]);
 }
 
 #[test]

@@ -59,7 +59,9 @@ fn done_callbacks_run_by_call_soon_in_order_of_registration() {
     let future = event_loop.create_future::<u32>().unwrap();
     for what in ["first", "second"] {
         let noted = trace.clone();
-        future.add_done_callback(move |_, future| noted.push(format!("{what} {:?}", future.result().ok()))).unwrap();
+        future
+            .add_done_callback(move |_, future| noted.push(format!("{what} {:?}", future.result().ok())))
+            .unwrap();
     }
     let (set, noted, late) = (future.clone(), trace.clone(), trace.clone());
     event_loop
@@ -128,7 +130,10 @@ fn a_callback_list_edited_while_delivered_stays_consistent() {
     let remove = Rc::clone(&second);
     future
         .add_done_callback(move |_, future| {
-            noted.push(format!("first removes second: {}", future.remove_done_callback(remove.get().unwrap())));
+            noted.push(format!(
+                "first removes second: {}",
+                future.remove_done_callback(remove.get().unwrap())
+            ));
             future.add_done_callback(move |_, _| added.push("added by first")).unwrap();
         })
         .unwrap();

@@ -217,9 +217,8 @@ fn a_reader_lends_the_loops_buffer_and_survives_a_panic_in_between() {
         assert!(quietly(|| crate::fixture::panics(|| reader.try_read_with(|_| panic!("look away")))));
         loop {
             reader.readable().await?;
-            match reader.try_read_with(<[u8]>::len)? {
-                Some(0) => break,
-                _ => {}
+            if reader.try_read_with(<[u8]>::len)? == Some(0) {
+                break;
             }
         }
         assert!(reader.at_eof());
@@ -385,9 +384,8 @@ fn an_error_of_a_connections_task_is_reported_and_the_server_lives() {
     let handle = event_loop.handle();
     event_loop
         .run_until_complete(async move {
-            let server = handle
-                .start_server(any_port(), async |_reader, _writer| Err::<(), _>(Oops(1)))
-                .await?;
+            let server =
+                handle.start_server(any_port(), async |_reader, _writer| Err::<(), _>(Oops(1))).await?;
             for _ in 0..3 {
                 let client = sends(server.local_addr(), b"x");
                 while !client.is_finished() {

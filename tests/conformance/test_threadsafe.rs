@@ -40,7 +40,7 @@ fn a_call_made_while_the_loop_does_not_run_waits_for_the_run() {
     let (remote, ran) = (event_loop.remote(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&ran);
     thread::spawn(move || {
-        remote.call_soon_threadsafe(move |_| drop(counted.fetch_add(1, Ordering::SeqCst))).unwrap();
+        remote.call_soon_threadsafe(move |_| counted.fetch_add(1, Ordering::SeqCst)).unwrap();
     })
     .join()
     .unwrap();
@@ -126,7 +126,9 @@ fn a_closed_loop_refuses_and_a_race_with_close_loses_nothing_silently() {
             loop {
                 let value = Counted(Arc::clone(&count));
                 match remote.call_soon_threadsafe(move |_| drop(value)) {
-                    Ok(_) => drop(counted.fetch_add(1, Ordering::SeqCst)),
+                    Ok(_) => {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                    }
                     Err(refused) if refused.is_full() => core::mem::forget(refused),
                     Err(refused) => {
                         assert!(refused.is_closed());
@@ -194,14 +196,14 @@ fn a_thread_can_not_take_the_room_of_the_loop_nor_the_loop_that_of_threads() {
     let (sent, received) = channel();
     event_loop.call_soon(|_| ()).unwrap();
     event_loop.call_soon(|_| ()).unwrap();
-    full(event_loop.call_soon(|_| ()));
+    let _ = full(event_loop.call_soon(|_| ()));
     let remote = event_loop.remote();
     thread::spawn(move || {
         for number in 0..2 {
             let sent = sent.clone();
             remote.call_soon_threadsafe(move |_| sent.send(number).unwrap()).unwrap();
         }
-        full(remote.call_soon_threadsafe(|_| ()));
+        let _ = full(remote.call_soon_threadsafe(|_| ()));
     })
     .join()
     .unwrap();
@@ -409,7 +411,7 @@ fn a_remote_task_cancelled_by_the_loop_before_it_was_made_never_runs() {
     let (remote, ran) = (event_loop.remote(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&ran);
     let task = thread::spawn(move || {
-        remote.create_task(move |_| async move { drop(counted.fetch_add(1, Ordering::SeqCst)) }).unwrap()
+        remote.create_task(move |_| async move { counted.fetch_add(1, Ordering::SeqCst) }).unwrap()
     })
     .join()
     .unwrap();
