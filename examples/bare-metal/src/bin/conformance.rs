@@ -207,7 +207,8 @@ fn wake_chosen() {
             if let (Some(waker), true) = (waker, chosen & (1 << index) != 0) {
                 waker.wake_by_ref();
                 // Once or twice is the same.
-                waker.clone().wake();
+                let twice = waker.clone();
+                twice.wake();
             }
         }
     });
