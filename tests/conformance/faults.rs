@@ -18,12 +18,16 @@ use crate::fixture::{
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Runs an ignored test of this binary in a process of its own, where nothing
-/// else opens descriptors, under a limit of their number.
-fn alone(name: &str, descriptors: usize) {
+/// Runs `body` in a process of its own, where nothing else opens descriptors,
+/// under a limit of their number: the test `name` starts itself once more.
+fn alone(name: &str, descriptors: usize, body: fn()) {
+    const ALONE: &str = "RONDEL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
     let binary = std::env::current_exe().unwrap();
-    let script = format!("ulimit -n {descriptors}; exec \"$0\" --exact {name} --ignored --test-threads=1");
-    let output = Command::new("sh").args(["-c", &script]).arg(binary).output().unwrap();
+    let script = format!("ulimit -n {descriptors}; exec \"$0\" --exact faults::{name} --test-threads=1");
+    let output = Command::new("sh").args(["-c", &script]).arg(binary).env(ALONE, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
@@ -184,9 +188,7 @@ fn c10_churn_leaves_the_tables_as_they_were() {
     assert!(statistics.calls.peak <= 2 && statistics.tasks.peak <= 2);
 }
 
-#[test]
-#[ignore = "run alone by the next test"]
-fn alone_thousands_of_loops() {
+fn thousands_of_loops() {
     let memory = || {
         let text = std::fs::read_to_string("/proc/self/statm").unwrap();
         text.split(' ').nth(1).unwrap().parse::<usize>().unwrap()
@@ -223,7 +225,7 @@ fn alone_thousands_of_loops() {
 
 #[test]
 fn c11_loops_come_and_go_and_leave_no_descriptor_and_no_memory() {
-    alone("faults::alone_thousands_of_loops", 64);
+    alone("c11_loops_come_and_go_and_leave_no_descriptor_and_no_memory", 64, thousands_of_loops);
 }
 
 #[test]
@@ -514,9 +516,7 @@ fn p09_a_pipe_whose_reader_left_wakes_its_writer() {
     event_loop.remove_writer(&writer);
 }
 
-#[test]
-#[ignore = "run alone by the next test"]
-fn alone_out_of_descriptors() {
+fn out_of_descriptors() {
     let event_loop = manual();
     let told = reports(&event_loop);
     let handle = event_loop.handle();
@@ -556,7 +556,7 @@ fn alone_out_of_descriptors() {
 
 #[test]
 fn a01_a_server_out_of_descriptors_reports_once_and_resumes_by_itself() {
-    alone("faults::alone_out_of_descriptors", 32);
+    alone("a01_a_server_out_of_descriptors_reports_once_and_resumes_by_itself", 32, out_of_descriptors);
 }
 
 #[test]

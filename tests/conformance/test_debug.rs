@@ -25,18 +25,16 @@ fn debug_mode_is_off_at_first_and_can_be_changed_at_any_time() {
 }
 
 #[test]
-#[ignore = "run by the test below, with an environment of its own"]
-fn prints_whether_debug_mode_is_on() {
-    println!("debug={}", EventLoop::with_config(Config { ..Config::default() }).unwrap().debug());
-}
-
-#[test]
 fn debug_mode_is_on_by_the_environment() {
-    // DB-1
+    // DB-1: read in a process of its own, which is this test once more.
+    const CHILD: &str = "RONDEL_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return println!("debug={}", EventLoop::new().unwrap().debug());
+    }
     for (value, expected) in [(Some("1"), "debug=true"), (Some(""), "debug=false"), (None, "debug=false")] {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "test_debug::prints_whether_debug_mode_is_on", "--ignored", "--nocapture"]);
-        command.env_remove("RONDEL_DEBUG");
+        command.args(["--exact", "test_debug::debug_mode_is_on_by_the_environment", "--nocapture"]);
+        command.env(CHILD, "1").env_remove("RONDEL_DEBUG");
         if let Some(value) = value {
             command.env("RONDEL_DEBUG", value);
         }
