@@ -77,12 +77,13 @@ fn run() -> Result<(), Failure> {
 }
 
 async fn parts(event_loop: EventLoopHandle) -> Result<Result<(), Failure>, Exception> {
-    for part in 0..4 {
+    for part in 0..5 {
         let checked = match part {
             0 => calls_and_timers(event_loop).await?,
             1 => future_between_tasks(event_loop).await?,
             2 => software_interrupt(event_loop).await?,
-            _ => timer_interrupt(event_loop).await?,
+            3 => timer_interrupt(event_loop).await?,
+            _ => interrupts_at_any_time(event_loop).await?,
         };
         if checked.is_err() {
             return Ok(checked);
@@ -152,6 +153,20 @@ async fn timer_interrupt(event_loop: EventLoopHandle) -> Part {
     let waited = event_loop.time() - start;
     print::print_line(format_args!("timer interrupt: after {} us", waited.as_micros()));
     Ok(check(waited >= ms(19) && waited < ms(25), "the clock and the hardware timer disagree"))
+}
+
+/// The interrupt comes at each cycle of the loop's way to sleep. A wake that falls
+/// between the last look and WFI would be seen when SysTick wraps, after a second.
+async fn interrupts_at_any_time(event_loop: EventLoopHandle) -> Part {
+    let mut longest = Duration::ZERO;
+    for cycles in 20..1_500 {
+        let start = event_loop.time();
+        board::start_timer(cycles);
+        TIMER.wait().await;
+        longest = longest.max(event_loop.time() - start);
+    }
+    print::print_line(format_args!("interrupts at any time: seen within {} us", longest.as_micros()));
+    Ok(check(longest < ms(1), "a wake came too late"))
 }
 
 /// Busy and asleep for longer than the 24-bit counter counts.
