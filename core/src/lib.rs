@@ -69,6 +69,7 @@ mod event_loop;
 mod scheduler;
 mod static_loop;
 mod storage;
+mod sync;
 
 pub use crate::body::{Body, TaskCell};
 pub use crate::callback::Callback;

@@ -9,12 +9,12 @@
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::driver::Doorbell;
 use crate::exclusive::Exclusive;
 use crate::ready::{Link, Node, Ready};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32};
 
 /// Is how many cells share one summary flag.
 const GROUP: usize = 64;
@@ -136,7 +136,7 @@ impl WakeTable {
     /// Makes the loop look at what came from other threads, soon: called after
     /// that was made visible.
     pub fn notify(&self) {
-        self.pending.store(true, SeqCst);
+        self.pending.swap(true, SeqCst);
         self.ring();
     }
 
@@ -144,11 +144,11 @@ impl WakeTable {
     ///
     /// The caller looks once more for what arrived before, and then waits.
     pub(crate) fn sleep(&self) {
-        self.sleeping.store(true, SeqCst);
+        self.sleeping.swap(true, SeqCst);
     }
 
     pub(crate) fn awake(&self) {
-        self.sleeping.store(false, SeqCst);
+        self.sleeping.swap(false, SeqCst);
     }
 
     #[inline]
@@ -173,13 +173,15 @@ impl WakeTable {
             }
             return;
         }
-        // The order matters: the loop clears from the outside in (`collect`).
+        // The order matters: the loop clears from the outside in (`collect`). Swaps,
+        // where stores would do for the flags: of two threads that wake a task at
+        // once, the loop then sees what both did before, not only the second.
         let index = cell.index.load(Relaxed) as usize;
-        cell.woken.store(true, SeqCst);
+        cell.woken.swap(true, SeqCst);
         if let Some(first) = self.cells.get(index / GROUP * GROUP) {
-            first.group_woken.store(true, SeqCst);
+            first.group_woken.swap(true, SeqCst);
         }
-        self.pending.store(true, SeqCst);
+        self.pending.swap(true, SeqCst);
         self.ring();
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Inner {
     pub(crate) inbox: Arc<Inbox>,
     /// Is the other ring of the inbox: empty between two turns, unless a panic
     /// left calls unrun.
-    pub(crate) received: RefCell<VecDeque<Call>>,
+    pub(crate) received: RefCell<VecDeque<(u64, Call)>>,
     pub(crate) read_buffer: RefCell<Vec<u8>>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
     /// Tells that the exception handler runs: a report meanwhile goes to the
@@ -56,14 +56,15 @@ impl Inner {
         let read_buffer = memory::zeroed(config.read_buffer_bytes.max(1)).map_err(tables::too_large)?;
         let limits =
             Limits { timers_per_turn: config.timers_per_turn, turns_per_poll: config.turns_per_poll };
+        let ring = || threadsafe::ring(config.threadsafe_calls);
         let inner = Self {
             scheduler: Scheduler::new(tables::reserve(config, wake.table)?, limits),
             kernel,
             wake,
             events: RefCell::new(Events::with_capacity(config.events_per_turn)),
             sources: RefCell::new(Sources::new(config.descriptors)),
-            inbox: Arc::new(Inbox::new(config.threadsafe_calls, wake.table)?),
-            received: RefCell::new(threadsafe::ring(config.threadsafe_calls)?),
+            inbox: Arc::new(Inbox::new(ring()?, config.threadsafe_calls, wake.table)),
+            received: RefCell::new(ring()?),
             read_buffer: RefCell::new(read_buffer.into_vec()),
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
@@ -82,7 +83,7 @@ impl Inner {
 
     /// Lets go of the other threads, and returns the calls of theirs that were
     /// not received.
-    pub(crate) fn close(&self) -> VecDeque<Call> {
+    pub(crate) fn close(&self) -> VecDeque<(u64, Call)> {
         let mut calls = self.received.take();
         calls.append(&mut self.inbox.close());
         self.kernel.detach_doorbell(self.wake.doorbell);

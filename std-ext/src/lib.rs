@@ -25,6 +25,9 @@ mod error;
 mod event_loop;
 mod schedule;
 
+mod handover;
+mod inbox;
+mod sync;
 mod threadsafe;
 
 mod remote_task;

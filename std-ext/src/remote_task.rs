@@ -1,12 +1,12 @@
 //! Tasks that are made from other threads.
 
-use core::fmt;
 use core::future::Future;
 use core::time::Duration;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rondel_core::{Outcome, Refused, TaskError, TaskId};
+use rondel_core::{Outcome, Refused, TaskError};
 
+use crate::handover::{Handover, Promise};
 use crate::threadsafe::Remote;
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
@@ -25,8 +25,7 @@ impl Remote {
         F: FnOnce(EventLoopHandle) -> Fut + Send + 'static,
         Fut: Future<Output: Outcome + Send> + 'static,
     {
-        let shared = Arc::new(Shared { state: Mutex::new(State::Created), changed: Condvar::new() });
-        let promise = Promise(Arc::clone(&shared));
+        let (promise, handover) = Handover::begin();
         // Kept on this side too, to give it back if the call is refused.
         let make = Arc::new(Mutex::new(Some(make)));
         let taken = Arc::clone(&make);
@@ -37,14 +36,14 @@ impl Remote {
             }
         };
         match self.call_soon_threadsafe(start) {
-            Ok(_) => Ok(RemoteTask { remote: self.clone(), shared }),
+            Ok(_) => Ok(RemoteTask { remote: self.clone(), handover }),
             Err(refused) => {
                 let (operation, refusal) = (refused.operation(), refused.refusal());
                 let make = make.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match make {
                     Some(make) => Err(Refused::new(operation, refusal, make)),
                     // It ran after all, and so was not refused.
-                    None => Ok(RemoteTask { remote: self.clone(), shared }),
+                    None => Ok(RemoteTask { remote: self.clone(), handover }),
                 }
             }
         }
@@ -58,18 +57,18 @@ where
     Fut: Future<Output: Outcome + Send> + 'static,
 {
     let future = make(event_loop.clone());
-    let shared = Arc::clone(&promise.0);
+    let handover = promise.handover();
     let task = event_loop.create_task(async move {
         let output = future.await;
         promise.settle(Ok(output));
     });
     match task {
         Ok(task) => {
-            if shared.created(task.id()) {
+            if handover.created(task.id()) {
                 task.cancel();
             }
         }
-        Err(refused) => shared.settle(Err(TaskError::Refused(refused.refusal()))),
+        Err(refused) => handover.settle(Err(TaskError::Refused(refused.refusal()))),
     }
 }
 
@@ -82,7 +81,7 @@ where
 #[derive(Debug)]
 pub struct RemoteTask<T> {
     remote: Remote,
-    shared: Arc<Shared<T>>,
+    handover: Arc<Handover<T>>,
 }
 
 impl<T> RemoteTask<T> {
@@ -95,15 +94,7 @@ impl<T> RemoteTask<T> {
     /// `InvalidState` if the result was taken already.
     pub fn wait(self) -> Result<T> {
         self.refuse_own_thread()?;
-        let mut state = self.shared.lock();
-        loop {
-            match core::mem::replace(&mut *state, State::Taken) {
-                State::Done(result) => return result.map_err(Error::from),
-                State::Taken => return Err(TaskError::Taken.into()),
-                pending => *state = pending,
-            }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.handover.wait().map_err(Error::from)
     }
 
     /// Blocks this thread until the task is done, for `limit` at the longest;
@@ -114,24 +105,16 @@ impl<T> RemoteTask<T> {
     /// taken already.
     pub fn wait_timeout(&self, limit: Duration) -> Result<T> {
         self.refuse_own_thread()?;
-        let state = self.shared.lock();
-        let pending = |state: &mut State<T>| !matches!(state, State::Done(_) | State::Taken);
-        let waited = self.shared.changed.wait_timeout_while(state, limit, pending);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match core::mem::replace(&mut *state, State::Taken) {
-            State::Done(result) => result.map_err(Error::from),
-            State::Taken => Err(TaskError::Taken.into()),
-            pending => {
-                *state = pending;
-                Err(Error::of(ErrorKind::TimedOut, "the task is not done"))
-            }
+        match self.handover.wait_timeout(limit) {
+            Some(result) => result.map_err(Error::from),
+            None => Err(Error::of(ErrorKind::TimedOut, "the task is not done")),
         }
     }
 
     /// Tells whether the task is done.
     #[must_use]
     pub fn done(&self) -> bool {
-        matches!(*self.shared.lock(), State::Done(_) | State::Taken)
+        self.handover.is_done()
     }
 
     /// Asks the task to end, as [`Task::cancel`](crate::Task::cancel) does, in
@@ -143,9 +126,9 @@ impl<T> RemoteTask<T> {
     where
         T: Send + 'static,
     {
-        let shared = Arc::clone(&self.shared);
+        let handover = Arc::clone(&self.handover);
         let cancel = move |event_loop: &EventLoopHandle| {
-            let id = shared.ask_to_end();
+            let id = handover.ask_to_end();
             if let Some(task) = id.and_then(|id| event_loop.task(id)) {
                 task.cancel();
             }
@@ -159,84 +142,5 @@ impl<T> RemoteTask<T> {
             return Err(Error::of(ErrorKind::Busy, "a loop's own thread can't block on a task of it"));
         }
         Ok(())
-    }
-}
-
-/// What both threads hold of a task.
-struct Shared<T> {
-    state: Mutex<State<T>>,
-    changed: Condvar,
-}
-
-enum State<T> {
-    Created,
-    /// It was asked to end before it was made.
-    CancelledEarly,
-    Running(TaskId),
-    Done(Result<T, TaskError>),
-    Taken,
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes which task it became; tells whether that was asked to end already.
-    fn created(&self, id: TaskId) -> bool {
-        let mut state = self.lock();
-        let is_cancelled = matches!(*state, State::CancelledEarly);
-        if let State::Created | State::CancelledEarly = *state {
-            *state = State::Running(id);
-        }
-        is_cancelled
-    }
-
-    /// Returns the task to be cancelled; one that was not made yet is when it is.
-    fn ask_to_end(&self) -> Option<TaskId> {
-        let mut state = self.lock();
-        match *state {
-            State::Running(id) => Some(id),
-            State::Created => {
-                *state = State::CancelledEarly;
-                None
-            }
-            _ => None,
-        }
-    }
-
-    fn settle(&self, result: Result<T, TaskError>) {
-        let mut state = self.lock();
-        if let State::Created | State::CancelledEarly | State::Running(_) = *state {
-            *state = State::Done(result);
-            self.changed.notify_all();
-        }
-    }
-}
-
-impl<T> fmt::Debug for Shared<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self.lock() {
-            State::Created | State::CancelledEarly => "created",
-            State::Running(_) => "running",
-            State::Done(_) => "done",
-            State::Taken => "taken",
-        })
-    }
-}
-
-/// Is kept, or broken when it is dropped: a task that ended without a result,
-/// or a loop that was closed before it made the task.
-struct Promise<T>(Arc<Shared<T>>);
-
-impl<T> Promise<T> {
-    fn settle(self, result: Result<T, TaskError>) {
-        self.0.settle(result);
-    }
-}
-
-impl<T> Drop for Promise<T> {
-    fn drop(&mut self) {
-        self.0.settle(Err(if std::thread::panicking() { TaskError::Panicked } else { TaskError::Cancelled }));
     }
 }

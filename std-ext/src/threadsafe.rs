@@ -1,122 +1,27 @@
 //! Calls from other threads.
 
-use core::fmt;
 use core::panic::Location;
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use rondel_core::raw::{SendCallback, WakeTable};
-use rondel_core::{Outcome, Refusal, Refused, Resource};
+use rondel_core::raw::SendCallback;
+use rondel_core::{Outcome, Refused};
 
 use crate::event_loop::loop_of_this_thread;
 use crate::tables::too_large;
-use crate::{EventLoopHandle, Result};
+use crate::{EventLoopHandle, Result, inbox};
 
-/// A call with its number and where it was made.
-pub(crate) type Call = (u64, SendCallback<EventLoopHandle>, &'static Location<'static>);
+/// A call, and where it was made.
+pub(crate) type Call = (SendCallback<EventLoopHandle>, &'static Location<'static>);
 
-/// The calls that wait for the loop's next turn: a ring that the loop exchanges
-/// for an empty one once a turn, under a lock that is held for a few instructions.
-pub(crate) struct Inbox {
-    queue: Mutex<Queue>,
-    /// Tells, without the lock, that there may be something.
-    is_used: AtomicBool,
-    wants_stop: AtomicBool,
-    table: &'static WakeTable,
-    limit: usize,
-}
-
-struct Queue {
-    calls: VecDeque<Call>,
-    sequence: u64,
-    is_closed: bool,
-}
-
-impl Inbox {
-    pub(crate) fn new(limit: usize, table: &'static WakeTable) -> Result<Self> {
-        let queue = Mutex::new(Queue { calls: ring(limit)?, sequence: 0, is_closed: false });
-        let (is_used, wants_stop) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { queue, is_used, wants_stop, table, limit })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push<F>(
-        &self,
-        callback: F,
-        erase: impl FnOnce(F) -> SendCallback<EventLoopHandle>,
-        location: &'static Location<'static>,
-    ) -> Result<u64, Refused<F>> {
-        let refuse = |refusal, callback| Err(Refused::new("call_soon_threadsafe", refusal, callback));
-        let mut queue = self.lock();
-        if queue.is_closed {
-            return refuse(Refusal::Closed, callback);
-        }
-        if queue.calls.len() >= self.limit {
-            return refuse(Refusal::Full { resource: Resource::ThreadsafeCall, limit: self.limit }, callback);
-        }
-        queue.sequence += 1;
-        let sequence = queue.sequence;
-        let is_first = queue.calls.is_empty();
-        queue.calls.push_back((sequence, erase(callback), location));
-        // Who made the first of the calls that wait has told the loop.
-        if is_first {
-            self.is_used.store(true, Ordering::SeqCst);
-            // Under the lock, so that it never reaches the next loop of the table.
-            self.table.notify();
-        }
-        Ok(sequence)
-    }
-
-    fn stop(&self) {
-        let queue = self.lock();
-        if !queue.is_closed {
-            self.wants_stop.store(true, Ordering::SeqCst);
-            self.table.notify();
-        }
-    }
-
-    fn cancel(&self, sequence: u64) -> bool {
-        let mut queue = self.lock();
-        let place = queue.calls.binary_search_by_key(&sequence, |call| call.0);
-        let cancelled = place.ok().and_then(|place| queue.calls.remove(place));
-        drop(queue);
-        cancelled.is_some()
-    }
-
-    /// Refuses everything from now on and returns what was not received.
-    pub(crate) fn close(&self) -> VecDeque<Call> {
-        let mut queue = self.lock();
-        queue.is_closed = true;
-        core::mem::take(&mut queue.calls)
-    }
-
-    fn is_closed(&self) -> bool {
-        self.lock().is_closed
-    }
-
-    /// Tells whether there may be something to receive. As strong as what it may
-    /// see: a loop that looks here after it announced its sleep misses nothing.
-    #[inline]
-    pub(crate) fn is_used(&self) -> bool {
-        self.is_used.load(Ordering::SeqCst) || self.wants_stop.load(Ordering::SeqCst)
-    }
-}
+/// The calls of other threads that wait for the loop's next turn.
+pub(crate) type Inbox = inbox::Inbox<Call>;
 
 /// Makes room for `limit` calls.
-pub(crate) fn ring(limit: usize) -> Result<VecDeque<Call>> {
+pub(crate) fn ring(limit: usize) -> Result<VecDeque<(u64, Call)>> {
     let mut calls = VecDeque::new();
     calls.try_reserve_exact(limit).map_err(too_large)?;
     Ok(calls)
-}
-
-impl fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Inbox {{ limit: {} }}", self.limit)
-    }
 }
 
 impl EventLoopHandle {
@@ -146,33 +51,32 @@ impl EventLoopHandle {
     /// Makes what came from other threads ready.
     pub(crate) fn receive_threadsafe_calls(&self) {
         let inbox = &self.inner.inbox;
-        if inbox.wants_stop.swap(false, Ordering::SeqCst) {
+        if inbox.take_stop() {
             self.stop();
         }
-        if !inbox.is_used.swap(false, Ordering::SeqCst) {
+        if !inbox.take_used() {
             return;
         }
-        // What a panic left of an earlier turn, and then what has come since. The
-        // lock is held to exchange the rings, so nobody waits while we walk one.
+        // What a panic left of an earlier turn, and then what has come since.
         let mut received = self.inner.received.borrow_mut();
         self.schedule_received(&mut received);
         if received.is_empty() {
-            core::mem::swap(&mut inbox.lock().calls, &mut *received);
+            inbox.exchange(&mut received);
             self.schedule_received(&mut received);
         }
         if !received.is_empty() {
-            inbox.is_used.store(true, Ordering::SeqCst);
+            inbox.keep_used();
         }
     }
 
     /// Schedules calls as long as there are slots for them. There are fewer than
     /// calls only if a panic left some of the last turn's unrun.
-    fn schedule_received(&self, received: &mut VecDeque<Call>) {
-        while let Some((sequence, callback, location)) = received.pop_front() {
+    fn schedule_received(&self, received: &mut VecDeque<(u64, Call)>) {
+        while let Some((sequence, (callback, location))) = received.pop_front() {
             let scheduled =
                 self.inner.scheduler.call_threadsafe(callback, SendCallback::into_callback, location);
             if let Err(refused) = scheduled {
-                received.push_front((sequence, refused.into_value(), location));
+                received.push_front((sequence, (refused.into_value(), location)));
                 return;
             }
         }
@@ -216,12 +120,15 @@ impl Remote {
             event_loop.call_soon(callback)?;
             return Ok(RemoteHandle { inbox, sequence: 0 });
         }
+        let location = Location::caller();
         let erase = |callback: F| match SendCallback::try_inline(callback) {
-            Ok(callback) => callback,
-            Err(callback) => boxed(Box::new(callback)),
+            Ok(callback) => (callback, location),
+            Err(callback) => (boxed(Box::new(callback)), location),
         };
-        let sequence = self.inbox.push(callback, erase, Location::caller())?;
-        Ok(RemoteHandle { inbox, sequence })
+        match self.inbox.push(callback, erase) {
+            Ok(sequence) => Ok(RemoteHandle { inbox, sequence }),
+            Err((refusal, callback)) => Err(Refused::new("call_soon_threadsafe", refusal, callback)),
+        }
     }
 
     /// Makes the loop return after the iteration that is running, or the next.

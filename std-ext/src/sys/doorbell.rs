@@ -7,28 +7,17 @@
 //! A waker outlives its loop, so a ring may come after the loop has closed the eventfd, and by then
 //! its number may name somebody's socket: the eight bytes would go into a stranger's stream. Keeping
 //! the eventfd open for ever leaks one per loop; a lock around it can't be taken in a signal handler;
-//! an `Arc` can't be dropped there. So ringers pass a gate:
-//!
-//! ```text
-//!  ring:   ringers += 1  ->  fd?  -- open --> write(fd)  ->  ringers -= 1
-//!                             '---- closed --> missed = true
-//!  close:  fd = CLOSED   ->  wait until ringers == 0     ->  close(fd)
-//! ```
-//!
-//! With sequentially consistent atomics, either the ringer sees `CLOSED` or `close` sees the ringer.
+//! an `Arc` can't be dropped there. So ringers pass a [`Gate`].
 
 #![allow(unsafe_code, reason = "write(2) and errno, in a form that signal handlers may use")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::io;
-use std::thread;
 
 use super::fd::Fd;
+use super::gate::Gate;
 use super::syscall::syscall;
-
-/// Stands for "no descriptor".
-const CLOSED: i32 = -1;
 
 /// Stands for "no thread"; no thread-local lies at this address.
 const NOBODY: usize = 0;
@@ -47,13 +36,9 @@ thread_local! {
 /// when it ends, and the next loop may open it again.
 #[derive(Debug)]
 pub(crate) struct Doorbell {
-    /// The eventfd to write to, or [`CLOSED`].
-    /// Invariant: names an eventfd that is open for as long as `ringers` isn't 0.
-    fd: AtomicI32,
-    /// How many ringers may be holding a copy of `fd`.
-    ringers: AtomicU32,
-    /// Set by a ring that found no descriptor.
-    missed: AtomicBool,
+    /// Holds the eventfd to write to.
+    /// Invariant: what is in it is open, and this doorbell's own.
+    gate: Gate,
     /// Which thread runs the loop: the address of its [`HERE`], or [`NOBODY`].
     thread: AtomicUsize,
 }
@@ -61,12 +46,7 @@ pub(crate) struct Doorbell {
 impl Doorbell {
     /// Makes a doorbell without a descriptor, fit for a `static`.
     pub(crate) const fn new() -> Self {
-        Self {
-            fd: AtomicI32::new(CLOSED),
-            ringers: AtomicU32::new(0),
-            missed: AtomicBool::new(false),
-            thread: AtomicUsize::new(NOBODY),
-        }
+        Self { gate: Gate::new(), thread: AtomicUsize::new(NOBODY) }
     }
 
     /// Ends the current wait of the loop, or makes its next one return at once.
@@ -75,14 +55,13 @@ impl Doorbell {
     /// few atomics and one `write(2)`, no lock, no allocation, `errno` as it was. Without a
     /// descriptor the ring is remembered for [`take_missed`](Self::take_missed).
     pub(crate) fn ring(&self) {
-        while !self.try_ring() {}
+        self.gate.ring(strike_keeping_errno);
     }
 
     /// Tells, once, that somebody rang while there was no descriptor: how a kernel without
     /// descriptors hears its doorbell.
     pub(crate) fn take_missed(&self) -> bool {
-        // The load spares the line of memory when there is nothing, and must be as strong as the swap.
-        self.missed.load(Ordering::SeqCst) && self.missed.swap(false, Ordering::SeqCst)
+        self.gate.take_missed()
     }
 
     /// Gives the doorbell an eventfd, which belongs to it from now on. What rang before rings now.
@@ -90,13 +69,11 @@ impl Doorbell {
     /// # Errors
     /// `AlreadyExists` if it has one; the eventfd remains the caller's.
     pub(super) fn open(&self, fd: Fd) -> io::Result<()> {
-        self.fd
-            .compare_exchange(CLOSED, fd.as_raw(), Ordering::SeqCst, Ordering::SeqCst)
-            .map_err(|_| io::Error::new(io::ErrorKind::AlreadyExists, "the doorbell is open already"))?;
-        if self.take_missed() {
-            self.ring();
+        if self.gate.open(fd.as_raw(), strike_keeping_errno) {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "the doorbell is open already"))
         }
-        Ok(())
     }
 
     /// Closes the eventfd, if there is one, and forgets the loop's thread.
@@ -105,16 +82,11 @@ impl Doorbell {
     /// come later don't count, so the wait is as long as one `write`. Not for signal handlers.
     pub(super) fn close(&self) {
         self.thread.store(NOBODY, Ordering::SeqCst);
-        let fd = self.fd.swap(CLOSED, Ordering::SeqCst);
-        if fd == CLOSED {
-            return;
+        if let Some(fd) = self.gate.close() {
+            // SAFETY: `open` made `fd` ours; the gate gave it to this call alone; no ringer holds it.
+            // Linux frees the number whatever `close` answers.
+            unsafe { libc::close(fd) };
         }
-        while self.ringers.load(Ordering::SeqCst) != 0 {
-            thread::yield_now();
-        }
-        // SAFETY: `open` made `fd` ours; the swap gave it to this call alone; no ringer holds it.
-        // Linux frees the number whatever `close` answers.
-        unsafe { libc::close(fd) };
     }
 
     /// Declares the current thread to be the loop's, until the doorbell is closed.
@@ -132,24 +104,6 @@ impl Doorbell {
             self.thread.load(Ordering::Relaxed) == ptr::from_ref(here).addr()
                 && here.load(Ordering::Relaxed) == 0
         })
-    }
-
-    /// Passes the gate; answers false if the doorbell was closed or opened at that very moment, and
-    /// the ring must begin anew.
-    fn try_ring(&self) -> bool {
-        if self.fd.load(Ordering::SeqCst) == CLOSED {
-            self.missed.store(true, Ordering::SeqCst);
-            // `open` stores the descriptor and then looks at `missed`, so one of us sees the other.
-            // Not counted among the ringers until here, so that `close` needn't wait for latecomers.
-            return self.fd.load(Ordering::SeqCst) == CLOSED;
-        }
-        self.ringers.fetch_add(1, Ordering::SeqCst);
-        let fd = self.fd.load(Ordering::SeqCst);
-        if fd != CLOSED {
-            strike_keeping_errno(fd);
-        }
-        self.ringers.fetch_sub(1, Ordering::SeqCst);
-        fd != CLOSED
     }
 }
 

@@ -21,6 +21,7 @@
 mod fd;
 
 mod doorbell;
+mod gate;
 
 mod real;
 
