@@ -67,11 +67,7 @@ pub(crate) fn reserve(config: &Config, wake: &'static WakeTable) -> Result<Memor
         wheel: memory::region(1).map_err(too_large)?,
         futures: memory::region(config.futures).map_err(too_large)?,
         tasks: memory::region(config.tasks).map_err(too_large)?,
-        bodies: Bodies::new(
-            memory::reserve(words).map_err(too_large)?,
-            words_each,
-            memory::release_region,
-        ),
+        bodies: Bodies::new(memory::reserve(words).map_err(too_large)?, words_each, memory::release_region),
         wake,
     })
 }

@@ -128,7 +128,11 @@ impl Connection {
 
     fn check(&self) -> Result<()> {
         // A closed loop watches nothing: whoever waited would wait for ever.
-        if self.is_closed.get() || self.event_loop.is_closed() { Err(Error::from(Refusal::Closed)) } else { Ok(()) }
+        if self.is_closed.get() || self.event_loop.is_closed() {
+            Err(Error::from(Refusal::Closed))
+        } else {
+            Ok(())
+        }
     }
 }
 
