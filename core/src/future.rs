@@ -59,10 +59,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     #[track_caller]
     pub fn new(context: &C) -> Result<Self, Refused<()>> {
         let scheduler = context.scheduler();
-        if scheduler.is_closed() {
+        let Some(seq) = scheduler.next_seq().filter(|_| !scheduler.is_closed()) else {
             return Err(Refused::new("create_future", Refusal::Closed, ()));
-        }
-        let seq = scheduler.next_seq();
+        };
         let value = FutureValue {
             completion: Completion::new(),
             state: State::Pending,
@@ -140,9 +139,11 @@ impl<T: 'static, C: Context> Future<T, C> {
         Ok(())
     }
 
-    /// Cancels the future; false if it is done already (F-3).
+    /// Cancels the future; false if it is done already (F-3). Whoever cancels
+    /// doesn't want an exception either: it counts as looked at (F-8).
     pub fn cancel(&self) -> bool {
         if self.done() {
+            self.with(|future| future.unread = false);
             return false;
         }
         self.complete(State::Cancelled, false);
@@ -331,6 +332,8 @@ impl<T: 'static, C: Context> core::future::Future for AwaitFuture<T, C> {
         let context = &future.context;
         let scheduler = context.scheduler();
         if scheduler.take_cancel() {
+            // First, or the end of the future would wake this task once more.
+            scheduler.stop_waiting(context, Source::Future(future.id), registration);
             future.cancel();
             return Poll::Ready(Err(FutureError::CallerCancelled(Cancelled)));
         }

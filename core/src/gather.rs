@@ -119,7 +119,9 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
     /// Waits for `outer`; returns the child that failed first.
     fn poll(&mut self, context: &C, cx: &mut PollContext<'_>) -> Poll<Result<Option<u32>, GatherEnd>> {
         if context.scheduler().take_cancel() {
-            let asked = self.tasks.iter().filter(|task| task.cancel()).count();
+            // Too late for the children if the gathering is over.
+            let is_over = self.outer.done();
+            let asked = if is_over { 0 } else { self.tasks.iter().filter(|task| task.cancel()).count() };
             if asked == 0 {
                 return Poll::Ready(Err(GatherEnd::Cancelled));
             }

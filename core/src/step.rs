@@ -205,6 +205,8 @@ impl<C: Context> Scheduler<C> {
     pub(crate) fn cancel_task(&self, context: &C, id: SlotId) -> bool {
         let pending = self.with_task(id, |task| {
             if task.status != Status::Pending {
+                // Nobody wants its error (F-8).
+                task.unread = false;
                 return None;
             }
             task.must_cancel = true;
