@@ -1,0 +1,102 @@
+//! The oracle: scripts that CPython's asyncio executed, executed by rondel. The
+//! traces must be the same, iteration by iteration. See `generate.py`.
+#![allow(missing_docs, reason = "tests are sentences; nobody imports them")]
+#![allow(unreachable_pub, reason = "the modules of one test binary share their items")]
+#![allow(unsafe_code, reason = "a context implements a doorbell")]
+#![allow(clippy::std_instead_of_core, reason = "tests have std")]
+
+mod machine;
+mod replay;
+mod script;
+
+use rondel_core::Context;
+
+use machine::{Machine, core_loop, wheel_loop};
+use script::{Op, Script, parse};
+
+/// Minimal scripts of what was found.
+const CORPUS: &str = include_str!("corpus.txt");
+const SCRIPTS: &str = include_str!("scripts.txt");
+
+/// Is how many scripts are explained when many fail.
+const SHOWN_MAX: usize = 3;
+
+#[test]
+fn corpus_on_the_loop_with_a_heap() {
+    all(CORPUS, core_loop);
+}
+
+#[test]
+fn corpus_on_the_loop_with_a_wheel() {
+    all(CORPUS, wheel_loop);
+}
+
+#[test]
+fn scripts_on_the_loop_with_a_heap() {
+    all(CORPUS, core_loop);
+    all(SCRIPTS, core_loop);
+}
+
+#[test]
+fn scripts_on_the_loop_with_a_wheel() {
+    all(CORPUS, wheel_loop);
+    all(SCRIPTS, wheel_loop);
+}
+
+/// Prints the traces of the scripts of a file: `generate.py --shrink` uses it.
+#[test]
+#[ignore = "a tool"]
+fn trace() {
+    let path = std::env::var("RONDEL_ORACLE_SCRIPTS").expect("RONDEL_ORACLE_SCRIPTS names a file");
+    let text = std::fs::read_to_string(path).expect("a file of scripts");
+    let mut traces = String::new();
+    for script in parse(&text) {
+        let (trace, _) = replay::replay(core_loop(), &script.ops);
+        traces += &format!("= {}\n--\n", script.name);
+        for line in trace {
+            traces += &line;
+            traces.push('\n');
+        }
+    }
+    let path = std::env::var("RONDEL_ORACLE_TRACES").expect("RONDEL_ORACLE_TRACES names a file");
+    std::fs::write(path, traces).expect("the traces are written");
+}
+
+fn all<C: Context>(text: &str, make: fn() -> Machine<C>) {
+    let mut explained = String::new();
+    let (mut count, mut failed) = (0, Vec::new());
+    for script in parse(text) {
+        count += 1;
+        let (trace, lengths) = replay::replay(make(), &script.ops);
+        if trace != script.trace {
+            if failed.len() < SHOWN_MAX {
+                explained += &explain(&script, &trace, &lengths);
+            }
+            failed.push(script.name);
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{explained}\n{} of {count} scripts differ: {}\n\
+         tests/oracle/generate.py --shrink NUMBER makes the smallest script that does",
+        failed.len(),
+        failed.join(" "),
+    );
+}
+
+/// Shows the first line that differs, and the operations up to there.
+fn explain(script: &Script, trace: &[String], lengths: &[usize]) -> String {
+    const CONTEXT: usize = 6;
+    let at = (0..).find(|&at| trace.get(at) != script.trace.get(at)).unwrap_or(0);
+    let begun = lengths.iter().filter(|&&length| length <= at).count();
+    let mut text = format!("\nscript {}, line {}, executed up to:\n", script.name, at + 1);
+    let prefix: Vec<String> = script.ops.iter().take(begun).map(Op::to_string).collect();
+    text += &prefix.join("\n");
+    for (who, lines) in [("asyncio", &script.trace[..]), ("rondel", trace)] {
+        text += &format!("\n{who}:\n");
+        for (index, line) in lines.iter().enumerate().skip(at.saturating_sub(CONTEXT)).take(2 * CONTEXT) {
+            text += &format!("{} {line}\n", if index == at { "->" } else { "  " });
+        }
+    }
+    text
+}
