@@ -269,7 +269,7 @@ impl<C: Context> Scheduler<C> {
     }
 
     fn wait_by_task(&self, source: Source, task: SlotId) -> Option<u64> {
-        let ticket = self.next_seq();
+        let ticket = self.next_seq()?;
         self.tables.with(|tables| {
             self.wake.with(|ready| {
                 let node = Node::wait(task.index);

@@ -25,7 +25,7 @@ pub enum Refusal {
         /// Is the size of a slot in bytes.
         limit: usize,
     },
-    /// The loop was closed.
+    /// The loop was closed, or has used up the numbers of its creations.
     Closed,
 }
 

@@ -386,11 +386,13 @@ impl<C: Context> Scheduler<C> {
         self.limits.set(limits);
     }
 
+    /// Numbers a creation. `None` is the end: a loop that has used up all numbers,
+    /// after centuries, takes in nothing more, because none may come twice.
     #[inline]
-    pub(crate) fn next_seq(&self) -> u64 {
-        let seq = self.seq.get() + 1;
+    pub(crate) fn next_seq(&self) -> Option<u64> {
+        let seq = self.seq.get().checked_add(1)?;
         self.seq.set(seq);
-        seq
+        Some(seq)
     }
 
     /// Puts a call that is in no list into the call table.
@@ -444,7 +446,7 @@ impl<C: Context> Scheduler<C> {
         if self.is_closed() {
             return None;
         }
-        let seq = self.next_seq();
+        let seq = self.next_seq()?;
         self.tables.with(|tables| {
             tables.check_call(kind).ok()?;
             let call = Call { callback: None, location, when };
@@ -582,5 +584,50 @@ impl Source {
         match self {
             Self::Future(id) | Self::Task(id) => id,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::rc::Rc;
+
+    use core::time::Duration;
+
+    use crate::{Context, EventLoop, ManualDriver, Storage};
+
+    #[test]
+    fn w07_creations_end_in_a_refusal_and_no_number_comes_twice() {
+        let storage: &'static Storage<8, 4, 4, 256> = Box::leak(Box::new(Storage::new()));
+        let event_loop = EventLoop::new(storage.take().unwrap(), Box::leak(Box::new(ManualDriver::new())));
+        let handle = event_loop.handle();
+        let scheduler = handle.scheduler();
+        // Two are left: one for the future, one for the task.
+        scheduler.seq.set(u64::MAX - 2);
+        let future = handle.create_future::<u32>().unwrap();
+        let awaited = future.clone();
+        let task = handle.create_task(async move { awaited.await.is_err() }).unwrap();
+
+        let kept = Rc::new(());
+        let callback = kept.clone();
+        let refused = handle.call_soon(move |_| drop(callback)).unwrap_err();
+        assert!(refused.is_closed());
+        drop(refused.into_value());
+        assert_eq!(Rc::strong_count(&kept), 1, "the callback came back");
+        assert!(handle.call_later(Duration::ZERO, |_| ()).unwrap_err().is_closed());
+        assert!(handle.create_future::<u32>().unwrap_err().is_closed());
+        assert!(handle.create_task(async {}).unwrap_err().is_closed());
+        assert!(future.add_done_callback(|_, _| ()).unwrap_err().is_closed());
+
+        // What lives goes on; a new wait is refused too.
+        event_loop.stop();
+        event_loop.run_forever().unwrap();
+        assert_eq!(task.take(), Ok(true));
+        assert_eq!(future.set_result(7).ok(), Some(()));
+        assert_eq!(future.take().ok(), Some(7));
+        drop((future, task));
+        let statistics = event_loop.statistics();
+        assert_eq!((statistics.calls.live, statistics.futures.live, statistics.tasks.live), (0, 0, 0));
+        assert_eq!(scheduler.seq.get(), u64::MAX);
     }
 }

@@ -181,7 +181,7 @@ impl<C: Context> Scheduler<C> {
         size: usize,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
-        let seq = self.next_seq();
+        let seq = self.next_seq().ok_or(Refusal::Closed)?;
         let value = TaskValue {
             completion: Completion::new(),
             status: Status::Pending,
