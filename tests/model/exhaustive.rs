@@ -1,0 +1,112 @@
+//! Every sequence of operations up to a length, at capacities 1, 2 and 3.
+//!
+//! Two sequences after which the reference is in the same state, down to which
+//! slot of which table is used next, go on alike: only the first is continued. An
+//! operation that has nothing to act on is left out. `RONDEL_MODEL_DEPTH` is the
+//! length; `.ci/run deep` asks for 9.
+
+use std::collections::HashSet;
+
+use crate::lockstep::check;
+use crate::ops::{Capacity, NEWEST, Op, Step, Task};
+use crate::real::Real;
+use crate::reference::Reference;
+
+/// Is the length in a plain `cargo test`, by capacity.
+const DEPTHS: [usize; 3] = [5, 4, 4];
+
+const OLDEST: u8 = 0;
+
+fn alphabet() -> Vec<Op> {
+    let task = |step| Op::Spawn(Task { steps: vec![step], swallows: false });
+    vec![
+        Op::Soon(vec![]),
+        Op::Later(1, vec![]),
+        // Far enough to lie in the next bucket of the wheel.
+        Op::Later(70_000, vec![]),
+        Op::Cancel(OLDEST),
+        Op::Cancel(NEWEST),
+        Op::DropHandle(OLDEST),
+        Op::NewFuture,
+        Op::SetResult(NEWEST),
+        Op::CancelFuture(NEWEST),
+        Op::DropFuture(OLDEST),
+        Op::AddDone(NEWEST, vec![]),
+        task(Step::Await(NEWEST)),
+        task(Step::Sleep(1)),
+        task(Step::Yield),
+        Op::CancelTask(NEWEST),
+        Op::Abort(NEWEST),
+        Op::DropTask(OLDEST),
+        Op::Turn,
+        Op::Once,
+        Op::Advance(1),
+    ]
+}
+
+/// Applies `last` after `path` and tells whether core and `model` agree on it.
+fn agrees<const WHEEL: bool>(capacity: Capacity, path: &[Op], last: &Op, model: &mut Reference) -> bool {
+    let real = Real::<WHEEL>::new(capacity);
+    for op in path {
+        real.apply(op);
+    }
+    real.take_trace();
+    model.trace.clear();
+    real.apply(last);
+    model.apply(last);
+    real.take_trace() == model.trace && real.view() == model.view()
+}
+
+fn search<const WHEEL: bool>(size: usize) {
+    let depth = match std::env::var("RONDEL_MODEL_DEPTH") {
+        Ok(depth) => depth.parse().expect("a number"),
+        Err(_) => DEPTHS[size - 1],
+    };
+    let capacity = Capacity(size, size, size);
+    let alphabet = alphabet();
+    let mut seen = HashSet::from([Reference::new(capacity).key()]);
+    let mut paths: Vec<Vec<u8>> = vec![vec![]];
+    let mut steps = 0_u64;
+    for length in 1..=depth {
+        let mut longer = Vec::new();
+        for path in &paths {
+            let mut ops: Vec<Op> = path.iter().map(|&op| alphabet[usize::from(op)].clone()).collect();
+            let mut model = Reference::new(capacity);
+            for op in &ops {
+                model.apply(op);
+            }
+            for (index, op) in alphabet.iter().enumerate().filter(|(_, op)| model.applies(op)) {
+                let mut next = model.clone();
+                steps += 1;
+                if !agrees::<WHEEL>(capacity, &ops, op, &mut next) {
+                    ops.push(op.clone());
+                    check::<WHEEL>(capacity, &ops, "every sequence");
+                    panic!("core and reference differ, but not from the start: {ops:?}");
+                }
+                if length < depth && seen.insert(next.key()) {
+                    longer.push(path.iter().copied().chain([index as u8]).collect());
+                }
+            }
+        }
+        paths = longer;
+    }
+    println!("capacity {size}, wheel {WHEEL}, length {depth}: {} states, {steps} steps", seen.len());
+}
+
+#[test]
+fn every_sequence_at_capacity_1() {
+    search::<true>(1);
+    search::<false>(1);
+}
+
+#[test]
+fn every_sequence_at_capacity_2() {
+    search::<true>(2);
+    search::<false>(2);
+}
+
+#[test]
+fn every_sequence_at_capacity_3() {
+    search::<true>(3);
+    search::<false>(3);
+}

@@ -1,0 +1,16 @@
+//! Holds the scheduler of `rondel-core` against a reference that is too simple
+//! to be wrong in the same way.
+#![allow(missing_docs, reason = "tests are sentences; nobody imports them")]
+#![allow(unreachable_pub, reason = "the modules of one test binary share their items")]
+#![allow(unsafe_code, reason = "the loops under test are freed with their memory")]
+#![allow(clippy::std_instead_of_core, reason = "tests have std")]
+
+mod lockstep;
+mod ops;
+mod real;
+mod reference;
+
+mod corpus;
+mod exhaustive;
+mod races;
+mod random;
