@@ -7,6 +7,7 @@ use core::task::Waker;
 
 use crate::callback::Callback;
 use crate::calls::Kind;
+use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{List, Node, Owner, Ready};
 use crate::scheduler::{Source, Tables};
@@ -143,6 +144,9 @@ impl<C: Context> Scheduler<C> {
     pub(crate) fn call_back(&self, context: &C, source: Source) {
         let rest = Finally(|| self.call_back(context, source));
         while let Some(waker) = self.next_waiter_of(source) {
+            if defect::RUN_INLINE {
+                self.source.set(Some(source.id()));
+            }
             // A foreign waker is foreign code; its panic is reported.
             let _ = context.guard(|| waker.call_once(context));
         }
@@ -154,11 +158,12 @@ impl<C: Context> Scheduler<C> {
         self.tables.with(|tables| {
             self.wake.with(|ready| {
                 loop {
-                    let node = tables.completion(source)?.waiters.pop(&mut ready.links)?;
+                    let node = tables.completion(source)?.waiters.pop_waiter(&mut ready.links)?;
                     match node.owner() {
                         Owner::Call(index) => {
                             let entry = tables.calls.at_mut(index)?;
-                            if matches!(entry.kind, Kind::FutureDone | Kind::TaskDone) {
+                            let is_callback = matches!(entry.kind, Kind::FutureDone | Kind::TaskDone);
+                            if is_callback && !defect::RUN_INLINE {
                                 ready.push(node);
                                 if let Some(completion) = tables.completion(source) {
                                     completion.references += 1;
@@ -171,6 +176,7 @@ impl<C: Context> Scheduler<C> {
                                 return waker;
                             }
                         }
+                        Owner::Wait(_) if defect::DROP_WAKE => {}
                         Owner::Wait(index) | Owner::Task(index) => {
                             ready.push(Node::task(index));
                         }

@@ -16,6 +16,7 @@ use crate::body::{Bodies, TaskCell};
 use crate::callback::Callback;
 use crate::calls::Kind;
 use crate::completion::DoneCallback;
+use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
 use crate::scheduler::{Scheduler, Source};
@@ -108,13 +109,21 @@ impl<C: Context> Scheduler<C> {
             self.wait(context, is_idle);
         }
         self.wake.collect();
-        self.fire_timers(context);
+        if !defect::HOP_TOO_MANY {
+            self.fire_timers(context);
+        }
         self.wake.with(crate::ready::Ready::begin_batch);
+        if defect::HOP_TOO_MANY {
+            self.fire_timers(context);
+        }
         while let Some(node) = self.wake.with(crate::ready::Ready::pop) {
             match node.owner() {
                 Owner::Call(index) => self.call(context, index),
                 Owner::Task(index) => self.step(context, index),
                 Owner::Wait(_) => {}
+            }
+            if defect::STOP_CUTS && self.is_stopping.get() {
+                return;
             }
         }
     }
@@ -274,7 +283,7 @@ struct StopRunning<'a, C: Context>(&'a Scheduler<C>);
 
 impl<C: Context> Drop for StopRunning<'_, C> {
     fn drop(&mut self) {
-        self.0.is_stopping.set(false);
+        self.0.is_stopping.set(defect::STOP_STAYS && self.0.is_stopping.get());
         self.0.is_running.set(false);
     }
 }

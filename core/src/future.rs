@@ -10,6 +10,7 @@ use core::task::{Context as PollContext, Poll};
 
 use crate::callback::Callback;
 use crate::completion::{Completion, DoneCallback, Passed, Registration};
+use crate::defect;
 use crate::error::{FutureError, InvalidState};
 use crate::exception::Exception;
 use crate::futures::{FutureValue, State};
@@ -333,7 +334,9 @@ impl<T: 'static, C: Context> core::future::Future for AwaitFuture<T, C> {
         let scheduler = context.scheduler();
         if scheduler.take_cancel() {
             // First, or the end of the future would wake this task once more.
-            scheduler.stop_waiting(context, Source::Future(future.id), registration);
+            if !defect::WAKE_ONESELF {
+                scheduler.stop_waiting(context, Source::Future(future.id), registration);
+            }
             future.cancel();
             return Poll::Ready(Err(FutureError::CallerCancelled(Cancelled)));
         }

@@ -5,6 +5,7 @@ use core::fmt;
 use core::panic::Location;
 
 use crate::completion::Completion;
+use crate::defect;
 use crate::exception::Exception;
 use crate::finally::Finally;
 use crate::inline::Inline;
@@ -101,7 +102,7 @@ impl<C: Context> Scheduler<C> {
             return;
         };
         match state {
-            State::Exception(exception) if unread => {
+            State::Exception(exception) if unread && !defect::SILENT => {
                 let mut report = ExceptionContext::new("Future exception was never retrieved")
                     .with_exception(exception.get())
                     .with_location(location);

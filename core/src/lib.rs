@@ -46,6 +46,7 @@ mod calls;
 mod completion;
 mod context;
 mod context_ext;
+mod defect;
 mod exception;
 mod ready;
 mod slots;

@@ -7,6 +7,8 @@
 
 use core::fmt;
 
+use crate::defect;
+
 /// Is the most nodes of one kind: indices are 30 bits wide.
 pub(crate) const NODES_MAX: usize = (1 << 30) - 2;
 
@@ -171,6 +173,19 @@ impl List {
     }
 }
 
+impl List {
+    /// Takes out who is to be called back next.
+    #[inline]
+    pub(crate) fn pop_waiter(&mut self, links: &mut Links) -> Option<Node> {
+        if defect::WAITERS_REVERSED && !self.is_empty() {
+            let last = Node(self.tail);
+            self.remove(links, last);
+            return Some(last);
+        }
+        self.pop(links)
+    }
+}
+
 /// The queue of what runs next, in the order in which it became runnable.
 pub(crate) struct Ready {
     pub(crate) links: Links,
@@ -201,6 +216,9 @@ impl Ready {
     pub(crate) fn push(&mut self, node: Node) -> bool {
         let pushed = self.queue.push(&mut self.links, node);
         self.len += u32::from(pushed);
+        if defect::HOP_TOO_FEW && pushed && self.batch_end != END {
+            self.batch_end = node.0;
+        }
         pushed
     }
 
@@ -226,6 +244,11 @@ impl Ready {
     pub(crate) fn pop(&mut self) -> Option<Node> {
         if self.batch_end == END {
             return None;
+        }
+        if defect::LIFO {
+            let node = Node(self.batch_end);
+            self.remove(node);
+            return Some(node);
         }
         let node = self.queue.pop(&mut self.links)?;
         if node.0 == self.batch_end {

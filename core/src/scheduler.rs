@@ -8,6 +8,7 @@ use core::panic::Location;
 use crate::body::Bodies;
 use crate::callback::Callback;
 use crate::calls::{Call, CallSlot, Calls, Kind};
+use crate::defect;
 use crate::exclusive::Exclusive;
 use crate::finally::Finally;
 use crate::futures::{FutureSlot, Futures};
@@ -483,6 +484,9 @@ impl<C: Context> Scheduler<C> {
     fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
         self.tables.with(|tables| {
             let entry = tables.calls.get_mut(id)?;
+            if defect::FIRE_CANCELLED && matches!(entry.kind, Kind::Timer | Kind::FarTimer) {
+                return None;
+            }
             let callback = entry.value.callback.take();
             let (kind, at) = (entry.kind, entry.at);
             let owner = SlotId { index: at, seq: entry.value.when.as_nanos() };

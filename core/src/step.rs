@@ -5,6 +5,7 @@ use core::task::{Context as PollContext, Poll, Waker};
 
 use crate::body::Ended;
 use crate::calls::Kind;
+use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
 use crate::scheduler::{Scheduler, Source};
@@ -22,7 +23,7 @@ impl<C: Context> Scheduler<C> {
             if task.status != Status::Pending || task.is_running {
                 return None;
             }
-            let never = task.must_cancel && !task.has_started;
+            let never = task.must_cancel && !task.has_started && !defect::RUN_UNBORN;
             task.has_started = true;
             let body = task.body?;
             task.is_running = !never;
@@ -209,7 +210,7 @@ impl<C: Context> Scheduler<C> {
                 task.unread = false;
                 return None;
             }
-            task.must_cancel = true;
+            task.must_cancel = !defect::LOSE_CANCEL || task.is_running;
             Some((task.is_running, task.has_foreign_waiters))
         });
         let Some((is_running, has_foreign_waiters)) = pending.flatten() else {
@@ -295,7 +296,7 @@ impl<C: Context> Scheduler<C> {
         };
         self.with_task(id, |task| {
             let must_cancel = task.must_cancel || task.must_time_out;
-            task.must_cancel = false;
+            task.must_cancel &= defect::CANCEL_AGAIN;
             task.must_time_out = false;
             must_cancel
         }) == Some(true)

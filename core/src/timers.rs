@@ -10,6 +10,7 @@
 use core::fmt;
 
 use crate::calls::{Calls, Kind};
+use crate::defect;
 use crate::ready::{Links, List, Node, Owner};
 use crate::region::Region;
 use crate::{Context, Instant};
@@ -38,6 +39,9 @@ pub struct HeapEntry {
 impl HeapEntry {
     #[inline]
     const fn is_before(&self, other: &Self) -> bool {
+        if defect::TIMERS_REVERSED {
+            return self.when > other.when;
+        }
         self.when < other.when || (self.when == other.when && self.seq < other.seq)
     }
 }
