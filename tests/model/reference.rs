@@ -7,7 +7,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::ops::{
-    Answer, Capacity, Event, HANDLES_MAX, Op, Outcome, Pick, REPORTS, Script, Step, Task, View, picked,
+    Answer, Capacity, Event, HANDLES_MAX, NEWEST, Op, Outcome, Pick, REPORTS, Script, Step, Task, View,
+    picked,
 };
 
 /// A slot and the number of its creation.
@@ -262,6 +263,12 @@ impl Reference {
             Op::Once => !self.next.is_empty() || !self.timers.is_empty(),
             _ => true,
         }
+    }
+
+    /// Tells whether `op` is worth trying among all: the newest of one is its
+    /// oldest too.
+    pub fn tells_apart(&self, op: &Op) -> bool {
+        self.applies(op) && !(*op == Op::Cancel(NEWEST) && self.handles.len() == 1)
     }
 
     fn answer(&mut self, answer: Answer) {
@@ -1043,16 +1050,17 @@ impl Reference {
             key.id((*slot, *seq));
         }
         for handle in &self.handles {
-            // A stale one is as good as any other.
+            // A stale one is as good as any other, and as several in a row.
             match self.calls.id(handle.id.0) {
                 Some(id) if id == handle.id => key.id(id),
+                _ if key.words.last() == Some(&u64::MAX) => {}
                 _ => key.words.push(u64::MAX),
             }
         }
         for &id in self.held_futures.iter().chain(&self.held_tasks) {
             key.id(id);
         }
-        key.hash(&(self.handles.len(), self.held_futures.len(), self.held_tasks.len()));
+        key.hash(&(self.held_futures.len(), self.held_tasks.len()));
         key.hash(&(self.is_stopping, self.is_closed));
         key.finish()
     }
