@@ -21,3 +21,4 @@ mod allocation;
 mod capacity;
 mod faults;
 mod kernels;
+mod stress;
