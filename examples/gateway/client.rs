@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use jiff::Zoned;
-use rondel::{EventLoopHandle, Future, Instant, StreamReader, StreamWriter, TimeoutError};
+use rondel::{ErrorKind, EventLoopHandle, Future, Instant, StreamReader, StreamWriter, TimeoutError};
 
 use crate::command::{self, Command};
 use crate::figures::Figures;
@@ -25,6 +25,12 @@ pub(crate) async fn serve(
     figures.client_connected();
     let mut client = Client { event_loop, writer, figures, stop, delayed: BTreeMap::new(), sequence: 0 };
     let result = client.serve(reader).await;
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::TooLarge
+    {
+        // The rest of the line can't be told from a command, so this is the end.
+        let _ = client.line(&format!("error: {error}")).await;
+    }
     client.figures.client_left();
     match &result {
         Ok(()) => println!("{peer} left"),
