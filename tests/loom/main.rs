@@ -20,6 +20,8 @@ mod sync;
 
 mod exclusive;
 
+#[path = "../../core/src/defect.rs"]
+mod defect;
 #[path = "../../core/src/driver.rs"]
 mod driver;
 #[path = "../../core/src/ready.rs"]

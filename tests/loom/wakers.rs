@@ -27,7 +27,7 @@ unsafe impl Sync for Former {}
 // SAFETY: as above.
 unsafe impl Send for Former {}
 
-fn stale_wakers(reuse: impl FnOnce(&Loop) -> bool) {
+fn stale_wakers(is_free: impl FnOnce(&Loop) -> bool) {
     let event_loop = Loop::new(1);
     let former = Arc::new(Former::default());
     let (first, second) = (event_loop.waker(0), event_loop.waker(0));
@@ -45,8 +45,9 @@ fn stale_wakers(reuse: impl FnOnce(&Loop) -> bool) {
         drop(third);
     });
     event_loop.table.deactivate(0);
-    if reuse(&event_loop) {
+    if is_free(&event_loop) {
         former.is_gone();
+        event_loop.table.reopen();
         event_loop.table.activate(0);
     }
     event_loop.table.collect();
@@ -68,11 +69,7 @@ fn the_next_loop_of_a_table_is_not_woken_by_a_waker_of_the_last() {
     explore(|| {
         stale_wakers(|event_loop| {
             event_loop.table.close();
-            let is_free = !event_loop.table.has_wakers();
-            if is_free {
-                event_loop.table.reopen();
-            }
-            is_free
+            !event_loop.table.has_wakers()
         });
     });
 }
