@@ -12,6 +12,9 @@ use rondel_core::{
 
 use crate::replay::{idle, report};
 
+/// Is far more than any script takes.
+const ITERATIONS_MAX: u64 = 100_000;
+
 const CALLS: usize = 256;
 const FUTURES: usize = 96;
 const TASKS: usize = 96;
@@ -26,6 +29,7 @@ pub struct Busy {
 
 impl Busy {
     fn note(&self, iteration: u64) {
+        assert!(iteration < ITERATIONS_MAX, "the loop does not come to rest");
         if self.last.replace(iteration) != iteration {
             self.count.set(self.count.get() + 1);
         }
