@@ -353,6 +353,11 @@ impl<C: Context> Scheduler<C> {
         self.tables.with(|tables| tables.calls.get(id).is_some())
     }
 
+    /// Cancels the callback or timer with this id; false if it ran or was cancelled.
+    pub fn cancel_handle(&self, context: &C, id: crate::HandleId) -> bool {
+        self.cancel_call(context, id.0)
+    }
+
     /// Cancels a call: takes it out of its list, frees its slot, and drops its
     /// callback. False if the id is stale.
     pub fn cancel_call(&self, context: &C, id: SlotId) -> bool {

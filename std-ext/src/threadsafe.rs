@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rondel_core::raw::SendCallback;
-use rondel_core::{Outcome, Refused};
+use rondel_core::{HandleId, Outcome, Refused};
 
 use crate::event_loop::loop_of_this_thread;
 use crate::tables::too_large;
@@ -117,8 +117,8 @@ impl Remote {
     {
         let inbox = Arc::clone(&self.inbox);
         if let Some(event_loop) = loop_of_this_thread(&self.inbox) {
-            event_loop.call_soon(callback)?;
-            return Ok(RemoteHandle { inbox, sequence: 0 });
+            let handle = event_loop.call_soon(callback)?;
+            return Ok(RemoteHandle { inbox, place: Place::Ready(handle.id()) });
         }
         let location = Location::caller();
         let erase = |callback: F| match SendCallback::try_inline(callback) {
@@ -126,7 +126,7 @@ impl Remote {
             Err(callback) => (boxed(Box::new(callback)), location),
         };
         match self.inbox.push(callback, erase) {
-            Ok(sequence) => Ok(RemoteHandle { inbox, sequence }),
+            Ok(sequence) => Ok(RemoteHandle { inbox, place: Place::Inbox(sequence) }),
             Err((refusal, callback)) => Err(Refused::new("call_soon_threadsafe", refusal, callback)),
         }
     }
@@ -163,15 +163,29 @@ where
 #[derive(Clone, Debug)]
 pub struct RemoteHandle {
     inbox: Arc<Inbox>,
-    /// Is zero for a call that never was in the inbox.
-    sequence: u64,
+    place: Place,
+}
+
+/// Where a call went.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Into the inbox, with this number.
+    Inbox(u64),
+    /// Into the ready queue at once: it was made in the loop's own thread.
+    Ready(HandleId),
 }
 
 impl RemoteHandle {
     /// Takes the call back and drops it; false if the loop has received it, and
     /// so runs it in the turn that is running (contract H-4).
+    ///
+    /// A call that was made in the loop's own thread can be taken back there.
     pub fn cancel(&self) -> bool {
-        self.sequence != 0 && self.inbox.cancel(self.sequence)
+        match self.place {
+            Place::Inbox(sequence) => self.inbox.cancel(sequence),
+            Place::Ready(handle) => loop_of_this_thread(&self.inbox)
+                .is_some_and(|event_loop| event_loop.inner.scheduler.cancel_handle(&event_loop, handle)),
+        }
     }
 }
 

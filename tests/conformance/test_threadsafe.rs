@@ -14,6 +14,22 @@ use crate::fixture::{
 };
 
 #[test]
+fn a_call_made_in_the_loops_own_thread_can_be_taken_back_there() {
+    // H-4, TS-2
+    let event_loop = manual();
+    let remote = event_loop.remote();
+    let ran = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let noted = std::sync::Arc::clone(&ran);
+    let handle =
+        remote.call_soon_threadsafe(move |_| noted.store(true, std::sync::atomic::Ordering::SeqCst)).unwrap();
+    assert!(handle.cancel());
+    assert!(!handle.cancel(), "once");
+    event_loop.stop();
+    event_loop.run_forever().unwrap();
+    assert!(!ran.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+#[test]
 fn a_call_from_a_thread_wakes_a_loop_that_sleeps_for_ever() {
     // TS-1
     let event_loop = real();

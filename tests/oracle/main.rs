@@ -43,23 +43,28 @@ fn scripts_on_the_loop_with_a_wheel() {
     all(SCRIPTS, wheel_loop);
 }
 
-/// Prints the traces of the scripts of a file: `generate.py --shrink` uses it.
+/// Writes the traces of the scripts of one file to another, for `generate.py
+/// --shrink`; without those, looks whether it would write the corpus as it is.
 #[test]
-#[ignore = "a tool"]
 fn trace() {
-    let path = std::env::var("RONDEL_ORACLE_SCRIPTS").expect("RONDEL_ORACLE_SCRIPTS names a file");
-    let text = std::fs::read_to_string(path).expect("a file of scripts");
-    let mut traces = String::new();
-    for script in parse(&text) {
-        let (trace, _) = replay::replay(core_loop(), &script.ops);
-        traces += &format!("= {}\n--\n", script.name);
-        for line in trace {
-            traces += &line;
-            traces.push('\n');
+    let named = ["RONDEL_ORACLE_SCRIPTS", "RONDEL_ORACLE_TRACES"].map(std::env::var);
+    let [Ok(scripts), Ok(path)] = named else {
+        for script in parse(CORPUS) {
+            let trace: String = script.trace.iter().map(|line| format!("{line}\n")).collect();
+            assert_eq!(traced(&script), format!("= {}\n--\n{trace}", script.name));
         }
-    }
-    let path = std::env::var("RONDEL_ORACLE_TRACES").expect("RONDEL_ORACLE_TRACES names a file");
+        return;
+    };
+    let text = std::fs::read_to_string(scripts).expect("a file of scripts");
+    let traces: String = parse(&text).iter().map(traced).collect();
     std::fs::write(path, traces).expect("the traces are written");
+}
+
+/// Replays a script and writes its trace as `generate.py` reads it.
+fn traced(script: &Script) -> String {
+    let (trace, _) = replay::replay(core_loop(), &script.ops);
+    let lines: String = trace.iter().map(|line| format!("{line}\n")).collect();
+    format!("= {}\n--\n{lines}", script.name)
 }
 
 fn all<C: Context>(text: &str, make: fn() -> Machine<C>) {
