@@ -144,14 +144,14 @@ impl<C: Context> Scheduler<C> {
     fn wait(&self, context: &C, is_idle: bool) {
         let mut deadline = if is_idle { self.wait_until() } else { Some(Instant::ZERO) };
         let sleeps = deadline != Some(Instant::ZERO);
-        if sleeps {
-            // From here on a wake rings; what came before is seen by this look.
-            self.wake.sleep();
-            if self.wake.is_pending() {
-                deadline = Some(Instant::ZERO);
-            }
-        }
         context.before_wait(deadline);
+        if sleeps {
+            // From here on a wake rings; what came before, from the observer
+            // above too, is seen by this second look.
+            self.wake.sleep();
+            let idle = self.wake.with(|ready| ready.is_empty());
+            deadline = if idle { self.wait_until() } else { Some(Instant::ZERO) };
+        }
         context.wait(deadline);
         context.after_wait();
         if sleeps {

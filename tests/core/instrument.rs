@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use rondel_core::{Instant, Instrument, Running};
+use rondel_core::{EventLoopHandle, Instant, Instrument, Running};
 
 use crate::fixture::{Calls, core_loop, leak};
 
@@ -90,4 +90,32 @@ fn busy_loop_looks_at_the_outside_every_so_many_turns() {
     again(&f.context, 16);
     f.run_forever().unwrap();
     assert_eq!(f.driver.waits(), 4);
+}
+
+/// Schedules something, once, when the loop is about to sleep.
+struct LastMoment(EventLoopHandle, RefCell<Option<fn(&EventLoopHandle)>>);
+
+impl Instrument for LastMoment {
+    fn before_wait(&self, _: Option<Instant>) {
+        if let Some(act) = self.1.take() {
+            act(&self.0);
+        }
+    }
+}
+
+// Invariant 7: the idle hook of the fixture panics if the loop sleeps on it
+#[test]
+fn what_an_instrument_schedules_before_a_wait_is_not_slept_on() {
+    let acts: [fn(&EventLoopHandle); 3] = [
+        |c| drop(c.soon(|c: &EventLoopHandle| c.stop()).unwrap()),
+        |c| drop(c.later(5, |c: &EventLoopHandle| c.stop()).unwrap()),
+        EventLoopHandle::stop,
+    ];
+    for act in acts {
+        let f = core_loop();
+        let instrument: &'static LastMoment = leak(LastMoment(f.context, RefCell::new(Some(act))));
+        f.context.set_instrument(Some(instrument));
+        f.run_forever().unwrap();
+        assert_eq!(f.driver.idle_waits(), 0);
+    }
 }
