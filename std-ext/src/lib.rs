@@ -59,6 +59,7 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::event_loop::{EventLoop, EventLoopHandle, ManualClock, run, running_loop};
 pub use crate::exception::ExceptionHandler;
 pub use crate::inner::TaskFactory;
+pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
 pub use crate::net::server::{Server, StartServer};
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;

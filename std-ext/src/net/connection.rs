@@ -14,7 +14,7 @@ use rondel_core::{Cancelled, Refusal, SlotId};
 
 use crate::net::server::Listening;
 use crate::sources::{Direction, Owner};
-use crate::sys::{Fd, Interest, Token};
+use crate::sys::{Fd, Interest, SocketOption, Token};
 use crate::{Error, EventLoopHandle, Result};
 
 /// A connected stream socket. Registered once, for both sides; edges tell when
@@ -41,7 +41,7 @@ impl Connection {
         server: Option<Rc<Listening>>,
     ) -> Result<Self> {
         // A socket that can't do it is served without.
-        let _ = event_loop.inner.kernel.set_nodelay(fd, true);
+        let _ = event_loop.inner.kernel.set_option(fd, SocketOption::NoDelay, 1);
         let token = match event_loop.watch(fd, Owner::Stream, Interest::BOTH) {
             Ok(token) => token,
             Err(error) => {

@@ -1,5 +1,7 @@
 //! Connections and servers.
 
+pub(crate) mod address;
+
 pub(crate) mod connection;
 
 pub(crate) mod server;

@@ -11,10 +11,11 @@ use std::rc::Rc;
 
 use rondel_core::{Callback, ExceptionContext, Outcome, SlotId};
 
+use crate::net::address::Address;
 use crate::net::connection::Connection;
 use crate::sources::{Direction, Owner};
 use crate::streams::{self, StreamReader, StreamWriter};
-use crate::sys::{Fd, Interest, Token};
+use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
 use crate::{Error, EventLoopHandle, Future, Result};
 
 /// Is how long accepting rests when descriptors or memory ran out (SV-8).
@@ -124,12 +125,11 @@ where
         let name = |error: Error| error.during("start_server");
         let backlog = backlog.clamp(1, i32::MAX as u32);
         let kernel = &event_loop.inner.kernel;
-        let fd = kernel
-            .listen_tcp(addr, backlog.cast_signed(), reuse_address)
+        let fd = open_listener(&**kernel, addr, backlog.cast_signed(), reuse_address)
             .map_err(|error| name(io::Error::new(error.kind(), format!("{addr}: {error}")).into()))?;
         // From here on a failure closes the socket.
         let listening = Rc::new(Listening::new(&event_loop, fd, backlog));
-        let addr = kernel.local_addr(fd)?;
+        let addr = kernel.local_addr(fd)?.as_inet().unwrap_or(addr);
         let token = event_loop.watch(fd, Owner::Server, Interest::READABLE).map_err(name)?;
         listening.token.set(Some(token));
         let acceptor = Acceptor { listening: Rc::clone(&listening), client_connected, limit };
@@ -147,6 +147,27 @@ where
         event_loop.listen(token, Direction::Read, handler);
         Ok(Server { listening, addr })
     }
+}
+
+fn open_listener(
+    kernel: &dyn crate::sys::Kernel,
+    addr: SocketAddr,
+    backlog: i32,
+    reuse_address: bool,
+) -> io::Result<Fd> {
+    let addr = Address::from(addr);
+    let family = Family::of(&addr);
+    let fd = kernel.socket(family, SocketKind::Stream, 0)?;
+    let set_up = || {
+        kernel.set_option(fd, SocketOption::ReuseAddress, reuse_address.into())?;
+        if family == Family::Ipv6 {
+            kernel.set_option(fd, SocketOption::V6Only, 1)?;
+        }
+        kernel.bind(fd, &addr)?;
+        kernel.listen(fd, backlog)
+    };
+    set_up().inspect_err(|_| kernel.close(fd))?;
+    Ok(fd)
 }
 
 /// A listening socket, shared by its server, its acceptor and its connections.
@@ -289,7 +310,8 @@ where
         self.listening.accept_again();
     }
 
-    fn connected(&mut self, event_loop: &EventLoopHandle, fd: Fd, peer: SocketAddr) {
+    fn connected(&mut self, event_loop: &EventLoopHandle, fd: Fd, peer: Address) {
+        let peer = peer.as_inet().unwrap_or(SocketAddr::from(([0; 4], 0)));
         let listening = Some(Rc::clone(&self.listening));
         let connection = match Connection::new(event_loop, fd, peer, listening) {
             Ok(connection) => connection,

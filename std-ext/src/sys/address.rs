@@ -1,10 +1,15 @@
-//! Internet addresses, ours and the system's.
+//! Addresses, ours and the system's.
 
 #![allow(unsafe_code, reason = "sockaddr is a family of structs behind one pointer")]
 
-use core::mem::{MaybeUninit, size_of};
+use core::mem::{MaybeUninit, offset_of, size_of};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::io;
+
+use crate::net::address::{Address, UnixAddr};
+
+/// Is where the path begins in the address of a UNIX socket.
+const UNIX_HEADER: usize = offset_of!(libc::sockaddr_un, sun_path);
 
 /// Holds an address in the system's form.
 pub(super) struct RawAddress {
@@ -39,33 +44,43 @@ impl RawAddress {
     /// Reads the address.
     ///
     /// # Errors
-    /// `Unsupported` if it isn't an internet address.
-    pub(super) fn decode(&self) -> io::Result<SocketAddr> {
+    /// `Unsupported` if it is neither an internet address nor that of a UNIX socket.
+    pub(super) fn decode(&self) -> io::Result<Address> {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET => {
                 // SAFETY: the family says which struct it is; the storage is large enough for each
                 // of them, aligned for each of them, and initialised.
                 let raw: &libc::sockaddr_in = unsafe { &*self.as_ptr().cast() };
                 let ip = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
-                Ok(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into())
+                Ok(Address::Inet(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into()))
             }
             libc::AF_INET6 => {
                 // SAFETY: as above.
                 let raw: &libc::sockaddr_in6 = unsafe { &*self.as_ptr().cast() };
                 let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
                 let port = u16::from_be(raw.sin6_port);
-                Ok(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
+                let addr = SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id);
+                Ok(Address::Inet(addr.into()))
             }
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "not an internet address")),
+            libc::AF_UNIX => {
+                // SAFETY: as above.
+                let raw: &libc::sockaddr_un = unsafe { &*self.as_ptr().cast() };
+                let length = (self.length as usize).saturating_sub(UNIX_HEADER).min(raw.sun_path.len());
+                let name = raw.sun_path[..length].iter().map(|&byte| byte as u8);
+                Ok(Address::Unix(UnixAddr::from_kernel(&name.collect::<Vec<u8>>())))
+            }
+            // A datagram from a socket without a name, or the peer of such a one, has no family at all.
+            libc::AF_UNSPEC => Ok(Address::Unix(UnixAddr::default())),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "neither an internet nor a UNIX address")),
         }
     }
 }
 
-impl From<SocketAddr> for RawAddress {
-    fn from(addr: SocketAddr) -> Self {
+impl From<&Address> for RawAddress {
+    fn from(addr: &Address) -> Self {
         let mut raw = Self::unspecified();
         raw.length = match addr {
-            SocketAddr::V4(addr) => {
+            Address::Inet(SocketAddr::V4(addr)) => {
                 // SAFETY: the storage is large enough and aligned for each address struct, and
                 // zeros are a valid one.
                 let v4: &mut libc::sockaddr_in = unsafe { &mut *(&raw mut raw.storage).cast() };
@@ -74,7 +89,7 @@ impl From<SocketAddr> for RawAddress {
                 v4.sin_addr.s_addr = u32::from_ne_bytes(addr.ip().octets());
                 size_of::<libc::sockaddr_in>() as libc::socklen_t
             }
-            SocketAddr::V6(addr) => {
+            Address::Inet(SocketAddr::V6(addr)) => {
                 // SAFETY: as above.
                 let v6: &mut libc::sockaddr_in6 = unsafe { &mut *(&raw mut raw.storage).cast() };
                 v6.sin6_family = libc::AF_INET6 as libc::sa_family_t;
@@ -83,6 +98,18 @@ impl From<SocketAddr> for RawAddress {
                 v6.sin6_flowinfo = addr.flowinfo();
                 v6.sin6_scope_id = addr.scope_id();
                 size_of::<libc::sockaddr_in6>() as libc::socklen_t
+            }
+            Address::Unix(addr) => {
+                // SAFETY: as above.
+                let unix: &mut libc::sockaddr_un = unsafe { &mut *(&raw mut raw.storage).cast() };
+                unix.sun_family = libc::AF_UNIX as libc::sa_family_t;
+                let name = addr.as_kernel();
+                for (place, &byte) in unix.sun_path.iter_mut().zip(name) {
+                    *place = byte as libc::c_char;
+                }
+                // The NUL that closes a path counts; the name of an abstract one ends where it ends.
+                let closing = usize::from(addr.as_path().is_some());
+                (UNIX_HEADER + name.len() + closing) as libc::socklen_t
             }
         };
         raw

@@ -1,10 +1,10 @@
 //! The kernel that a test runs on: real descriptors, and a clock that only the test moves.
 
 use core::cell::Cell;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::io::IoSlice;
+use std::path::Path;
 use std::time::SystemTime;
 
 use rondel_core::Instant;
@@ -15,7 +15,8 @@ use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
 use super::null::wall_clock_at;
 use super::poller::{Poller, real_descriptors};
-use super::socket;
+use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
+use crate::net::address::Address;
 
 /// Sleeps no time: a wait in which nothing is ready moves the clock to its deadline instead.
 ///

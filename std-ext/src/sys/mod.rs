@@ -46,23 +46,26 @@ mod syscall;
 #[cfg(test)]
 mod tests;
 
-use core::net::SocketAddr;
 use std::io::{self, IoSlice};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rondel_core::Instant;
+
+use crate::net::address::Address;
 
 pub(crate) use doorbell::Doorbell;
 pub(crate) use fd::{Event, Events, Fd, Interest, Token};
 pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
+pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption};
 pub(crate) use syscall::is_out_of_resources;
 
 /// Everything that the loop wants from outside.
 ///
-/// All methods take `&self`, none calls back into the loop, and all belong to the loop's thread. A
-/// kernel without descriptors answers `Unsupported` to whatever needs one.
+/// All methods take `&self`, none calls back into the loop, and all belong to the loop's thread. What
+/// needs a descriptor is `Unsupported` unless a kernel has it.
 #[allow(dead_code, reason = "the rooms of the network use the rest; each kernel has all of it, tested")]
 pub(crate) trait Kernel {
     /// Reads the clock, counted from the kernel's construction; never earlier than the reading before
@@ -79,21 +82,30 @@ pub(crate) trait Kernel {
     /// # Errors
     /// `EPERM` for what is always ready, as regular files are; `EEXIST` for a descriptor watched
     /// already; `InvalidInput` for a token that is the kernel's own.
-    fn register(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()>;
+    fn register(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        let _ = (fd, token, interest);
+        unsupported("register")
+    }
 
     /// Changes what is watched, and has what is ready now reported again: how a level-triggered
     /// promise is kept on edges.
     ///
     /// # Errors
     /// `ENOENT` for a descriptor that isn't watched; otherwise as [`register`](Self::register).
-    fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()>;
+    fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        let _ = (fd, token, interest);
+        unsupported("reregister")
+    }
 
     /// Ceases to watch `fd`. To be called before closing it, on every path: a duplicate elsewhere
     /// would keep the registration alive.
     ///
     /// # Errors
     /// `ENOENT` for a descriptor that isn't watched.
-    fn deregister(&self, fd: Fd) -> io::Result<()>;
+    fn deregister(&self, fd: Fd) -> io::Result<()> {
+        let _ = fd;
+        unsupported("deregister")
+    }
 
     /// Waits until a descriptor is ready, the doorbell rings or `deadline` has come, and leaves the
     /// events in `events`, whatever was in there before.
@@ -119,83 +131,229 @@ pub(crate) trait Kernel {
     /// kernel's is left alone. Dropping the kernel does the same.
     fn detach_doorbell(&self, bell: &'static Doorbell);
 
-    /// Makes a listening socket, an IPv6 one for IPv6 alone.
+    /// Makes a socket: it doesn't block, and is closed on exec, from its first moment.
     ///
     /// # Errors
-    /// As `socket`, `setsockopt`, `bind` and `listen`; no descriptor is left behind.
-    fn listen_tcp(&self, addr: SocketAddr, backlog: i32, reuse_address: bool) -> io::Result<Fd>;
+    /// As `socket`, `EMFILE` and `EAFNOSUPPORT` included.
+    fn socket(&self, family: Family, kind: SocketKind, protocol: i32) -> io::Result<Fd> {
+        let _ = (family, kind, protocol);
+        unsupported("socket")
+    }
+
+    /// Gives a socket its own address.
+    ///
+    /// # Errors
+    /// As `bind`.
+    fn bind(&self, fd: Fd, addr: &Address) -> io::Result<()> {
+        let _ = (fd, addr);
+        unsupported("bind")
+    }
+
+    /// Lets a socket listen, with room for `backlog` connections that nobody accepted yet.
+    ///
+    /// # Errors
+    /// As `listen`.
+    fn listen(&self, fd: Fd, backlog: i32) -> io::Result<()> {
+        let _ = (fd, backlog);
+        unsupported("listen")
+    }
 
     /// Takes the next connection of a listening socket, and the address of its peer.
     ///
     /// # Errors
     /// `WouldBlock` when there is none; else as `accept`, `EMFILE` and `ECONNABORTED` included.
-    fn accept(&self, fd: Fd) -> io::Result<(Fd, SocketAddr)>;
+    fn accept(&self, fd: Fd) -> io::Result<(Fd, Address)> {
+        let _ = fd;
+        unsupported("accept")
+    }
 
-    /// Begins to connect. The socket turns writable when that is decided; how,
-    /// [`take_error`](Self::take_error) says.
+    /// Connects, or begins to; tells whether it is done. Otherwise the socket turns writable when it
+    /// is decided; how, [`take_error`](Self::take_error) says.
     ///
     /// # Errors
-    /// As `socket` and `connect`, when the failure is known at once; no descriptor is left behind.
-    fn connect_tcp(&self, addr: SocketAddr) -> io::Result<Fd>;
+    /// As `connect`, when the failure is known at once. `WouldBlock` only for UNIX sockets: the
+    /// listener's backlog is full, and nothing will tell when it isn't any more.
+    fn connect(&self, fd: Fd, addr: &Address) -> io::Result<bool> {
+        let _ = (fd, addr);
+        unsupported("connect")
+    }
 
     /// Returns the socket's pending error and clears it.
     ///
     /// # Errors
     /// As `getsockopt`.
-    fn take_error(&self, fd: Fd) -> io::Result<Option<io::Error>>;
+    fn take_error(&self, fd: Fd) -> io::Result<Option<io::Error>> {
+        let _ = fd;
+        unsupported("take_error")
+    }
 
     /// Receives up to the length of `buf`; 0 is the end of the stream, unless `buf` is empty.
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there; else as `recv`. Never `Interrupted`.
-    fn recv(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize>;
+    fn recv(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
+        let _ = (fd, buf);
+        unsupported("recv")
+    }
 
     /// Sends as much of `buf` as there is room for and returns how much that was.
     ///
     /// # Errors
     /// `WouldBlock` when there is no room; `BrokenPipe`, without a signal, when nobody will read it;
     /// else as `send`. Never `Interrupted`.
-    fn send(&self, fd: Fd, buf: &[u8]) -> io::Result<usize>;
+    fn send(&self, fd: Fd, buf: &[u8]) -> io::Result<usize> {
+        let _ = (fd, buf);
+        unsupported("send")
+    }
 
     /// Sends as much of `bufs`, in their order, as there is room for. It may take only the first 1,024.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    fn send_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+    fn send_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let _ = (fd, bufs);
+        unsupported("send_vectored")
+    }
+
+    /// Receives one datagram.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); also what an earlier datagram met, such as `ConnectionRefused`.
+    fn recv_from(&self, fd: Fd, buf: &mut [u8]) -> io::Result<Received> {
+        let _ = (fd, buf);
+        unsupported("recv_from")
+    }
+
+    /// Sends one datagram, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), `EMSGSIZE` for one that is too large.
+    fn send_to(&self, fd: Fd, buf: &[u8], addr: &Address) -> io::Result<usize> {
+        let _ = (fd, buf, addr);
+        unsupported("send_to")
+    }
+
+    /// Sends up to `count` bytes of `file` from `offset` on, without copying them through the process.
+    ///
+    /// # Errors
+    /// As `sendfile`: `EINVAL` for what it can't send from, `WouldBlock` when there is no room.
+    fn sendfile(&self, fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
+        let _ = (fd, file, offset, count);
+        unsupported("sendfile")
+    }
 
     /// Sends the end of the stream; receiving goes on.
     ///
     /// # Errors
     /// `NotConnected` when the peer is gone already.
-    fn shutdown_write(&self, fd: Fd) -> io::Result<()>;
+    fn shutdown_write(&self, fd: Fd) -> io::Result<()> {
+        let _ = fd;
+        unsupported("shutdown_write")
+    }
 
     /// Returns the address that the socket is bound to.
     ///
     /// # Errors
-    /// `Unsupported` for a socket that isn't an internet one; else as `getsockname`.
-    fn local_addr(&self, fd: Fd) -> io::Result<SocketAddr>;
+    /// `Unsupported` for a socket of another family; else as `getsockname`.
+    fn local_addr(&self, fd: Fd) -> io::Result<Address> {
+        let _ = fd;
+        unsupported("local_addr")
+    }
 
     /// Returns the address that the socket is connected to.
     ///
     /// # Errors
-    /// `NotConnected`; `Unsupported` for a socket that isn't an internet one.
-    fn peer_addr(&self, fd: Fd) -> io::Result<SocketAddr>;
+    /// `NotConnected`; `Unsupported` for a socket of another family.
+    fn peer_addr(&self, fd: Fd) -> io::Result<Address> {
+        let _ = fd;
+        unsupported("peer_addr")
+    }
 
-    /// Sends small pieces at once, or has them collected (`TCP_NODELAY`).
+    /// Sets an option of a socket.
     ///
     /// # Errors
     /// As `setsockopt`.
-    fn set_nodelay(&self, fd: Fd, on: bool) -> io::Result<()>;
+    fn set_option(&self, fd: Fd, option: SocketOption, value: i32) -> io::Result<()> {
+        let _ = (fd, option, value);
+        unsupported("setsockopt")
+    }
+
+    /// Returns an option of a socket.
+    ///
+    /// # Errors
+    /// As `getsockopt`.
+    fn option(&self, fd: Fd, option: SocketOption) -> io::Result<i32> {
+        let _ = (fd, option);
+        unsupported("getsockopt")
+    }
+
+    /// Chooses how long a close may wait to send what is left; `None` is the system's way, in the
+    /// background, and zero seconds drops it and resets the connection (`SO_LINGER`).
+    ///
+    /// # Errors
+    /// As `setsockopt`.
+    fn set_linger(&self, fd: Fd, seconds: Option<u16>) -> io::Result<()> {
+        let _ = (fd, seconds);
+        unsupported("setsockopt")
+    }
+
+    /// Returns what kind of socket it is; for one that came from outside.
+    ///
+    /// # Errors
+    /// `ENOTSOCK`; `Unsupported` for a family or kind that has no name here.
+    fn socket_kind(&self, fd: Fd) -> io::Result<(Family, SocketKind)> {
+        let _ = fd;
+        unsupported("socket_kind")
+    }
+
+    /// Makes that operations on `fd` don't block. Concerns everyone who shares the open file.
+    ///
+    /// # Errors
+    /// As `fcntl`.
+    fn set_nonblocking(&self, fd: Fd) -> io::Result<()> {
+        let _ = fd;
+        unsupported("set_nonblocking")
+    }
+
+    /// Tells which file is at `path`: by this a socket's owner knows whether it is still its own.
+    ///
+    /// # Errors
+    /// As `lstat`; `NotFound` when there is none.
+    fn file_at(&self, path: &Path) -> io::Result<FileAt> {
+        let _ = path;
+        unsupported("lstat")
+    }
+
+    /// Removes the name of a file.
+    ///
+    /// # Errors
+    /// As `unlink`.
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        unsupported("unlink")
+    }
 
     /// Makes two stream sockets connected to each other.
     ///
     /// # Errors
     /// As `socketpair`.
-    fn socket_pair(&self) -> io::Result<(Fd, Fd)>;
+    fn socket_pair(&self) -> io::Result<(Fd, Fd)> {
+        unsupported("socket_pair")
+    }
 
     /// Closes `fd`, which was deregistered before; never repeated, whatever the system answers.
-    fn close(&self, fd: Fd);
+    fn close(&self, fd: Fd) {
+        let _ = fd;
+    }
 
     /// Tells whether an [`Fd`] of this kernel is a descriptor of the process.
-    fn has_real_descriptors(&self) -> bool;
+    fn has_real_descriptors(&self) -> bool {
+        false
+    }
+}
+
+/// Is the answer of a kernel to what it doesn't have.
+fn unsupported<T>(operation: &str) -> io::Result<T> {
+    let message = format!("{operation}: this kernel has no descriptors");
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }

@@ -2,17 +2,15 @@
 //! round the seam.
 
 use core::cell::Cell;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::io::IoSlice;
 use std::time::SystemTime;
 
 use rondel_core::Instant;
 
 use super::Kernel;
 use super::doorbell::Doorbell;
-use super::fd::{Events, Fd, Interest, Token};
+use super::fd::Events;
 
 /// When a virtual clock stands at zero it is 2000-01-01 00:00 UTC, in every run.
 const WALL_CLOCK_ORIGIN: Duration = Duration::from_secs(946_684_800);
@@ -73,82 +71,10 @@ impl Kernel for NullKernel {
             bell.close();
         }
     }
-
-    fn register(&self, _: Fd, _: Token, _: Interest) -> io::Result<()> {
-        unsupported("register")
-    }
-
-    fn reregister(&self, _: Fd, _: Token, _: Interest) -> io::Result<()> {
-        unsupported("reregister")
-    }
-
-    fn deregister(&self, _: Fd) -> io::Result<()> {
-        unsupported("deregister")
-    }
-
-    fn listen_tcp(&self, _: SocketAddr, _: i32, _: bool) -> io::Result<Fd> {
-        unsupported("listen")
-    }
-
-    fn accept(&self, _: Fd) -> io::Result<(Fd, SocketAddr)> {
-        unsupported("accept")
-    }
-
-    fn connect_tcp(&self, _: SocketAddr) -> io::Result<Fd> {
-        unsupported("connect")
-    }
-
-    fn take_error(&self, _: Fd) -> io::Result<Option<io::Error>> {
-        unsupported("take_error")
-    }
-
-    fn recv(&self, _: Fd, _: &mut [u8]) -> io::Result<usize> {
-        unsupported("recv")
-    }
-
-    fn send(&self, _: Fd, _: &[u8]) -> io::Result<usize> {
-        unsupported("send")
-    }
-
-    fn send_vectored(&self, _: Fd, _: &[IoSlice<'_>]) -> io::Result<usize> {
-        unsupported("send_vectored")
-    }
-
-    fn shutdown_write(&self, _: Fd) -> io::Result<()> {
-        unsupported("shutdown_write")
-    }
-
-    fn local_addr(&self, _: Fd) -> io::Result<SocketAddr> {
-        unsupported("local_addr")
-    }
-
-    fn peer_addr(&self, _: Fd) -> io::Result<SocketAddr> {
-        unsupported("peer_addr")
-    }
-
-    fn set_nodelay(&self, _: Fd, _: bool) -> io::Result<()> {
-        unsupported("set_nodelay")
-    }
-
-    fn socket_pair(&self) -> io::Result<(Fd, Fd)> {
-        unsupported("socket_pair")
-    }
-
-    /// Does nothing: there is nothing this kernel could have opened.
-    fn close(&self, _: Fd) {}
-
-    fn has_real_descriptors(&self) -> bool {
-        false
-    }
 }
 
 /// Returns the wall clock that belongs to a virtual instant.
 pub(super) fn wall_clock_at(now: Instant) -> SystemTime {
     let origin = SystemTime::UNIX_EPOCH + WALL_CLOCK_ORIGIN;
     origin.checked_add(Duration::from_nanos(now.as_nanos())).unwrap_or(origin)
-}
-
-fn unsupported<T>(operation: &str) -> io::Result<T> {
-    let message = format!("{operation}: this kernel has no descriptors");
-    Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }

@@ -34,16 +34,24 @@ macro_rules! real_descriptors {
             self.$poller.detach_doorbell(bell);
         }
 
-        fn listen_tcp(&self, addr: SocketAddr, backlog: i32, reuse_address: bool) -> io::Result<Fd> {
-            socket::listen_tcp(addr, backlog, reuse_address)
+        fn socket(&self, family: Family, kind: SocketKind, protocol: i32) -> io::Result<Fd> {
+            socket::open(family, kind, protocol)
         }
 
-        fn accept(&self, fd: Fd) -> io::Result<(Fd, SocketAddr)> {
+        fn bind(&self, fd: Fd, addr: &Address) -> io::Result<()> {
+            socket::bind(fd, addr)
+        }
+
+        fn listen(&self, fd: Fd, backlog: i32) -> io::Result<()> {
+            socket::listen(fd, backlog)
+        }
+
+        fn accept(&self, fd: Fd) -> io::Result<(Fd, Address)> {
             socket::accept(fd)
         }
 
-        fn connect_tcp(&self, addr: SocketAddr) -> io::Result<Fd> {
-            socket::connect_tcp(addr)
+        fn connect(&self, fd: Fd, addr: &Address) -> io::Result<bool> {
+            socket::connect(fd, addr)
         }
 
         fn take_error(&self, fd: Fd) -> io::Result<Option<io::Error>> {
@@ -62,20 +70,56 @@ macro_rules! real_descriptors {
             socket::send_vectored(fd, bufs)
         }
 
+        fn recv_from(&self, fd: Fd, buf: &mut [u8]) -> io::Result<Received> {
+            socket::recv_from(fd, buf)
+        }
+
+        fn send_to(&self, fd: Fd, buf: &[u8], addr: &Address) -> io::Result<usize> {
+            socket::send_to(fd, buf, addr)
+        }
+
+        fn sendfile(&self, fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
+            socket::sendfile(fd, file, offset, count)
+        }
+
         fn shutdown_write(&self, fd: Fd) -> io::Result<()> {
             socket::shutdown_write(fd)
         }
 
-        fn local_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+        fn local_addr(&self, fd: Fd) -> io::Result<Address> {
             socket::local_addr(fd)
         }
 
-        fn peer_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+        fn peer_addr(&self, fd: Fd) -> io::Result<Address> {
             socket::peer_addr(fd)
         }
 
-        fn set_nodelay(&self, fd: Fd, on: bool) -> io::Result<()> {
-            socket::set_nodelay(fd, on)
+        fn set_option(&self, fd: Fd, option: SocketOption, value: i32) -> io::Result<()> {
+            socket::set_option(fd, option, value)
+        }
+
+        fn option(&self, fd: Fd, option: SocketOption) -> io::Result<i32> {
+            socket::option(fd, option)
+        }
+
+        fn set_linger(&self, fd: Fd, seconds: Option<u16>) -> io::Result<()> {
+            socket::set_linger(fd, seconds)
+        }
+
+        fn socket_kind(&self, fd: Fd) -> io::Result<(Family, SocketKind)> {
+            socket::socket_kind(fd)
+        }
+
+        fn set_nonblocking(&self, fd: Fd) -> io::Result<()> {
+            socket::set_nonblocking(fd)
+        }
+
+        fn file_at(&self, path: &Path) -> io::Result<FileAt> {
+            socket::file_at(path)
+        }
+
+        fn unlink(&self, path: &Path) -> io::Result<()> {
+            socket::unlink(path)
         }
 
         fn socket_pair(&self) -> io::Result<(Fd, Fd)> {

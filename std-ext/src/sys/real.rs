@@ -1,9 +1,9 @@
 //! The kernel that a program runs on.
 
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::io::IoSlice;
+use std::path::Path;
 use std::time::SystemTime;
 
 use rondel_core::Instant;
@@ -13,7 +13,8 @@ use super::clock::{Alarm, Clock};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
 use super::poller::{Poller, real_descriptors};
-use super::socket;
+use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
+use crate::net::address::Address;
 
 /// Linux: epoll through mio, `CLOCK_MONOTONIC`, a timerfd for exact deadlines, sockets by `libc`.
 ///

@@ -10,34 +10,148 @@ use core::mem::{MaybeUninit, size_of};
 use core::net::SocketAddr;
 use core::ptr;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use super::address::RawAddress;
 use super::fd::Fd;
 use super::syscall::{retry, syscall};
+use crate::net::address::Address;
 
 /// How many slices Linux takes at once (`IOV_MAX`); more would be an error.
 const SLICES_MAX: usize = 1024;
 
-/// Makes a socket that listens on `addr`, an IPv6 one for IPv6 alone.
-pub(super) fn listen_tcp(addr: SocketAddr, backlog: i32, reuse_address: bool) -> io::Result<Fd> {
-    let socket = tcp_socket(&addr)?;
-    if reuse_address {
-        set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+/// The family of a socket's addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Family {
+    Ipv4,
+    Ipv6,
+    Unix,
+}
+
+impl Family {
+    /// Returns the family that `addr` belongs to.
+    pub(crate) const fn of(addr: &Address) -> Self {
+        match addr {
+            Address::Inet(SocketAddr::V4(_)) => Self::Ipv4,
+            Address::Inet(SocketAddr::V6(_)) => Self::Ipv6,
+            Address::Unix(_) => Self::Unix,
+        }
     }
-    if addr.is_ipv6() {
-        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+
+    const fn number(self) -> i32 {
+        match self {
+            Self::Ipv4 => libc::AF_INET,
+            Self::Ipv6 => libc::AF_INET6,
+            Self::Unix => libc::AF_UNIX,
+        }
     }
+}
+
+/// What passes through a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SocketKind {
+    Stream,
+    Datagram,
+}
+
+impl SocketKind {
+    const fn number(self) -> i32 {
+        match self {
+            Self::Stream => libc::SOCK_STREAM,
+            Self::Datagram => libc::SOCK_DGRAM,
+        }
+    }
+}
+
+/// An option that is a number; a switch is 0 or 1.
+#[allow(dead_code, reason = "the rooms of the network use the rest")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SocketOption {
+    ReuseAddress,
+    ReusePort,
+    Broadcast,
+    KeepAlive,
+    /// In bytes. The system keeps twice as many.
+    ReceiveBuffer,
+    /// In bytes. The system keeps twice as many.
+    SendBuffer,
+    /// Counts the datagrams that were dropped for want of room.
+    ReceiveOverflow,
+    V6Only,
+    NoDelay,
+    /// In seconds, until the first probe.
+    KeepIdle,
+    /// In seconds, between two probes.
+    KeepInterval,
+    /// How many probes.
+    KeepCount,
+    /// In milliseconds.
+    UserTimeout,
+}
+
+impl SocketOption {
+    const fn level_and_name(self) -> (i32, i32) {
+        match self {
+            Self::ReuseAddress => (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+            Self::ReusePort => (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+            Self::Broadcast => (libc::SOL_SOCKET, libc::SO_BROADCAST),
+            Self::KeepAlive => (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+            Self::ReceiveBuffer => (libc::SOL_SOCKET, libc::SO_RCVBUF),
+            Self::SendBuffer => (libc::SOL_SOCKET, libc::SO_SNDBUF),
+            Self::ReceiveOverflow => (libc::SOL_SOCKET, libc::SO_RXQ_OVFL),
+            Self::V6Only => (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+            Self::NoDelay => (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+            Self::KeepIdle => (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+            Self::KeepInterval => (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+            Self::KeepCount => (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+            Self::UserTimeout => (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+        }
+    }
+}
+
+/// A datagram that was received.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Received {
+    /// Is how many bytes are in the buffer.
+    pub(crate) length: usize,
+    /// Is who sent it.
+    pub(crate) from: Address,
+    /// Tells that the buffer was too short for it, and the rest is lost.
+    pub(crate) is_truncated: bool,
+}
+
+/// The file at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FileAt {
+    /// Names the file on this machine, for as long as it exists.
+    pub(crate) device_and_inode: (u64, u64),
+    pub(crate) is_socket: bool,
+}
+
+/// Makes a socket.
+pub(super) fn open(family: Family, kind: SocketKind, protocol: i32) -> io::Result<Fd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    unsafe { syscall!(socket(family.number(), kind.number() | flags, protocol)) }.map(Fd::from_raw)
+}
+
+/// Gives a socket its own address.
+pub(super) fn bind(fd: Fd, addr: &Address) -> io::Result<()> {
     let raw = RawAddress::from(addr);
     // SAFETY: `raw` is good for reading that many bytes.
-    unsafe { syscall!(bind(socket.as_raw_fd(), raw.as_ptr(), raw.length())) }?;
+    unsafe { syscall!(bind(fd.as_raw(), raw.as_ptr(), raw.length())) }.map(drop)
+}
+
+/// Lets a socket listen.
+pub(super) fn listen(fd: Fd, backlog: i32) -> io::Result<()> {
     // SAFETY: no pointers.
-    unsafe { syscall!(listen(socket.as_raw_fd(), backlog)) }?;
-    Ok(give_away(socket))
+    unsafe { syscall!(listen(fd.as_raw(), backlog)) }.map(drop)
 }
 
 /// Takes the next connection.
-pub(super) fn accept(fd: Fd) -> io::Result<(Fd, SocketAddr)> {
+pub(super) fn accept(fd: Fd) -> io::Result<(Fd, Address)> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let mut peer = RawAddress::unspecified();
     let (address, length) = peer.as_mut_ptrs();
@@ -49,17 +163,14 @@ pub(super) fn accept(fd: Fd) -> io::Result<(Fd, SocketAddr)> {
     Ok((give_away(socket), peer))
 }
 
-/// Begins to connect. The socket turns writable when that is decided, and `take_error` says how.
-pub(super) fn connect_tcp(addr: SocketAddr) -> io::Result<Fd> {
-    let socket = tcp_socket(&addr)?;
+/// Connects, or begins to; tells whether it is done.
+pub(super) fn connect(fd: Fd, addr: &Address) -> io::Result<bool> {
     let raw = RawAddress::from(addr);
     // SAFETY: `raw` is good for reading that many bytes.
-    match unsafe { syscall!(connect(socket.as_raw_fd(), raw.as_ptr(), raw.length())) } {
-        Ok(_) => Ok(give_away(socket)),
+    match unsafe { syscall!(connect(fd.as_raw(), raw.as_ptr(), raw.length())) } {
+        Ok(_) => Ok(true),
         // Interrupted, it goes on in the background all the same and must not be repeated.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
-            Ok(give_away(socket))
-        }
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -75,11 +186,7 @@ pub(super) fn pair() -> io::Result<(Fd, Fd)> {
 
 /// Returns the socket's pending error and clears it.
 pub(super) fn take_error(fd: Fd) -> io::Result<Option<io::Error>> {
-    let mut errno: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    let value = (&raw mut errno).cast();
-    // SAFETY: `value` is good for writing `length` bytes.
-    unsafe { syscall!(getsockopt(fd.as_raw(), libc::SOL_SOCKET, libc::SO_ERROR, value, &raw mut length)) }?;
+    let errno = option_raw(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
     Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
 }
 
@@ -118,8 +225,41 @@ pub(super) fn shutdown_write(fd: Fd) -> io::Result<()> {
     unsafe { syscall!(shutdown(fd.as_raw(), libc::SHUT_WR)) }.map(drop)
 }
 
+/// Receives one datagram, and tells whether all of it.
+pub(super) fn recv_from(fd: Fd, buf: &mut [u8]) -> io::Result<Received> {
+    let mut from = RawAddress::unspecified();
+    let (address, length) = from.as_mut_ptrs();
+    let (start, size) = (buf.as_mut_ptr().cast(), buf.len());
+    let received = retry(|| {
+        // SAFETY: `buf` is good for writing its length; so are the others, `length` says how much.
+        unsafe { syscall!(recvfrom(fd.as_raw(), start, size, libc::MSG_TRUNC, address, length)) }
+    })?;
+    let whole = received as usize;
+    Ok(Received { length: whole.min(size), from: from.decode()?, is_truncated: whole > size })
+}
+
+/// Sends one datagram.
+pub(super) fn send_to(fd: Fd, buf: &[u8], addr: &Address) -> io::Result<usize> {
+    let raw = RawAddress::from(addr);
+    let (start, size) = (buf.as_ptr().cast(), buf.len());
+    let sent = retry(|| {
+        // SAFETY: `buf` and `raw` are good for reading their lengths.
+        unsafe { syscall!(sendto(fd.as_raw(), start, size, libc::MSG_NOSIGNAL, raw.as_ptr(), raw.length())) }
+    })?;
+    Ok(sent as usize)
+}
+
+/// Sends a part of a file.
+pub(super) fn sendfile(fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
+    let too_far = |_| io::Error::from_raw_os_error(libc::EOVERFLOW);
+    let mut offset = libc::off64_t::try_from(offset).map_err(too_far)?;
+    // SAFETY: `offset` is good for reading and writing.
+    let sent = retry(|| unsafe { syscall!(sendfile64(fd.as_raw(), file.as_raw(), &raw mut offset, count)) })?;
+    Ok(sent as usize)
+}
+
 /// Returns the address the socket is bound to.
-pub(super) fn local_addr(fd: Fd) -> io::Result<SocketAddr> {
+pub(super) fn local_addr(fd: Fd) -> io::Result<Address> {
     let mut raw = RawAddress::unspecified();
     let (address, length) = raw.as_mut_ptrs();
     // SAFETY: the pointers are good for writing, `length` says how much.
@@ -128,7 +268,7 @@ pub(super) fn local_addr(fd: Fd) -> io::Result<SocketAddr> {
 }
 
 /// Returns the address the socket is connected to.
-pub(super) fn peer_addr(fd: Fd) -> io::Result<SocketAddr> {
+pub(super) fn peer_addr(fd: Fd) -> io::Result<Address> {
     let mut raw = RawAddress::unspecified();
     let (address, length) = raw.as_mut_ptrs();
     // SAFETY: the pointers are good for writing, `length` says how much.
@@ -136,9 +276,62 @@ pub(super) fn peer_addr(fd: Fd) -> io::Result<SocketAddr> {
     raw.decode()
 }
 
-/// Sends small pieces at once, or collects them.
-pub(super) fn set_nodelay(fd: Fd, on: bool) -> io::Result<()> {
-    set_option_raw(fd.as_raw(), libc::IPPROTO_TCP, libc::TCP_NODELAY, on.into())
+/// Sets an option.
+pub(super) fn set_option(fd: Fd, option: SocketOption, value: i32) -> io::Result<()> {
+    let (level, name) = option.level_and_name();
+    set_option_raw(fd, level, name, &value)
+}
+
+/// Returns an option.
+pub(super) fn option(fd: Fd, option: SocketOption) -> io::Result<i32> {
+    let (level, name) = option.level_and_name();
+    option_raw(fd, level, name)
+}
+
+/// Chooses how long a close may wait to send what is left.
+pub(super) fn set_linger(fd: Fd, seconds: Option<u16>) -> io::Result<()> {
+    let linger =
+        libc::linger { l_onoff: seconds.is_some().into(), l_linger: seconds.unwrap_or_default().into() };
+    set_option_raw(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
+/// Returns what kind of socket it is.
+pub(super) fn socket_kind(fd: Fd) -> io::Result<(Family, SocketKind)> {
+    let unknown = |what| io::Error::new(io::ErrorKind::Unsupported, what);
+    let family = match option_raw(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)? {
+        libc::AF_INET => Family::Ipv4,
+        libc::AF_INET6 => Family::Ipv6,
+        libc::AF_UNIX => Family::Unix,
+        _ => return Err(unknown("neither an internet nor a UNIX socket")),
+    };
+    let kind = match option_raw(fd, libc::SOL_SOCKET, libc::SO_TYPE)? {
+        libc::SOCK_STREAM => SocketKind::Stream,
+        libc::SOCK_DGRAM => SocketKind::Datagram,
+        _ => return Err(unknown("neither a stream nor a datagram socket")),
+    };
+    Ok((family, kind))
+}
+
+/// Makes that operations don't block.
+pub(super) fn set_nonblocking(fd: Fd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let flags = unsafe { syscall!(fcntl(fd.as_raw(), libc::F_GETFL)) }?;
+    if flags & libc::O_NONBLOCK != 0 {
+        return Ok(());
+    }
+    // SAFETY: no pointers.
+    unsafe { syscall!(fcntl(fd.as_raw(), libc::F_SETFL, flags | libc::O_NONBLOCK)) }.map(drop)
+}
+
+/// Tells which file is at `path`; a symbolic link is a file of its own.
+pub(super) fn file_at(path: &Path) -> io::Result<FileAt> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok(FileAt { device_and_inode: (found.dev(), found.ino()), is_socket: found.file_type().is_socket() })
+}
+
+/// Removes the name of a file.
+pub(super) fn unlink(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
 }
 
 /// Closes the descriptor, once: Linux has freed the number even when it answers `EINTR`, and by a
@@ -152,23 +345,19 @@ pub(super) fn close(fd: Fd) {
     }
 }
 
-fn tcp_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
-    let family = if addr.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers.
-    let fd = unsafe { syscall!(socket(family, kind, 0)) }?;
-    // SAFETY: made above and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn set_option(socket: &OwnedFd, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
-    set_option_raw(socket.as_raw_fd(), level, name, value)
-}
-
-fn set_option_raw(fd: i32, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
+fn set_option_raw<T>(fd: Fd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the pointer is good for reading `length` bytes.
-    unsafe { syscall!(setsockopt(fd, level, name, ptr::from_ref(&value).cast(), length)) }.map(drop)
+    unsafe { syscall!(setsockopt(fd.as_raw(), level, name, ptr::from_ref(value).cast(), length)) }.map(drop)
+}
+
+fn option_raw(fd: Fd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    let place = (&raw mut value).cast();
+    // SAFETY: `place` is good for writing `length` bytes.
+    unsafe { syscall!(getsockopt(fd.as_raw(), level, name, place, &raw mut length)) }?;
+    Ok(value)
 }
 
 /// Leaves the safety of `OwnedFd`, which has closed the socket on every way out until here.

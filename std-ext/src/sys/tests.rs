@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::io::{ErrorKind, IoSlice};
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::SystemTime;
 use std::{fs, io, thread};
@@ -17,7 +18,9 @@ use rondel_core::Instant;
 
 use super::clock::{Alarm, Clock, Monotone, timespec};
 use super::{Doorbell, Event, Events, Fd, Interest, Kernel, ManualKernel, NullKernel, RealKernel, Token};
+use super::{Family, SocketKind, SocketOption};
 use super::{doorbell, memory, socket};
+use crate::net::address::{Address, UnixAddr};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const NOW: Option<Instant> = Some(Instant::ZERO);
@@ -517,9 +520,11 @@ mod without_descriptors {
         assert!(is_unsupported(kernel.register(fd, TOKEN, Interest::BOTH)));
         assert!(is_unsupported(kernel.reregister(fd, TOKEN, Interest::BOTH)));
         assert!(is_unsupported(kernel.deregister(fd)));
-        assert!(is_unsupported(kernel.listen_tcp(LOOPBACK, 1, true)));
+        assert!(is_unsupported(kernel.socket(Family::Ipv4, SocketKind::Stream, 0)));
+        assert!(is_unsupported(kernel.bind(fd, &LOOPBACK.into())));
+        assert!(is_unsupported(kernel.listen(fd, 1)));
         assert!(is_unsupported(kernel.accept(fd)));
-        assert!(is_unsupported(kernel.connect_tcp(LOOPBACK)));
+        assert!(is_unsupported(kernel.connect(fd, &LOOPBACK.into())));
         assert!(is_unsupported(kernel.take_error(fd)));
         assert!(is_unsupported(kernel.recv(fd, &mut [0])));
         assert!(is_unsupported(kernel.send(fd, b"x")));
@@ -527,7 +532,16 @@ mod without_descriptors {
         assert!(is_unsupported(kernel.shutdown_write(fd)));
         assert!(is_unsupported(kernel.local_addr(fd)));
         assert!(is_unsupported(kernel.peer_addr(fd)));
-        assert!(is_unsupported(kernel.set_nodelay(fd, true)));
+        assert!(is_unsupported(kernel.set_option(fd, SocketOption::NoDelay, 1)));
+        assert!(is_unsupported(kernel.option(fd, SocketOption::NoDelay)));
+        assert!(is_unsupported(kernel.set_linger(fd, None)));
+        assert!(is_unsupported(kernel.socket_kind(fd)));
+        assert!(is_unsupported(kernel.set_nonblocking(fd)));
+        assert!(is_unsupported(kernel.recv_from(fd, &mut [0])));
+        assert!(is_unsupported(kernel.send_to(fd, b"x", &LOOPBACK.into())));
+        assert!(is_unsupported(kernel.sendfile(fd, fd, 0, 1)));
+        assert!(is_unsupported(kernel.file_at(Path::new("/"))));
+        assert!(is_unsupported(kernel.unlink(Path::new("/nowhere/at/all"))));
         assert!(is_unsupported(kernel.socket_pair()));
         kernel.close(fd);
         assert!(is_open(fd), "the process's own descriptor isn't touched");
@@ -712,6 +726,26 @@ mod sockets {
         RealKernel::new().unwrap()
     }
 
+    fn inet(addr: io::Result<Address>) -> SocketAddr {
+        addr.unwrap().as_inet().unwrap()
+    }
+
+    fn listen_tcp(kernel: &dyn Kernel, addr: SocketAddr, backlog: i32) -> io::Result<Fd> {
+        let addr = Address::from(addr);
+        let fd = kernel.socket(Family::of(&addr), SocketKind::Stream, 0)?;
+        kernel.set_option(fd, SocketOption::ReuseAddress, 1)?;
+        kernel.bind(fd, &addr)?;
+        kernel.listen(fd, backlog)?;
+        Ok(fd)
+    }
+
+    fn connect_tcp(kernel: &dyn Kernel, addr: SocketAddr) -> io::Result<Fd> {
+        let addr = Address::from(addr);
+        let fd = kernel.socket(Family::of(&addr), SocketKind::Stream, 0)?;
+        kernel.connect(fd, &addr)?;
+        Ok(fd)
+    }
+
     /// Waits for one event; the peer is this process, so it comes at once.
     fn wait_one(kernel: &RealKernel) -> Event {
         let mut events = events();
@@ -723,22 +757,23 @@ mod sockets {
 
     fn converse(address: SocketAddr) {
         let kernel = kernel();
-        let listener = kernel.listen_tcp(address, 16, true).unwrap();
-        let address = kernel.local_addr(listener).unwrap();
+        let listener = listen_tcp(&kernel, address, 16).unwrap();
+        let address = inet(kernel.local_addr(listener));
         assert_ne!(address.port(), 0);
         assert_eq!(kernel.accept(listener).unwrap_err().kind(), ErrorKind::WouldBlock);
         kernel.register(listener, TOKEN, Interest::READABLE).unwrap();
 
-        let client = kernel.connect_tcp(address).unwrap();
+        let client = connect_tcp(&kernel, address).unwrap();
         assert!(wait_one(&kernel).readiness.reader_wakes());
         let (server, peer) = kernel.accept(listener).unwrap();
         kernel.register(client, Token(8), Interest::BOTH).unwrap();
         assert!(wait_one(&kernel).readiness.writer_wakes());
         assert!(kernel.take_error(client).unwrap().is_none());
         assert_eq!(kernel.local_addr(client).unwrap(), peer);
-        assert_eq!(kernel.peer_addr(client).unwrap(), address);
+        assert_eq!(inet(kernel.peer_addr(client)), address);
         assert_eq!(kernel.peer_addr(server).unwrap(), peer);
-        kernel.set_nodelay(client, true).unwrap();
+        kernel.set_option(client, SocketOption::NoDelay, 1).unwrap();
+        assert_eq!(kernel.option(client, SocketOption::NoDelay).unwrap(), 1);
 
         let mut buf = [0; 32];
         assert_eq!(kernel.recv(client, &mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -770,7 +805,7 @@ mod sockets {
     fn two_ends_converse_over_ipv6() {
         let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
         // Some machines have no IPv6.
-        match kernel().listen_tcp(address, 1, true) {
+        match listen_tcp(&kernel(), address, 1) {
             Ok(fd) => {
                 socket::close(fd);
                 converse(address);
@@ -784,10 +819,10 @@ mod sockets {
     #[test]
     fn refused_connection_is_told_by_take_error() {
         let kernel = kernel();
-        let listener = kernel.listen_tcp(LOOPBACK, 1, false).unwrap();
-        let address = kernel.local_addr(listener).unwrap();
+        let listener = listen_tcp(&kernel, LOOPBACK, 1).unwrap();
+        let address = inet(kernel.local_addr(listener));
         kernel.close(listener);
-        let refused = match kernel.connect_tcp(address) {
+        let refused = match connect_tcp(&kernel, address) {
             Err(error) => error,
             Ok(client) => {
                 kernel.register(client, TOKEN, Interest::WRITABLE).unwrap();
@@ -814,8 +849,8 @@ mod sockets {
     #[test]
     fn sockets_do_not_block_and_do_not_survive_exec() {
         let kernel = kernel();
-        let listener = kernel.listen_tcp(LOOPBACK, 1, false).unwrap();
-        let client = kernel.connect_tcp(kernel.local_addr(listener).unwrap()).unwrap();
+        let listener = listen_tcp(&kernel, LOOPBACK, 1).unwrap();
+        let client = connect_tcp(&kernel, inet(kernel.local_addr(listener))).unwrap();
         kernel.register(listener, TOKEN, Interest::READABLE).unwrap();
         wait_one(&kernel);
         let (server, _) = kernel.accept(listener).unwrap();
@@ -831,10 +866,11 @@ mod sockets {
     }
 
     #[test]
-    fn unix_socket_has_no_internet_address() {
+    fn ends_of_a_socket_pair_have_no_name() {
         let kernel = kernel();
         let (left, right) = kernel.socket_pair().unwrap();
-        assert_eq!(kernel.local_addr(left).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(kernel.local_addr(left).unwrap(), UnixAddr::default().into());
+        assert_eq!(kernel.socket_kind(left).unwrap(), (Family::Unix, SocketKind::Stream));
         kernel.close(left);
         kernel.close(right);
     }
