@@ -92,18 +92,16 @@ impl<C: Context> Scheduler<C> {
         };
         let id = self.insert_waiter("add_done_callback", kind, owner, callback, erase, location)?;
         let node = Node::call(id.index);
-        self.tables.with(|tables| {
+        self.tables.with_both(|tables, ready| {
             let Some(completion) = tables.completion(source) else {
                 return;
             };
-            self.wake.with(|ready| {
-                if completion.is_done {
-                    completion.references += 1;
-                    ready.push(node);
-                } else {
-                    completion.waiters.push(&mut ready.links, node);
-                }
-            });
+            if completion.is_done {
+                completion.references += 1;
+                ready.push(node);
+            } else {
+                completion.waiters.push(&mut ready.links, node);
+            }
         });
         Ok(DoneCallback(id))
     }
@@ -155,51 +153,47 @@ impl<C: Context> Scheduler<C> {
 
     /// Makes waiters ready up to the first one with a waker, which it returns.
     pub(crate) fn next_waiter_of(&self, source: Source) -> Option<Callback<C>> {
-        self.tables.with(|tables| {
-            self.wake.with(|ready| {
-                loop {
-                    let node = tables.completion(source)?.waiters.pop_waiter(&mut ready.links)?;
-                    match node.owner() {
-                        Owner::Call(index) => {
-                            let entry = tables.calls.at_mut(index)?;
-                            let is_callback = matches!(entry.kind, Kind::FutureDone | Kind::TaskDone);
-                            if is_callback && !defect::RUN_INLINE {
-                                ready.push(node);
-                                if let Some(completion) = tables.completion(source) {
-                                    completion.references += 1;
-                                }
-                                continue;
+        self.tables.with_both(|tables, ready| {
+            loop {
+                let node = tables.completion(source)?.waiters.pop_waiter(&mut ready.links)?;
+                match node.owner() {
+                    Owner::Call(index) => {
+                        let entry = tables.calls.at_mut(index)?;
+                        let is_callback = matches!(entry.kind, Kind::FutureDone | Kind::TaskDone);
+                        if is_callback && !defect::RUN_INLINE {
+                            ready.push(node);
+                            if let Some(completion) = tables.completion(source) {
+                                completion.references += 1;
                             }
-                            let waker = entry.value.callback.take();
-                            tables.calls.release(index);
-                            if waker.is_some() {
-                                return waker;
-                            }
+                            continue;
                         }
-                        Owner::Wait(_) if defect::DROP_WAKE => {}
-                        Owner::Wait(index) | Owner::Task(index) => {
-                            ready.push(Node::task(index));
+                        let waker = entry.value.callback.take();
+                        tables.calls.release(index);
+                        if waker.is_some() {
+                            return waker;
                         }
                     }
+                    Owner::Wait(_) if defect::DROP_WAKE => {}
+                    Owner::Wait(index) | Owner::Task(index) => {
+                        ready.push(Node::task(index));
+                    }
                 }
-            })
+            }
         })
     }
 
     /// Takes a done callback of `source`, which never completes, out of its slot.
     pub(crate) fn next_abandoned_of(&self, source: Source) -> Option<Callback<C>> {
-        self.tables.with(|tables| {
-            self.wake.with(|ready| {
-                loop {
-                    let node = tables.completion(source)?.waiters.pop(&mut ready.links)?;
-                    let Owner::Call(index) = node.owner() else { continue };
-                    let callback = tables.calls.at_mut(index)?.value.callback.take();
-                    tables.calls.release(index);
-                    if callback.is_some() {
-                        return callback;
-                    }
+        self.tables.with_both(|tables, ready| {
+            loop {
+                let node = tables.completion(source)?.waiters.pop(&mut ready.links)?;
+                let Owner::Call(index) = node.owner() else { continue };
+                let callback = tables.calls.at_mut(index)?.value.callback.take();
+                tables.calls.release(index);
+                if callback.is_some() {
+                    return callback;
                 }
-            })
+            }
         })
     }
 
@@ -265,9 +259,9 @@ impl<C: Context> Scheduler<C> {
         let id = self
             .insert_waiter("await", kind, owner, callback, core::convert::identity, location)
             .map_err(|refused| refused.refusal())?;
-        self.tables.with(|tables| {
+        self.tables.with_both(|tables, ready| {
             if let Some(completion) = tables.completion(source) {
-                self.wake.with(|ready| completion.waiters.push(&mut ready.links, Node::call(id.index)));
+                completion.waiters.push(&mut ready.links, Node::call(id.index));
             }
         });
         *registration = Registration::Call(id);
@@ -276,16 +270,14 @@ impl<C: Context> Scheduler<C> {
 
     fn wait_by_task(&self, source: Source, task: SlotId) -> Option<u64> {
         let ticket = self.next_seq()?;
-        self.tables.with(|tables| {
-            self.wake.with(|ready| {
-                let node = Node::wait(task.index);
-                if ready.links.is_linked(node) {
-                    return None;
-                }
-                tables.completion(source)?.waiters.push(&mut ready.links, node);
-                tables.tasks.set_waiting(task, source, ticket);
-                Some(ticket)
-            })
+        self.tables.with_both(|tables, ready| {
+            let node = Node::wait(task.index);
+            if ready.links.is_linked(node) {
+                return None;
+            }
+            tables.completion(source)?.waiters.push(&mut ready.links, node);
+            tables.tasks.set_waiting(task, source, ticket);
+            Some(ticket)
         })
     }
 
@@ -296,12 +288,11 @@ impl<C: Context> Scheduler<C> {
             Registration::Call(id) => {
                 self.cancel_call(context, id);
             }
-            Registration::Task { task, ticket } => self.tables.with(|tables| {
+            Registration::Task { task, ticket } => self.tables.with_both(|tables, ready| {
                 if tables.tasks.waits(task) == Some(ticket)
                     && let Some(completion) = tables.completion(source)
                 {
-                    self.wake
-                        .with(|ready| completion.waiters.remove(&mut ready.links, Node::wait(task.index)));
+                    completion.waiters.remove(&mut ready.links, Node::wait(task.index));
                 }
             }),
         }

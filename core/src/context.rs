@@ -38,6 +38,13 @@ pub trait Context: Clone + Unpin + 'static {
         Ok(step())
     }
 
+    /// Tells whether the hooks below do anything now; asked before each of them,
+    /// so that nothing is made ready for nobody.
+    #[inline]
+    fn is_observed(&self) -> bool {
+        true
+    }
+
     /// Is called before each callback and task step.
     #[inline]
     fn before_callback(&self, running: &Running) {

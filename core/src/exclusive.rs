@@ -45,6 +45,33 @@ impl<T> Exclusive<T> {
     }
 }
 
+/// A value that is entered together with that of an [`Exclusive`], under the one
+/// flag of that.
+pub(crate) struct Joined<T, U: 'static> {
+    value: UnsafeCell<T>,
+    other: &'static Exclusive<U>,
+}
+
+impl<T, U> Joined<T, U> {
+    pub(crate) const fn new(value: T, other: &'static Exclusive<U>) -> Self {
+        Self { value: UnsafeCell::new(value), other }
+    }
+
+    /// Runs `section` on the value.
+    #[inline]
+    pub(crate) fn with<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
+        self.with_both(|value, _| section(value))
+    }
+
+    /// Runs `section` on both values.
+    #[inline]
+    pub(crate) fn with_both<R>(&self, section: impl FnOnce(&mut T, &mut U) -> R) -> R {
+        // SAFETY: a reference to the value is made only here, inside a section of
+        // `other`, of which there is one at a time. The type is not `Sync` either.
+        self.other.with(|other| section(unsafe { &mut *self.value.get() }, other))
+    }
+}
+
 /// Ends a program whose scheduler called itself from inside a section: a defect
 /// of this crate, which must not become undefined behaviour.
 #[cold]

@@ -12,9 +12,9 @@ use crate::defect;
 /// Is the most nodes of one kind: indices are 30 bits wide.
 pub(crate) const NODES_MAX: usize = (1 << 30) - 2;
 
-const KIND: u32 = 0b11 << 30;
-const TASK: u32 = 0b01 << 30;
-const WAIT: u32 = 0b10 << 30;
+/// Marks the nodes of tasks: an even one runs the task, an odd one waits for it.
+/// A call's is its index and one, because zero is no node.
+const TASK: u32 = 1 << 31;
 
 /// Stands where a list has no further node.
 const END: u32 = u32::MAX;
@@ -38,21 +38,20 @@ impl Node {
     }
 
     pub(crate) const fn task(index: u32) -> Self {
-        Self((index + 1) | TASK)
+        Self((index << 1) | TASK)
     }
 
     pub(crate) const fn wait(index: u32) -> Self {
-        Self((index + 1) | WAIT)
+        Self((index << 1) | TASK | 1)
     }
 
     #[inline]
     pub(crate) const fn owner(self) -> Owner {
-        let index = (self.0 & !KIND) - 1;
-        match self.0 & KIND {
-            TASK => Owner::Task(index),
-            WAIT => Owner::Wait(index),
-            _ => Owner::Call(index),
+        if self.0 & TASK == 0 {
+            return Owner::Call(self.0.wrapping_sub(1));
         }
+        let index = (self.0 & !TASK) >> 1;
+        if self.0 & 1 == 0 { Owner::Task(index) } else { Owner::Wait(index) }
     }
 }
 
@@ -63,28 +62,27 @@ pub type Link = [u32; 2];
 /// The links of all nodes.
 pub(crate) struct Links {
     calls: &'static mut [Link],
-    tasks: &'static mut [[Link; 2]],
+    /// Has two for each task.
+    tasks: &'static mut [Link],
 }
 
 impl Links {
     #[inline]
     fn link(&self, node: u32) -> Link {
-        let index = (node & !KIND).wrapping_sub(1) as usize;
-        let link = match node & KIND {
-            0 => self.calls.get(index),
-            TASK => self.tasks.get(index).map(|links| &links[0]),
-            _ => self.tasks.get(index).map(|links| &links[1]),
+        let link = if node & TASK == 0 {
+            self.calls.get(node.wrapping_sub(1) as usize)
+        } else {
+            self.tasks.get((node & !TASK) as usize)
         };
         link.copied().unwrap_or([0; 2])
     }
 
     #[inline]
     fn link_mut(&mut self, node: u32) -> Option<&mut Link> {
-        let index = (node & !KIND).wrapping_sub(1) as usize;
-        match node & KIND {
-            0 => self.calls.get_mut(index),
-            TASK => self.tasks.get_mut(index).map(|links| &mut links[0]),
-            _ => self.tasks.get_mut(index).map(|links| &mut links[1]),
+        if node & TASK == 0 {
+            self.calls.get_mut(node.wrapping_sub(1) as usize)
+        } else {
+            self.tasks.get_mut((node & !TASK) as usize)
         }
     }
 
@@ -199,7 +197,8 @@ pub(crate) struct Ready {
 
 impl Ready {
     pub(crate) fn new(calls: &'static mut [Link], tasks: &'static mut [[Link; 2]]) -> Self {
-        Self { links: Links { calls, tasks }, queue: List::EMPTY, batch_end: END, len: 0 }
+        let links = Links { calls, tasks: tasks.as_flattened_mut() };
+        Self { links, queue: List::EMPTY, batch_end: END, len: 0 }
     }
 
     #[inline]

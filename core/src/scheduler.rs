@@ -9,10 +9,10 @@ use crate::body::Bodies;
 use crate::callback::Callback;
 use crate::calls::{Call, CallSlot, Calls, Kind};
 use crate::defect;
-use crate::exclusive::Exclusive;
+use crate::exclusive::Joined;
 use crate::finally::Finally;
 use crate::futures::{FutureSlot, Futures};
-use crate::ready::Node;
+use crate::ready::{Node, Ready};
 use crate::region::Region;
 use crate::slots::Slots;
 use crate::tasks::{TaskSlot, Tasks};
@@ -109,7 +109,7 @@ pub struct Statistics {
 /// [`Scheduler::run_forever`].
 pub struct Scheduler<C: Context> {
     pub(crate) wake: &'static WakeTable,
-    pub(crate) tables: Exclusive<Tables<C>>,
+    pub(crate) tables: Joined<Tables<C>, Ready>,
     pub(crate) limits: Cell<Limits>,
     /// Numbers creations: the generation of every slot, the order of equal
     /// deadlines. Starts at 1; zero marks a free slot.
@@ -146,22 +146,23 @@ pub(crate) struct Tables<C: Context> {
 pub(crate) struct Threadsafe {
     live: usize,
     limit: usize,
+    /// Is how many calls there may be in all before the loop's own have no room.
+    room: usize,
 }
 
 impl<C: Context> Tables<C> {
     /// Says why there is no room for another call of this kind.
     #[inline]
     fn check_call(&self, kind: Kind) -> Result<(), Refusal> {
-        let Threadsafe { live, limit } = self.threadsafe;
+        let Threadsafe { live, limit, room } = self.threadsafe;
         if kind == Kind::Threadsafe {
             let full = Refusal::Full { resource: Resource::ThreadsafeCall, limit };
             return if live < limit && self.calls.has_room() { Ok(()) } else { Err(full) };
         }
-        let room = self.calls.capacity() - limit;
-        if self.calls.live() - live < room {
+        if self.calls.live() < room {
             return Ok(());
         }
-        Err(Refusal::Full { resource: Resource::Call, limit: room })
+        Err(Refusal::Full { resource: Resource::Call, limit: room - live })
     }
 
     /// Frees the slot of a call whose callback was taken out.
@@ -169,6 +170,7 @@ impl<C: Context> Tables<C> {
     pub(crate) fn release_call(&mut self, index: u32) {
         if self.calls.at(index).is_some_and(|entry| entry.seq != 0 && entry.kind == Kind::Threadsafe) {
             self.threadsafe.live -= 1;
+            self.threadsafe.room -= 1;
         }
         self.calls.release(index);
     }
@@ -178,16 +180,18 @@ impl<C: Context> Scheduler<C> {
     /// Makes a scheduler in `memory`.
     #[must_use]
     pub fn new(memory: Memory<C>, limits: Limits) -> Self {
+        let calls = Slots::new(memory.calls);
+        let limit = memory.threadsafe_calls.min(calls.capacity());
         let tables = Tables {
-            threadsafe: Threadsafe { live: 0, limit: memory.threadsafe_calls.min(memory.calls.capacity()) },
-            calls: Slots::new(memory.calls),
+            threadsafe: Threadsafe { live: 0, limit, room: calls.capacity() - limit },
+            calls,
             timers: Timers::new(memory.heap, memory.wheel),
             futures: Slots::new(memory.futures),
             tasks: Tasks::new(memory.tasks, memory.bodies),
         };
         Self {
             wake: memory.wake,
-            tables: Exclusive::new(tables),
+            tables: Joined::new(tables, memory.wake.ready()),
             limits: Cell::new(limits),
             seq: Cell::new(0),
             current: Cell::new(None),
@@ -342,9 +346,10 @@ impl<C: Context> Scheduler<C> {
     /// Makes a handler ready; once is enough. A stale id does nothing.
     #[inline]
     pub fn make_ready(&self, id: SlotId) -> bool {
-        let is_handler =
-            self.tables.with(|tables| tables.calls.get(id).is_some_and(|entry| entry.kind == Kind::Handler));
-        is_handler && self.wake.with(|ready| ready.push(Node::call(id.index)))
+        self.tables.with_both(|tables, ready| {
+            let is_handler = tables.calls.get(id).is_some_and(|entry| entry.kind == Kind::Handler);
+            is_handler && ready.push(Node::call(id.index))
+        })
     }
 
     /// Tells whether `id` still names a call that has not run or ended.
@@ -371,18 +376,17 @@ impl<C: Context> Scheduler<C> {
 
     /// Counts what the loop has done and holds.
     pub fn statistics(&self) -> Statistics {
-        let ready = self.wake.with(|ready| ready.len());
-        self.tables.with(|tables| Statistics {
+        self.tables.with_both(|tables, ready| Statistics {
             iterations: self.iterations.get(),
             callbacks: self.callbacks.get(),
-            ready,
+            ready: ready.len(),
             timers: tables.timers.len(),
             calls: Usage {
                 capacity: tables.calls.capacity() - tables.threadsafe.limit,
-                ..usage(&tables.calls)
+                ..tables.calls.usage()
             },
-            futures: usage(&tables.futures),
-            tasks: usage(&tables.tasks.slots),
+            futures: tables.futures.usage(),
+            tasks: tables.tasks.usage(),
             tasks_retired: tables.tasks.retired(),
         })
     }
@@ -393,7 +397,8 @@ impl<C: Context> Scheduler<C> {
     }
 
     /// Numbers a creation. `None` is the end: a loop that has used up all numbers,
-    /// after centuries, takes in nothing more, because none may come twice.
+    /// after centuries or because it was closed, takes in nothing more, because
+    /// none may come twice.
     #[inline]
     pub(crate) fn next_seq(&self) -> Option<u64> {
         let seq = self.seq.get().checked_add(1)?;
@@ -411,7 +416,7 @@ impl<C: Context> Scheduler<C> {
         when: Instant,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        let Some(index) = self.reserve_call(kind, when, location, |_, _| ()) else {
+        let Some(index) = self.reserve_call(kind, when, location, |_, _, _| ()) else {
             return Err(self.refused(operation, kind, callback));
         };
         Ok(self.fill_call(index, erase(callback)))
@@ -423,8 +428,8 @@ impl<C: Context> Scheduler<C> {
 
     /// Takes a slot for a call that is ready.
     fn reserve_ready(&self, kind: Kind, location: &'static Location<'static>) -> Option<u32> {
-        self.reserve_call(kind, Instant::ZERO, location, |_, index| {
-            self.wake.with(|ready| ready.push(Node::call(index)));
+        self.reserve_call(kind, Instant::ZERO, location, |_, ready, index| {
+            ready.push(Node::call(index));
         })
     }
 
@@ -435,8 +440,8 @@ impl<C: Context> Scheduler<C> {
         now: Instant,
         location: &'static Location<'static>,
     ) -> Option<u32> {
-        self.reserve_call(Kind::Timer, when, location, |tables, index| {
-            self.wake.with(|ready| tables.timers.push(&mut ready.links, &mut tables.calls, index, now));
+        self.reserve_call(Kind::Timer, when, location, |tables, ready, index| {
+            tables.timers.push(&mut ready.links, &mut tables.calls, index, now);
         })
     }
 
@@ -447,18 +452,18 @@ impl<C: Context> Scheduler<C> {
         kind: Kind,
         when: Instant,
         location: &'static Location<'static>,
-        join: impl FnOnce(&mut Tables<C>, u32),
+        join: impl FnOnce(&mut Tables<C>, &mut Ready, u32),
     ) -> Option<u32> {
-        if self.is_closed() {
-            return None;
-        }
         let seq = self.next_seq()?;
-        self.tables.with(|tables| {
+        self.tables.with_both(|tables, ready| {
             tables.check_call(kind).ok()?;
             let call = Call { callback: None, location, when };
             let index = tables.calls.insert(seq, 0, kind, call).ok()?;
-            tables.threadsafe.live += usize::from(kind == Kind::Threadsafe);
-            join(tables, index);
+            if kind == Kind::Threadsafe {
+                tables.threadsafe.live += 1;
+                tables.threadsafe.room += 1;
+            }
+            join(tables, ready, index);
             Some(index)
         })
     }
@@ -470,7 +475,8 @@ impl<C: Context> Scheduler<C> {
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.at_mut(index) {
                 debug_assert_eq!(entry.seq, id.seq, "nothing was reserved since");
-                entry.value.callback = Some(callback);
+                // Nothing is dropped: a free slot has no callback.
+                core::mem::forget(entry.value.callback.replace(callback));
             }
         });
         id
@@ -487,7 +493,7 @@ impl<C: Context> Scheduler<C> {
     ///
     /// Returns what to drop, and the future or task whose done callback it was.
     fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
-        self.tables.with(|tables| {
+        self.tables.with_both(|tables, ready| {
             let entry = tables.calls.get_mut(id)?;
             if defect::FIRE_CANCELLED && matches!(entry.kind, Kind::Timer | Kind::FarTimer) {
                 return None;
@@ -500,7 +506,7 @@ impl<C: Context> Scheduler<C> {
             // A done callback holds a reference from the completion on.
             let is_done = source.and_then(|source| tables.completion(source)).is_some_and(|it| it.is_done);
             let holds = is_done && matches!(kind, Kind::FutureDone | Kind::TaskDone);
-            self.wake.with(|ready| match (kind, source) {
+            match (kind, source) {
                 (Kind::Timer | Kind::FarTimer, _) => {
                     tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
                 }
@@ -508,7 +514,7 @@ impl<C: Context> Scheduler<C> {
                 _ => {
                     ready.remove(node);
                 }
-            });
+            }
             tables.release_call(id.index);
             Some((callback, source.filter(|_| holds)))
         })
@@ -537,6 +543,7 @@ impl<C: Context> Scheduler<C> {
         if self.is_closed.replace(true) {
             return Ok(());
         }
+        self.seq.set(u64::MAX);
         self.wake.close();
         // In this order, from the last to the first, and each also if a
         // destructor panics through the one before.
@@ -566,10 +573,6 @@ impl<C: Context> fmt::Debug for Scheduler<C> {
             .field("statistics", &self.statistics())
             .finish()
     }
-}
-
-fn usage<T, K>(slots: &Slots<T, K>) -> Usage {
-    Usage { live: slots.live(), peak: slots.peak(), capacity: slots.capacity() }
 }
 
 /// A future or a task: what can complete, and call back when it does.

@@ -1,5 +1,6 @@
 //! Generational slots: a table whose stale keys are inert.
 
+use crate::Usage;
 use crate::region::Region;
 
 /// Names one use of one slot.
@@ -35,8 +36,6 @@ pub(crate) struct Slots<T: 'static, K: 'static = ()> {
     capacity: usize,
     free: u32,
     live: u32,
-    /// Is the most slots that were ever live at once.
-    peak: u32,
 }
 
 impl<T, K> Slots<T, K> {
@@ -48,7 +47,7 @@ impl<T, K> Slots<T, K> {
     pub(crate) fn with_limit(entries: Region<Entry<T, K>>, limit: usize) -> Self {
         // Ids are 30 bits wide.
         let capacity = entries.capacity().min(limit).min(crate::ready::NODES_MAX);
-        Self { entries, capacity, free: NO_SLOT, live: 0, peak: 0 }
+        Self { entries, capacity, free: NO_SLOT, live: 0 }
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -59,8 +58,10 @@ impl<T, K> Slots<T, K> {
         self.live as usize
     }
 
-    pub(crate) fn peak(&self) -> usize {
-        self.peak as usize
+    /// Tells how full the table is. A slot is used for the first time only when all
+    /// others are live, unless some were retired.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { live: self.live(), peak: self.entries.len(), capacity: self.capacity }
     }
 
     #[inline]
@@ -76,21 +77,21 @@ impl<T, K> Slots<T, K> {
             self.free = entry.at;
             // Has nothing to drop.
             core::mem::forget(core::mem::replace(entry, Entry { seq, at, kind, value }));
-            self.count();
+            self.live += 1;
             return Ok(index);
         }
-        if self.entries.len() >= self.capacity() {
-            return Err(value);
-        }
-        let index = self.entries.push(Entry { seq, at, kind, value }).map_err(|entry| entry.value)?;
-        self.count();
-        Ok(index as u32)
+        self.insert_first(Entry { seq, at, kind, value }).map_err(|entry| entry.value)
     }
 
-    #[inline]
-    fn count(&mut self) {
+    /// Puts `entry` into a slot that was never used.
+    #[inline(never)]
+    fn insert_first(&mut self, entry: Entry<T, K>) -> Result<u32, Entry<T, K>> {
+        if self.entries.len() >= self.capacity() {
+            return Err(entry);
+        }
+        let index = self.entries.push(entry)?;
         self.live += 1;
-        self.peak = self.peak.max(self.live);
+        Ok(index as u32)
     }
 
     /// Frees the slot. Its value must own nothing of the user's any more.
@@ -178,6 +179,6 @@ mod tests {
         assert!(slots.get(old).is_none(), "the old id stays inert");
         slots.release(index);
         slots.release(index);
-        assert_eq!((slots.live(), slots.peak()), (0, 1), "a second release does nothing");
+        assert_eq!((slots.live(), slots.usage().peak), (0, 1), "a second release does nothing");
     }
 }

@@ -502,6 +502,11 @@ impl Context for EventLoopHandle {
     }
 
     #[inline]
+    fn is_observed(&self) -> bool {
+        self.shared.instrument.get().is_some()
+    }
+
+    #[inline]
     fn before_callback(&self, running: &Running) {
         if let Some(instrument) = self.shared.instrument.get() {
             instrument.before_callback(running);

@@ -114,23 +114,21 @@ impl<C: Context> Scheduler<C> {
     }
 
     fn finish(&self, context: &C, id: SlotId, status: Status) {
-        let has_waiters = self.tables.with(|tables| {
+        let has_waiters = self.tables.with_both(|tables, ready| {
             let entry = tables.tasks.slots.get_mut(id)?;
             self.wake.deactivate(id.index);
             entry.value.status = status;
             entry.value.completion.is_done = true;
             let has_waiters = !entry.value.completion.waiters.is_empty();
             let waiting = entry.value.waiting.take();
-            self.wake.with(|ready| {
-                ready.remove(Node::task(id.index));
-                // Still in line only if an awaitable was forgotten.
-                if let Some((source, _)) = waiting
-                    && let Some(completion) = tables.completion(source)
-                    && !completion.is_done
-                {
-                    completion.waiters.remove(&mut ready.links, Node::wait(id.index));
-                }
-            });
+            ready.remove(Node::task(id.index));
+            // Still in line only if an awaitable was forgotten.
+            if let Some((source, _)) = waiting
+                && let Some(completion) = tables.completion(source)
+                && !completion.is_done
+            {
+                completion.waiters.remove(&mut ready.links, Node::wait(id.index));
+            }
             Some(has_waiters)
         });
         if has_waiters == Some(true) {

@@ -10,7 +10,7 @@ use crate::ready::Node;
 use crate::region::Region;
 use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, SlotId, Slots};
-use crate::{Context, Refusal, Refused, Resource};
+use crate::{Context, Refusal, Refused, Resource, Usage};
 
 /// Names a task of one loop; never used again for another.
 ///
@@ -84,15 +84,27 @@ pub(crate) struct Tasks<C: Context> {
     /// Is the first of the slots that wait for the last clone of a waker.
     retired: Option<u32>,
     retired_count: usize,
+    /// Is the most tasks that there ever were at once.
+    peak: usize,
 }
 
 impl<C: Context> Tasks<C> {
     pub(crate) fn new(slots: Region<TaskSlot<C>>, bodies: Bodies) -> Self {
-        Self { slots: Slots::with_limit(slots, bodies.count()), bodies, retired: None, retired_count: 0 }
+        Self {
+            slots: Slots::with_limit(slots, bodies.count()),
+            bodies,
+            retired: None,
+            retired_count: 0,
+            peak: 0,
+        }
     }
 
     pub(crate) fn retired(&self) -> usize {
         self.retired_count
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { peak: self.peak, ..self.slots.usage() }
     }
 
     pub(crate) fn waits(&self, task: SlotId) -> Option<u64> {
@@ -203,7 +215,9 @@ impl<C: Context> Scheduler<C> {
             let tasks = &mut tables.tasks;
             self.reclaim_retired(tasks);
             let full = Refusal::Full { resource: Resource::Task, limit: tasks.slots.capacity() };
-            tasks.slots.insert(seq, 0, kind, value).map_err(|_| full)
+            let inserted = tasks.slots.insert(seq, 0, kind, value).map_err(|_| full);
+            tasks.peak = tasks.peak.max(tasks.slots.live());
+            inserted
         })?;
         let id = SlotId { index, seq };
         let mut task = NewTask { id: TaskId(id), location, size, name: None };

@@ -156,6 +156,11 @@ impl WakeTable {
         self.pending.load(SeqCst)
     }
 
+    /// Returns the ready queue, for the loop alone.
+    pub(crate) const fn ready(&self) -> &Exclusive<Ready> {
+        &self.ready
+    }
+
     #[inline]
     pub(crate) fn with<R>(&self, section: impl FnOnce(&mut Ready) -> R) -> R {
         self.ready.with(section)

@@ -195,6 +195,11 @@ impl Context for EventLoopHandle {
     }
 
     #[inline]
+    fn is_observed(&self) -> bool {
+        self.inner.debug.is_on()
+    }
+
+    #[inline]
     fn before_callback(&self, _running: &Running) {
         if self.inner.debug.is_on() {
             self.inner.debug.begin(self.now());
