@@ -1,7 +1,7 @@
 //! Defects that the tests must find: `--cfg rondel_defect="lifo"` builds one in.
 //!
 //! Constants, so that nothing of them is left in any other build. `.ci/run
-//! defects` builds each of them and requires that the oracle fails.
+//! defects` builds each of them and requires that oracle and model find it.
 
 /// A future that completes forgets the tasks that wait for it.
 pub(crate) const DROP_WAKE: bool = cfg!(rondel_defect = "drop-wake");

@@ -12,8 +12,8 @@ use rondel_core::{
 
 use crate::replay::{idle, report};
 
-/// Is far more than any script takes.
-const ITERATIONS_MAX: u64 = 100_000;
+/// Is as many as asyncio was granted, and far more than any script takes.
+const ITERATIONS_MAX: u64 = 10_000;
 
 const CALLS: usize = 256;
 const FUTURES: usize = 96;

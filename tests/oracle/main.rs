@@ -9,6 +9,8 @@ mod machine;
 mod replay;
 mod script;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rondel_core::Context;
 
 use machine::{Machine, core_loop, wheel_loop};
@@ -33,13 +35,11 @@ fn corpus_on_the_loop_with_a_wheel() {
 
 #[test]
 fn scripts_on_the_loop_with_a_heap() {
-    all(CORPUS, core_loop);
     all(SCRIPTS, core_loop);
 }
 
 #[test]
 fn scripts_on_the_loop_with_a_wheel() {
-    all(CORPUS, wheel_loop);
     all(SCRIPTS, wheel_loop);
 }
 
@@ -72,7 +72,7 @@ fn all<C: Context>(text: &str, make: fn() -> Machine<C>) {
     let (mut count, mut failed) = (0, Vec::new());
     for script in parse(text) {
         count += 1;
-        let (trace, lengths) = replay::replay(make(), &script.ops);
+        let (trace, lengths) = replay(make(), &script);
         if trace != script.trace {
             if failed.len() < SHOWN_MAX {
                 explained += &explain(&script, &trace, &lengths);
@@ -87,6 +87,16 @@ fn all<C: Context>(text: &str, make: fn() -> Machine<C>) {
         failed.len(),
         failed.join(" "),
     );
+}
+
+/// Replays a script; a panic makes a trace of its own, which differs.
+fn replay<C: Context>(machine: Machine<C>, script: &Script) -> (Vec<String>, Vec<usize>) {
+    let run = AssertUnwindSafe(|| replay::replay(machine, &script.ops));
+    catch_unwind(run).unwrap_or_else(|payload| {
+        let message = payload.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or_default();
+        (vec![format!("panicked: {message}")], vec![0])
+    })
 }
 
 /// Shows the first line that differs, and the operations up to there.

@@ -19,6 +19,9 @@ use rondel_core::{
 use crate::machine::{Busy, Machine};
 use crate::script::Op;
 
+/// Is far more runs than any script stops at its end.
+const RUNS_MAX: usize = 1_000;
+
 /// How a body or an await fails.
 #[derive(Clone, Copy, Debug)]
 enum Fail {
@@ -553,12 +556,16 @@ impl<C: Context> World<C> {
             }
         }
         before(self);
-        loop {
+        // Only what the script does stops these runs before there is nothing left.
+        for _ in 0..RUNS_MAX {
             self.is_idle.set(false);
             self.run();
             if self.is_idle.get() {
                 break;
             }
+        }
+        if !self.is_idle.get() {
+            self.log("never idle");
         }
         let numbers: Vec<u32> = self.futures.borrow().keys().copied().collect();
         for number in numbers {
