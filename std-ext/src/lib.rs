@@ -34,6 +34,8 @@ mod remote_task;
 
 mod reader_writer;
 
+mod sock;
+
 mod streams;
 
 mod net;
@@ -63,6 +65,7 @@ pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
 pub use crate::net::server::{Server, StartServer};
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
+pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile};
 pub use crate::streams::{StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
 

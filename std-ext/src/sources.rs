@@ -11,6 +11,8 @@ use slab::Slab;
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
+mod claims;
+
 /// Is how many bits of a token are the slab's key; the others are a generation,
 /// so that an event of a former source never reaches the next one.
 const KEY_BITS: u32 = usize::BITS / 2;
@@ -35,7 +37,7 @@ impl Direction {
 /// Who owns a source; the other is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
-    /// `add_reader` and `add_writer`.
+    /// The user: `add_reader`, `add_writer` and `sock_*`, a side each.
     Callbacks,
     /// A stream.
     Stream,
@@ -74,6 +76,15 @@ pub(crate) struct Side {
     /// Tells that the peer closed, or an error came: no further event follows,
     /// so a short read does not mean that there is nothing left.
     pub(crate) is_final: bool,
+    /// Tells that an operation on the user's socket has this side, from its first
+    /// wait to its end.
+    is_claimed: bool,
+}
+
+impl Side {
+    fn is_watched(&self) -> bool {
+        self.is_claimed || self.listener != Listener::None
+    }
 }
 
 /// A watched descriptor.
@@ -84,6 +95,11 @@ pub(crate) struct Source {
     owner: Owner,
     reader: Side,
     writer: Side,
+    /// Counts those who keep it registered while nobody waits.
+    keepers: u32,
+    /// Is what stays watched for them.
+    /// Invariant: `None` without keepers.
+    kept: Option<Interest>,
 }
 
 impl Source {
@@ -94,14 +110,12 @@ impl Source {
         }
     }
 
-    /// Returns what handlers ask the kernel for; `None` if there is none.
+    /// Returns what the user asks the kernel for; `None` if there is nothing.
     fn interest(&self) -> Option<Interest> {
-        match (self.reader.listener, self.writer.listener) {
-            (Listener::None, Listener::None) => None,
-            (_, Listener::None) => Some(Interest::READABLE),
-            (Listener::None, _) => Some(Interest::WRITABLE),
-            _ => Some(Interest::BOTH),
-        }
+        let reader = self.reader.is_watched().then_some(Interest::READABLE);
+        let writer = self.writer.is_watched().then_some(Interest::WRITABLE);
+        let both = [reader, writer, self.kept].into_iter().flatten();
+        both.reduce(Interest::union)
     }
 }
 
@@ -135,7 +149,8 @@ impl Sources {
         // The two highest tokens are the kernel's.
         self.generation = (self.generation + 1) & (KEY_MASK >> 1);
         let generation = self.generation;
-        let source = Source { fd, generation, owner, reader: Side::default(), writer: Side::default() };
+        let (reader, writer) = (Side::default(), Side::default());
+        let source = Source { fd, generation, owner, reader, writer, keepers: 0, kept: None };
         let key = self.slab.insert(source);
         self.by_fd.insert(fd, key);
         Ok(Token((generation << KEY_BITS) | key))
@@ -326,6 +341,9 @@ impl EventLoopHandle {
         let (previous, interest) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
+            if source.side(direction).is_claimed {
+                return Err(claims::busy_side(fd, direction));
+            }
             let previous =
                 core::mem::replace(&mut source.side(direction).listener, Listener::Handler(handler));
             (previous, source.interest().unwrap_or(direction.interest()))
@@ -362,8 +380,15 @@ impl EventLoopHandle {
         let Some(source) = source else { return };
         let socket = source.fd.as_raw();
         for side in [source.reader, source.writer] {
-            if let Listener::Handler(handler) = side.listener {
-                let _ = self.guard(|| self.inner.scheduler.cancel_call(self, handler));
+            match side.listener {
+                Listener::None => {}
+                Listener::Handler(handler) => {
+                    let _ = self.guard(|| self.inner.scheduler.cancel_call(self, handler));
+                }
+                // Finds its source gone, and asks the system itself.
+                Listener::Waiter(waiter) => {
+                    let _ = self.guard(|| self.inner.scheduler.wake_waiter(self, waiter));
+                }
             }
         }
         let mut context = ExceptionContext::new("a watched descriptor was closed before it was removed");
@@ -379,8 +404,9 @@ impl EventLoopHandle {
         let (handler, interest) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return false };
-            let listener = core::mem::take(&mut source.side(direction).listener);
-            let Listener::Handler(handler) = listener else { return false };
+            let side = source.side(direction);
+            let Listener::Handler(handler) = side.listener else { return false };
+            side.listener = Listener::None;
             (handler, source.interest())
         };
         match interest {

@@ -4,6 +4,7 @@ use core::cell::Cell;
 use core::time::Duration;
 use std::io;
 use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,6 +14,7 @@ use super::Kernel;
 use super::clock::Monotone;
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
+use super::file;
 use super::null::wall_clock_at;
 use super::poller::{Poller, real_descriptors};
 use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};

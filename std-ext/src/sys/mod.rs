@@ -15,8 +15,8 @@
 //! may touch.
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`] and [`null`] the
-//! kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`] and
-//! [`address`] the socket calls, [`memory`] the tables' memory, [`syscall`] how errors are read.
+//! kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
+//! [`file`] and [`address`] the socket calls, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
 mod fd;
 
@@ -37,6 +37,8 @@ mod clock;
 
 mod socket;
 
+mod file;
+
 mod address;
 
 pub(crate) mod memory;
@@ -47,6 +49,7 @@ mod syscall;
 mod tests;
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -59,7 +62,7 @@ pub(crate) use fd::{Event, Events, Fd, Interest, Token};
 pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
-pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption};
+pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
 pub(crate) use syscall::is_out_of_resources;
 
 /// Everything that the loop wants from outside.
@@ -171,7 +174,8 @@ pub(crate) trait Kernel {
     /// is decided; how, [`take_error`](Self::take_error) says.
     ///
     /// # Errors
-    /// As `connect`, when the failure is known at once. `WouldBlock` only for UNIX sockets: the
+    /// As `connect`, when the failure is known at once; an attempt that goes on already is none.
+    /// `WouldBlock` only for UNIX sockets: the
     /// listener's backlog is full, and nothing will tell when it isn't any more.
     fn connect(&self, fd: Fd, addr: &Address) -> io::Result<bool> {
         let _ = (fd, addr);
@@ -240,6 +244,25 @@ pub(crate) trait Kernel {
     fn sendfile(&self, fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
         let _ = (fd, file, offset, count);
         unsupported("sendfile")
+    }
+
+    /// Reads a part of a file from `offset` on, wherever its position is; 0 is its end. May wait for
+    /// the disk.
+    ///
+    /// # Errors
+    /// As `pread`.
+    fn read_at(&self, fd: Fd, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let _ = (fd, buf, offset);
+        unsupported("pread")
+    }
+
+    /// Sets the position of a file, counted in bytes from its begin.
+    ///
+    /// # Errors
+    /// As `lseek`.
+    fn seek(&self, fd: Fd, offset: u64) -> io::Result<()> {
+        let _ = (fd, offset);
+        unsupported("lseek")
     }
 
     /// Sends the end of the stream; receiving goes on.
@@ -344,6 +367,15 @@ pub(crate) trait Kernel {
     /// Closes `fd`, which was deregistered before; never repeated, whatever the system answers.
     fn close(&self, fd: Fd) {
         let _ = fd;
+    }
+
+    /// Gives a descriptor that isn't registered to the user, who closes it.
+    ///
+    /// # Errors
+    /// `Unsupported` if it is none of the process.
+    fn hand_over(&self, fd: Fd) -> io::Result<OwnedFd> {
+        let _ = fd;
+        unsupported("hand_over")
     }
 
     /// Tells whether an [`Fd`] of this kernel is a descriptor of the process.

@@ -82,6 +82,14 @@ macro_rules! real_descriptors {
             socket::sendfile(fd, file, offset, count)
         }
 
+        fn read_at(&self, fd: Fd, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            file::read_at(fd, buf, offset)
+        }
+
+        fn seek(&self, fd: Fd, offset: u64) -> io::Result<()> {
+            file::seek(fd, offset)
+        }
+
         fn shutdown_write(&self, fd: Fd) -> io::Result<()> {
             socket::shutdown_write(fd)
         }
@@ -128,6 +136,10 @@ macro_rules! real_descriptors {
 
         fn close(&self, fd: Fd) {
             socket::close(fd);
+        }
+
+        fn hand_over(&self, fd: Fd) -> io::Result<OwnedFd> {
+            Ok(socket::hand_over(fd))
         }
 
         fn has_real_descriptors(&self) -> bool {

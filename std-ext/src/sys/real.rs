@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::io;
 use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ use super::Kernel;
 use super::clock::{Alarm, Clock};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
+use super::file;
 use super::poller::{Poller, real_descriptors};
 use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
 use crate::net::address::Address;

@@ -10,12 +10,13 @@ use core::mem::{MaybeUninit, size_of};
 use core::net::SocketAddr;
 use core::ptr;
 use std::io::{self, IoSlice};
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::address::RawAddress;
 use super::fd::Fd;
+use super::file::file_offset;
 use super::syscall::{retry, syscall};
 use crate::net::address::Address;
 
@@ -169,10 +170,15 @@ pub(super) fn connect(fd: Fd, addr: &Address) -> io::Result<bool> {
     // SAFETY: `raw` is good for reading that many bytes.
     match unsafe { syscall!(connect(fd.as_raw(), raw.as_ptr(), raw.length())) } {
         Ok(_) => Ok(true),
-        // Interrupted, it goes on in the background all the same and must not be repeated.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Ok(false),
+        Err(error) if goes_on(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Tells whether a connection is made in the background. Interrupted, it is so all the same and must
+/// not be repeated; begun before, by somebody who has ceased to wait for it, too.
+fn goes_on(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY))
 }
 
 /// Makes two stream sockets connected to each other.
@@ -251,8 +257,7 @@ pub(super) fn send_to(fd: Fd, buf: &[u8], addr: &Address) -> io::Result<usize> {
 
 /// Sends a part of a file.
 pub(super) fn sendfile(fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
-    let too_far = |_| io::Error::from_raw_os_error(libc::EOVERFLOW);
-    let mut offset = libc::off64_t::try_from(offset).map_err(too_far)?;
+    let mut offset = file_offset(offset)?;
     // SAFETY: `offset` is good for reading and writing.
     let sent = retry(|| unsafe { syscall!(sendfile64(fd.as_raw(), file.as_raw(), &raw mut offset, count)) })?;
     Ok(sent as usize)
@@ -323,6 +328,22 @@ pub(super) fn set_nonblocking(fd: Fd) -> io::Result<()> {
     unsafe { syscall!(fcntl(fd.as_raw(), libc::F_SETFL, flags | libc::O_NONBLOCK)) }.map(drop)
 }
 
+/// Makes that operations on the user's socket don't block, and returns what passes through it if
+/// that has a name here.
+///
+/// # Errors
+/// `ENOTSOCK`; otherwise as `fcntl`.
+pub(crate) fn prepare(socket: BorrowedFd<'_>) -> io::Result<Option<SocketKind>> {
+    let fd = Fd::from_raw(socket.as_raw_fd());
+    let kind = match option_raw(fd, libc::SOL_SOCKET, libc::SO_TYPE)? {
+        libc::SOCK_STREAM => Some(SocketKind::Stream),
+        libc::SOCK_DGRAM => Some(SocketKind::Datagram),
+        _ => None,
+    };
+    set_nonblocking(fd)?;
+    Ok(kind)
+}
+
 /// Tells which file is at `path`; a symbolic link is a file of its own.
 pub(super) fn file_at(path: &Path) -> io::Result<FileAt> {
     let found = std::fs::symlink_metadata(path)?;
@@ -332,6 +353,12 @@ pub(super) fn file_at(path: &Path) -> io::Result<FileAt> {
 /// Removes the name of a file.
 pub(super) fn unlink(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
+}
+
+/// Gives a descriptor of ours away.
+pub(super) fn hand_over(fd: Fd) -> OwnedFd {
+    // SAFETY: open and nobody else's; the caller vouches for the number, and forgets it.
+    unsafe { OwnedFd::from_raw_fd(fd.as_raw()) }
 }
 
 /// Closes the descriptor, once: Linux has freed the number even when it answers `EINTR`, and by a
