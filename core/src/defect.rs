@@ -33,3 +33,13 @@ pub(crate) const STOP_CUTS: bool = cfg!(rondel_defect = "stop-cuts");
 pub(crate) const STOP_STAYS: bool = cfg!(rondel_defect = "stop-stays");
 /// An exception that nobody looked at is not reported.
 pub(crate) const SILENT: bool = cfg!(rondel_defect = "silent");
+
+/// Lets tests of the end of all creation numbers come to it: `--cfg
+/// rondel_few_creations`.
+#[cfg(rondel_few_creations)]
+impl<C: crate::Context> crate::Scheduler<C> {
+    /// Leaves numbers for so many creations.
+    pub fn leave_creations(&self, left: u64) {
+        self.seq.set(u64::MAX - left);
+    }
+}

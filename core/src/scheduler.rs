@@ -113,7 +113,7 @@ pub struct Scheduler<C: Context> {
     pub(crate) limits: Cell<Limits>,
     /// Numbers creations: the generation of every slot, the order of equal
     /// deadlines. Starts at 1; zero marks a free slot.
-    seq: Cell<u64>,
+    pub(crate) seq: Cell<u64>,
     pub(crate) current: Cell<Option<Running>>,
     /// Is the future or task whose done callback runs.
     pub(crate) source: Cell<Option<SlotId>>,

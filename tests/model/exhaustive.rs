@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use crate::lockstep::check;
-use crate::ops::{Capacity, NEWEST, Op, Step, Task};
+use crate::ops::{Capacity, ENDLESS, NEWEST, Op, Step, Task};
 use crate::real::Real;
 use crate::reference::Reference;
 
@@ -77,11 +77,16 @@ fn agrees<const WHEEL: bool>(capacity: Capacity, path: &[Op], last: &Op, model: 
 }
 
 fn search<const WHEEL: bool>(size: usize) {
+    search_with::<WHEEL>(size, ENDLESS);
+}
+
+/// Searches with room for `size` calls, futures and tasks, and for `creations`.
+pub fn search_with<const WHEEL: bool>(size: usize, creations: u64) {
     let depth = match std::env::var("RONDEL_MODEL_DEPTH") {
         Ok(depth) => depth.parse().expect("a number"),
         Err(_) => DEPTHS[size - 1],
     };
-    let capacity = Capacity(size, size, size);
+    let capacity = Capacity(size, size, size, creations);
     let alphabet = alphabet(size);
     let mut seen = HashSet::from([Reference::new(capacity).key()]);
     assert!(depth <= LENGTH_MAX, "RONDEL_MODEL_DEPTH is {LENGTH_MAX} at most");
@@ -113,7 +118,10 @@ fn search<const WHEEL: bool>(size: usize) {
         }
         paths = longer;
     }
-    println!("capacity {size}, wheel {WHEEL}, length {depth}: {} states, {steps} steps", seen.len());
+    println!(
+        "capacity {size}, creations {creations}, wheel {WHEEL}, length {depth}: {} states, {steps} steps",
+        seen.len()
+    );
 }
 
 #[test]

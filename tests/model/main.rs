@@ -11,6 +11,8 @@ mod real;
 mod reference;
 
 mod corpus;
+#[cfg(rondel_few_creations)]
+mod creations;
 mod exhaustive;
 mod races;
 mod random;

@@ -133,9 +133,13 @@ pub struct View {
     pub now: u64,
 }
 
-/// How many calls, futures and tasks there is room for.
+/// How many calls, futures and tasks there is room for at once, and how many
+/// creations altogether.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Capacity(pub usize, pub usize, pub usize);
+pub struct Capacity(pub usize, pub usize, pub usize, pub u64);
+
+/// Is more creations than anybody makes.
+pub const ENDLESS: u64 = u64::MAX;
 
 /// Returns the place that `pick` picks.
 pub fn picked(pick: Pick, len: usize) -> Option<usize> {

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use rondel_core::{Future, Gather, GatherError, Task as CoreTask, TaskCell, Timeout, TimeoutError};
 
 use crate::lockstep::{check, reference};
-use crate::ops::{Capacity, Event, Op, Step, Task};
+use crate::ops::{Capacity, ENDLESS, Event, Op, Step, Task};
 use crate::real::Real;
 
-const ROOM: Capacity = Capacity(8, 3, 3);
+const ROOM: Capacity = Capacity(8, 3, 3, ENDLESS);
 
 const LIMIT: u64 = 10;
 

@@ -1,10 +1,12 @@
 //! Random scripts, in lock-step. `RONDEL_MODEL_SEEDS` is how many, or one seed
 //! as `=17`.
 
+use core::ops::Range;
+
 use fastrand::Rng;
 
 use crate::lockstep::check;
-use crate::ops::{Capacity, NEWEST, Op, Pick, Script, Step, Task};
+use crate::ops::{Capacity, ENDLESS, NEWEST, Op, Pick, Script, Step, Task};
 
 const OPS: usize = 2_000;
 
@@ -68,7 +70,7 @@ fn step(rng: &mut Rng, depth: u32) -> Step {
     }
 }
 
-fn ops(rng: &mut Rng) -> Vec<Op> {
+pub fn ops(rng: &mut Rng) -> Vec<Op> {
     let closes = rng.usize(OPS / 2..OPS * 2);
     (0..OPS)
         .map(|place| match rng.u8(0..12) {
@@ -81,23 +83,26 @@ fn ops(rng: &mut Rng) -> Vec<Op> {
         .collect()
 }
 
-fn capacity(rng: &mut Rng) -> Capacity {
+pub fn capacity(rng: &mut Rng) -> Capacity {
     let sizes = [0, 1, 2, 3, 5, 8, 16, 40];
     let mut any = || sizes[rng.usize(..sizes.len())];
-    Capacity(any().max(1), any(), any())
+    Capacity(any().max(1), any(), any(), ENDLESS)
+}
+
+pub fn seeds() -> Range<u64> {
+    let setting = std::env::var("RONDEL_MODEL_SEEDS").unwrap_or_default();
+    match setting.strip_prefix('=') {
+        Some(seed) => {
+            let seed = seed.parse().expect("a seed");
+            seed..seed + 1
+        }
+        None => 0..setting.parse().unwrap_or(300),
+    }
 }
 
 #[test]
 fn core_and_reference_agree_on_random_scripts() {
-    let setting = std::env::var("RONDEL_MODEL_SEEDS").unwrap_or_default();
-    let seeds = match setting.strip_prefix('=') {
-        Some(seed) => {
-            let seed: u64 = seed.parse().expect("a seed");
-            seed..seed + 1
-        }
-        None => 0..setting.parse().unwrap_or(300),
-    };
-    for seed in seeds {
+    for seed in seeds() {
         let mut rng = Rng::with_seed(seed);
         let (capacity, ops) = (capacity(&mut rng), ops(&mut rng));
         let name = format!("RONDEL_MODEL_SEEDS=={seed}");

@@ -136,7 +136,7 @@ impl core::fmt::Display for Oops {
 impl core::error::Error for Oops {}
 
 impl<const WHEEL: bool> Real<WHEEL> {
-    pub fn new(Capacity(calls, futures, tasks): Capacity) -> Self {
+    pub fn new(Capacity(calls, futures, tasks, creations): Capacity) -> Self {
         let cells = Lent::new(tasks, WakeCell::new);
         let links = (Lent::new(calls, || [0; 2]), Lent::new(tasks, || [[0; 2]; 2]));
         let wake =
@@ -158,6 +158,7 @@ impl<const WHEEL: bool> Real<WHEEL> {
                 wake: &wake.get()[0],
             };
             let scheduler = Scheduler::new(memory, Limits::DEFAULT);
+            leave_creations(&scheduler, creations);
             Shared { scheduler, now: Cell::new(0), trace: trace.clone() }
         });
         let state = Rc::new(World {
@@ -238,6 +239,16 @@ impl<const WHEEL: bool> Drop for Real<WHEEL> {
         let live = [statistics.calls.live, statistics.futures.live, statistics.tasks.live];
         assert!(live == [0; 3] || std::thread::panicking(), "slots in use after close: {live:?}");
     }
+}
+
+#[cfg(rondel_few_creations)]
+fn leave_creations<C: Context>(scheduler: &Scheduler<C>, creations: u64) {
+    scheduler.leave_creations(creations);
+}
+
+#[cfg(not(rondel_few_creations))]
+fn leave_creations<C: Context>(_scheduler: &Scheduler<C>, creations: u64) {
+    assert_eq!(creations, crate::ops::ENDLESS, "this build has no end of creations");
 }
 
 /// Is dropped with the callback or the task that owns it.

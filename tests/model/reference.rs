@@ -7,8 +7,8 @@
 use std::hash::{Hash, Hasher};
 
 use crate::ops::{
-    Answer, Capacity, Event, HANDLES_MAX, NEWEST, Op, Outcome, Pick, REPORTS, Script, Step, Task, View,
-    picked,
+    Answer, Capacity, ENDLESS, Event, HANDLES_MAX, NEWEST, Op, Outcome, Pick, REPORTS, Script, Step, Task,
+    View, picked,
 };
 
 /// A slot and the number of its creation.
@@ -171,6 +171,7 @@ struct Handle {
 pub struct Reference {
     now: u64,
     seq: u64,
+    creations: u64,
     label: u32,
     calls: Table<Call>,
     futures: Table<FutureSlot>,
@@ -192,10 +193,11 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(Capacity(calls, futures, tasks): Capacity) -> Self {
+    pub fn new(Capacity(calls, futures, tasks, creations): Capacity) -> Self {
         Self {
             now: 0,
             seq: 0,
+            creations,
             label: 0,
             calls: Table::new(calls),
             futures: Table::new(futures),
@@ -275,9 +277,12 @@ impl Reference {
         self.trace.push(Event::Answer(answer));
     }
 
-    fn next_seq(&mut self) -> u64 {
+    /// Numbers a creation, also one that fails then. At the end there is nothing
+    /// but refusals.
+    fn next_seq(&mut self) -> Option<u64> {
+        self.creations = self.creations.checked_sub(1)?;
         self.seq += 1;
-        self.seq
+        Some(self.seq)
     }
 
     fn next_label(&mut self) -> u32 {
@@ -317,7 +322,7 @@ impl Reference {
                 if self.is_closed {
                     return Answer::Closed;
                 }
-                let seq = self.next_seq();
+                let Some(seq) = self.next_seq() else { return Answer::Closed };
                 let completion = Completion { references: 1, ..Completion::default() };
                 let future = FutureSlot { completion, state: State::Pending, unread: false };
                 match self.futures.insert(seq, future) {
@@ -426,8 +431,15 @@ impl Reference {
         if self.is_closed {
             return Err(Answer::Closed);
         }
-        let seq = self.next_seq();
-        self.calls.insert(seq, Call { kind, what }).ok_or(Answer::Full)
+        match self.next_seq() {
+            Some(seq) => self.calls.insert(seq, Call { kind, what }).ok_or(Answer::Full),
+            None => Err(self.end_of_calls()),
+        }
+    }
+
+    /// Returns what is answered when there is no number left for a call.
+    fn end_of_calls(&self) -> Answer {
+        if self.calls.live() == self.calls.capacity { Answer::Full } else { Answer::Closed }
     }
 
     fn call_soon(&mut self, ops: &Script, fails: bool) -> Answer {
@@ -624,11 +636,9 @@ impl Reference {
             output: None,
             unread: false,
         };
-        let inserted = if self.is_closed {
-            Err(Answer::Closed)
-        } else {
-            let seq = self.next_seq();
-            self.tasks.insert(seq, task).ok_or(Answer::Full)
+        let inserted = match self.next_seq().filter(|_| !self.is_closed) {
+            Some(seq) => self.tasks.insert(seq, task).ok_or(Answer::Full),
+            None => Err(Answer::Closed),
         };
         match inserted {
             Ok(id) => {
@@ -861,7 +871,13 @@ impl Reference {
         }
         let entry = Entry::Task(id.0);
         if let Some(completion) = self.completion(source).filter(|it| !it.is_done) {
-            if !completion.waiters.contains(&entry) {
+            if completion.waiters.contains(&entry) {
+                return None;
+            }
+            if self.next_seq().is_none() {
+                return Some(refused(self.end_of_calls()));
+            }
+            if let Some(completion) = self.completion(source) {
                 completion.waiters.push(entry);
             }
             return None;
@@ -1040,6 +1056,9 @@ impl Reference {
             None => key.add(0),
             Some(id) if self.calls.id(id.0) == Some(id) => key.named(2, Named::Call(id.0)),
             Some(_) => key.add(1),
+        }
+        if self.creations < ENDLESS / 2 {
+            key.add(self.creations);
         }
         // Which slots are used next.
         for free in [&self.calls.free, &self.futures.free, &self.tasks.free] {
