@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::dns::Resolver;
+
 /// The capacities and choices of an [`EventLoop`](crate::EventLoop).
 ///
 /// Capacities are reserved once, at construction, as address space; a page
@@ -42,6 +44,13 @@ pub struct Config {
     /// Is the size of the buffer that all reads of the loop share, in bytes; the
     /// most that one readiness of one connection delivers at once.
     pub read_buffer_bytes: usize,
+    /// Says who resolves host names.
+    pub resolver: Resolver,
+    /// Is the most threads that ask the system's resolver, apart from all other
+    /// jobs (FAULTS E-07).
+    pub lookup_threads: usize,
+    /// Is the most look-ups that wait for such a thread.
+    pub lookups: usize,
     /// Tells what a panic in a callback or task does.
     pub panic_policy: PanicPolicy,
     /// Starts in debug mode; at first the environment variable `RONDEL_DEBUG`
@@ -64,6 +73,9 @@ impl Default for Config {
             timers_per_turn: 1024,
             turns_per_poll: 1,
             read_buffer_bytes: 64 * 1024,
+            resolver: Resolver::default(),
+            lookup_threads: 4,
+            lookups: 1 << 10,
             panic_policy: PanicPolicy::Report,
             debug: std::env::var_os("RONDEL_DEBUG").is_some_and(|value| !value.is_empty()),
             slow_callback_duration: Duration::from_millis(100),

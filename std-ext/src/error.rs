@@ -9,6 +9,8 @@ use rondel_core::{
     TimeoutError, WaitError,
 };
 
+use crate::dns::EaiError;
+
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
@@ -47,6 +49,8 @@ pub enum ErrorKind {
     InvalidState,
     /// Something is in use by somebody else.
     Busy,
+    /// A name was not resolved, or can't be one.
+    NameResolution,
     /// The operating system refused.
     Io,
     /// A step of user code panicked.
@@ -101,6 +105,12 @@ impl Error {
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         self.kind == ErrorKind::TimedOut
+    }
+
+    /// Returns why a name was not resolved, if the resolver said so.
+    #[must_use]
+    pub fn as_eai(&self) -> Option<EaiError> {
+        self.source.downcast_ref().copied()
     }
 
     /// Returns the operating system's error, if it is one.

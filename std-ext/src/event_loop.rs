@@ -281,6 +281,8 @@ impl Drop for Closing<'_> {
         for call in calls {
             let _ = event_loop.guard(|| drop(call));
         }
+        inner.lookups.close();
+        let _ = event_loop.guard(|| drop(inner.executor.take()));
         let _ = event_loop.guard(|| drop(inner.task_factory.take()));
         let _ = event_loop.guard(|| drop(inner.exception_handler.take()));
     }

@@ -130,10 +130,10 @@ pub(crate) fn report(level: log::Level, message: fmt::Arguments<'_>) {
 
 /// The message of a panic, as an error.
 #[derive(Debug)]
-struct PanicMessage(String);
+pub(crate) struct PanicMessage(String);
 
 impl PanicMessage {
-    fn of(payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn of(payload: Box<dyn Any + Send>) -> Self {
         let message = payload.downcast_ref::<&str>().copied();
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let mut message = message.unwrap_or("a value that is not a message").to_owned();
@@ -155,8 +155,14 @@ impl fmt::Display for PanicMessage {
 
 impl StdError for PanicMessage {}
 
+impl From<PanicMessage> for String {
+    fn from(message: PanicMessage) -> Self {
+        message.0
+    }
+}
+
 /// Drops a panic's payload, whose destructor may panic too (FAULTS E-05).
-fn discard(payload: Box<dyn Any + Send>) {
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         core::mem::forget(payload);
     }

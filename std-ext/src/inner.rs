@@ -14,7 +14,9 @@ use rondel_core::{Context, ExceptionContext, Instant, Limits, NewTask, Panicked,
 
 use crate::config::PanicPolicy;
 use crate::debug::Debug;
+use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
+use crate::executor::Executor;
 use crate::sources::Sources;
 use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};
@@ -41,6 +43,9 @@ pub(crate) struct Inner {
     /// default one (FAULTS K-03).
     pub(crate) is_handling_exception: Cell<bool>,
     pub(crate) task_factory: RefCell<Option<TaskFactory>>,
+    /// Is made by the first job.
+    pub(crate) executor: RefCell<Option<Arc<dyn Executor>>>,
+    pub(crate) lookups: Lookups,
     pub(crate) debug: Debug,
     panic_policy: PanicPolicy,
     /// Is why the last wait failed; ends the run.
@@ -69,6 +74,8 @@ impl Inner {
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
             task_factory: RefCell::new(None),
+            executor: RefCell::new(None),
+            lookups: Lookups::new(config),
             debug: Debug::new(config.debug, config.slow_callback_duration),
             panic_policy: config.panic_policy,
             wait_error: Cell::new(None),

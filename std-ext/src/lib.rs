@@ -40,6 +40,10 @@ mod streams;
 
 mod net;
 
+mod dns;
+
+mod executor;
+
 mod exception;
 
 mod debug;
@@ -57,12 +61,21 @@ pub use rondel_core::{
 };
 
 pub use crate::config::{Config, PanicPolicy};
+pub use crate::dns::{
+    AddrInfo, AddrInfoFlags, EaiError, GetAddrInfo, GetNameInfo, Host, HostNameError, IpFamily, NameInfo,
+    NameInfoFlags, Resolver, Resolving, Service, SocketType,
+};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::event_loop::{EventLoop, EventLoopHandle, ManualClock, run, running_loop};
 pub use crate::exception::ExceptionHandler;
+pub use crate::executor::{
+    Executor, Job, JobError, JobFuture, JobRefusal, JobRefused, StuckJob, StuckJobs, ThreadPoolConfig,
+    ThreadPoolExecutor,
+};
 pub use crate::inner::TaskFactory;
 pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
 pub use crate::net::server::{Server, StartServer};
+pub use crate::net::to_addrs::ToAddrs;
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile};

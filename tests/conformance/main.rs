@@ -9,8 +9,10 @@ mod fixture;
 
 mod test_base_events;
 mod test_debug;
+mod test_dns;
 mod test_events;
 mod test_exceptions;
+mod test_executor;
 mod test_futures;
 mod test_selector_events;
 mod test_streams;

@@ -26,6 +26,27 @@ impl RawAddress {
         Self { storage, length: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
     }
 
+    /// Copies an address of the system's; `None` for one that is longer than any, or null.
+    ///
+    /// # Safety
+    /// `addr` is null or good for reading `length` bytes.
+    pub(super) unsafe fn copy_from(addr: *const libc::sockaddr, length: libc::socklen_t) -> Option<Self> {
+        let mut raw = Self::unspecified();
+        if addr.is_null() || length > raw.length {
+            return None;
+        }
+        // SAFETY: the caller vouches for the source; the storage is as long as this at least.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                addr.cast::<u8>(),
+                (&raw mut raw.storage).cast::<u8>(),
+                length as usize,
+            );
+        }
+        raw.length = length;
+        Some(raw)
+    }
+
     /// Returns the address to read from.
     pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.storage).cast()

@@ -16,7 +16,8 @@
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`] and [`null`] the
 //! kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
-//! [`file`] and [`address`] the socket calls, [`memory`] the tables' memory, [`syscall`] how errors are read.
+//! [`file`] and [`address`] the socket calls, [`names`] the system's resolver, [`threads`] and
+//! [`entropy`] what they are called, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
 mod fd;
 
@@ -41,6 +42,12 @@ mod file;
 
 mod address;
 
+pub(crate) mod names;
+
+mod entropy;
+
+mod threads;
+
 pub(crate) mod memory;
 
 mod syscall;
@@ -64,6 +71,7 @@ pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
 pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
 pub(crate) use syscall::is_out_of_resources;
+pub(crate) use threads::{RealThreads, Threads};
 
 /// Everything that the loop wants from outside.
 ///
@@ -376,6 +384,20 @@ pub(crate) trait Kernel {
     fn hand_over(&self, fd: Fd) -> io::Result<OwnedFd> {
         let _ = fd;
         unsupported("hand_over")
+    }
+
+    /// Fills `buf` with bytes that nobody can foresee.
+    ///
+    /// # Errors
+    /// As `getrandom`; `Unsupported` from a kernel without a source of them.
+    fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
+        let _ = buf;
+        unsupported("entropy")
+    }
+
+    /// Returns what starts threads for jobs that block.
+    fn threads(&self) -> &'static dyn Threads {
+        &threads::NoThreads
     }
 
     /// Tells whether an [`Fd`] of this kernel is a descriptor of the process.

@@ -142,6 +142,14 @@ macro_rules! real_descriptors {
             Ok(socket::hand_over(fd))
         }
 
+        fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
+            super::entropy::fill(buf)
+        }
+
+        fn threads(&self) -> &'static dyn super::Threads {
+            &super::RealThreads
+        }
+
         fn has_real_descriptors(&self) -> bool {
             true
         }

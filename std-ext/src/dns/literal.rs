@@ -1,0 +1,74 @@
+//! Addresses that need no resolver (contract DN-2).
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::dns::{AddrInfo, AddrInfoFlags, EaiError, Hints, IpFamily, Query, Service, SocketType};
+
+const TCP: i32 = 6;
+const UDP: i32 = 17;
+
+/// Answers a query for a literal address without a zone, with a numeric port or none, as the system
+/// would; `None` for any other.
+pub(crate) fn answer(query: &Query) -> Option<Result<Vec<AddrInfo>, EaiError>> {
+    let host = query.host.as_deref()?;
+    let ip: IpAddr = host.parse().ok()?;
+    let port = match query.service {
+        Service::None => 0,
+        Service::Port(port) => port,
+        Service::Name(_) => return None,
+    };
+    let sockets = sockets(&query.hints)?;
+    let ip = match in_family(ip, &query.hints) {
+        Ok(ip) => ip,
+        Err(error) => return Some(Err(error)),
+    };
+    Some(Ok(expand(&[ip], port, sockets, query.hints.flags, host)))
+}
+
+/// Returns the kinds of sockets that the hints ask for, each with its protocol; `None` for odd ones,
+/// about which the system knows more.
+pub(crate) fn sockets(hints: &Hints) -> Option<&'static [(SocketType, i32)]> {
+    use SocketType::{Datagram, Raw, Stream};
+    Some(match (hints.kind, hints.protocol) {
+        (None, 0) => &[(Stream, TCP), (Datagram, UDP), (Raw, 0)],
+        (Some(Stream) | None, TCP) | (Some(Stream), 0) => &[(Stream, TCP)],
+        (Some(Datagram) | None, UDP) | (Some(Datagram), 0) => &[(Datagram, UDP)],
+        _ => return None,
+    })
+}
+
+/// Brings an address into the family that was asked for.
+pub(crate) fn in_family(ip: IpAddr, hints: &Hints) -> Result<IpAddr, EaiError> {
+    match (hints.family, ip) {
+        (None, ip) | (Some(IpFamily::V4), ip @ IpAddr::V4(_)) | (Some(IpFamily::V6), ip @ IpAddr::V6(_)) => {
+            Ok(ip)
+        }
+        (Some(IpFamily::V6), IpAddr::V4(ip)) if hints.flags.contains(AddrInfoFlags::V4_MAPPED) => {
+            Ok(ip.to_ipv6_mapped().into())
+        }
+        (Some(IpFamily::V4), IpAddr::V6(ip)) => {
+            ip.to_ipv4_mapped().map(IpAddr::V4).ok_or(EaiError::AddressFamily)
+        }
+        (Some(IpFamily::V6), IpAddr::V4(_)) => Err(EaiError::AddressFamily),
+    }
+}
+
+/// Makes an answer of each address and socket, in the system's order.
+pub(crate) fn expand(
+    ips: &[IpAddr],
+    port: u16,
+    sockets: &[(SocketType, i32)],
+    flags: AddrInfoFlags,
+    name: &str,
+) -> Vec<AddrInfo> {
+    let each = ips.iter().flat_map(|&ip| sockets.iter().map(move |&socket| (ip, socket)));
+    let answers = each.map(|(ip, (kind, protocol))| {
+        let addr = SocketAddr::new(ip, port);
+        AddrInfo { kind, protocol, canonical_name: None, addr }
+    });
+    let mut answers: Vec<_> = answers.collect();
+    if let Some(first) = answers.first_mut().filter(|_| flags.contains(AddrInfoFlags::CANONICAL_NAME)) {
+        first.canonical_name = Some(name.to_owned());
+    }
+    answers
+}

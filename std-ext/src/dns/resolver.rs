@@ -1,0 +1,122 @@
+//! Who is asked for names.
+
+use core::cell::RefCell;
+use core::fmt;
+use core::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query, Resolving, system};
+use crate::executor::Executor;
+use crate::{Config, EventLoopHandle, Result};
+
+/// Says who resolves host names: a choice of [`Config`].
+///
+/// At first it is the system's resolver, which blocks and so is asked in threads.
+#[derive(Clone, Default)]
+pub struct Resolver(Choice);
+
+#[derive(Clone, Default)]
+enum Choice {
+    #[default]
+    System,
+    #[allow(dead_code, reason = "made with the feature `dns` alone")]
+    InLoop(Arc<dyn Start>),
+}
+
+impl Resolver {
+    /// Chooses the system's resolver, with all its sources of names, in threads.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(Choice::System)
+    }
+
+    #[allow(dead_code, reason = "used with the feature `dns` alone")]
+    pub(super) fn other(start: Arc<dyn Start>) -> Self {
+        Self(Choice::InLoop(start))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Choice::System => f.write_str("System"),
+            Choice::InLoop(start) => start.fmt(f),
+        }
+    }
+}
+
+/// Makes a resolver for a loop.
+pub(super) trait Start: fmt::Debug + Send + Sync {
+    fn start(&self, event_loop: &EventLoopHandle) -> Result<Rc<dyn Resolve>>;
+}
+
+/// Resolves names within a loop.
+pub(super) trait Resolve {
+    fn getaddrinfo(self: Rc<Self>, event_loop: &EventLoopHandle, query: Query) -> Resolving<Vec<AddrInfo>>;
+
+    fn getnameinfo(
+        self: Rc<Self>,
+        event_loop: &EventLoopHandle,
+        addr: SocketAddr,
+        flags: NameInfoFlags,
+    ) -> Resolving<NameInfo>;
+}
+
+/// What a loop keeps for look-ups. A program without names links none of it: there is no code here
+/// but through the two traits.
+pub(crate) struct Lookups {
+    choice: Choice,
+    pub(super) threads: usize,
+    pub(super) limit: usize,
+    /// Is made by the first look-up that needs a thread.
+    pub(super) lane: RefCell<Option<Arc<dyn Executor>>>,
+    in_loop: RefCell<Option<Rc<dyn Resolve>>>,
+}
+
+impl Lookups {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            choice: config.resolver.0.clone(),
+            threads: config.lookup_threads,
+            limit: config.lookups,
+            lane: RefCell::new(None),
+            in_loop: RefCell::new(None),
+        }
+    }
+
+    /// Lets go of the threads; none is waited for (contract DN-4).
+    pub(crate) fn close(&self) {
+        drop((self.lane.take(), self.in_loop.take()));
+    }
+}
+
+pub(super) async fn getaddrinfo(event_loop: &EventLoopHandle, query: Query) -> Result<Vec<AddrInfo>> {
+    match in_loop(event_loop)? {
+        None => system::getaddrinfo(event_loop, query).await,
+        Some(resolver) => resolver.getaddrinfo(event_loop, query).await,
+    }
+}
+
+pub(super) async fn getnameinfo(
+    event_loop: &EventLoopHandle,
+    addr: SocketAddr,
+    flags: NameInfoFlags,
+) -> Result<NameInfo> {
+    let names = match in_loop(event_loop)? {
+        None => system::getnameinfo(event_loop, addr, flags).await,
+        Some(resolver) => resolver.getnameinfo(event_loop, addr, flags).await,
+    };
+    names.map_err(|error| error.during("getnameinfo"))
+}
+
+/// Returns the resolver of the loop, made on first use, if it doesn't ask the system.
+fn in_loop(event_loop: &EventLoopHandle) -> Result<Option<Rc<dyn Resolve>>> {
+    let lookups = &event_loop.inner.lookups;
+    let Choice::InLoop(start) = &lookups.choice else { return Ok(None) };
+    let mut resolver = lookups.in_loop.borrow_mut();
+    if resolver.is_none() {
+        *resolver = Some(start.start(event_loop)?);
+    }
+    Ok(resolver.clone())
+}

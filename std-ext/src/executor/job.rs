@@ -1,0 +1,422 @@
+//! A job: a closure on its way to another thread, and its result on the way back.
+
+use core::any::Any;
+use core::fmt;
+use core::future::Future;
+use core::panic::{AssertUnwindSafe, Location};
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context as PollContext, Poll, Waker};
+use std::io;
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rondel_core::Cancelled;
+
+use crate::exception::{PanicMessage, discard};
+use crate::executor::Executor;
+use crate::{Error, ErrorKind, EventLoopHandle};
+
+/// Numbers the jobs of the process.
+static JOBS: AtomicU64 = AtomicU64::new(1);
+
+/// A closure that an [`Executor`] runs.
+///
+/// Dropped without being run, it ends its future with [`JobError::Lost`].
+pub struct Job {
+    work: Arc<dyn Work>,
+    id: u64,
+    location: &'static Location<'static>,
+    name: &'static str,
+}
+
+impl Job {
+    /// Runs the closure, unless it was taken back; a panic of it ends here.
+    pub fn run(self) {
+        self.work.run();
+    }
+
+    /// Returns its number, by which [`Executor::forget`] names it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns where it was handed in.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Returns the name of the closure's type, for people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.work.lose();
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Job({} from {})", self.name, self.location)
+    }
+}
+
+/// The executor's end of a job.
+trait Work: Send + Sync {
+    fn run(&self);
+
+    /// Ends a job that was not run.
+    fn lose(&self);
+}
+
+/// The loop's end of a job.
+trait Awaited<T> {
+    /// Returns the result, or leaves a waker for it.
+    fn poll_result(&self, waker: &Waker) -> Poll<Result<T, JobError>>;
+
+    /// Lets go of the job; tells whether it had not begun.
+    fn abandon(&self) -> bool;
+}
+
+struct Shared<F, T>(Mutex<State<F, T>>);
+
+enum State<F, T> {
+    Queued(F, Option<Waker>),
+    Running(Option<Waker>),
+    Done(Result<T, JobError>),
+    /// Nobody waits any more.
+    Over,
+}
+
+impl<F, T> Shared<F, T> {
+    fn lock(&self) -> MutexGuard<'_, State<F, T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace(&self, state: State<F, T>) -> State<F, T> {
+        core::mem::replace(&mut self.lock(), state)
+    }
+
+    /// Takes the closure back from a job that was not run.
+    fn take_back(&self) -> Option<F> {
+        match self.replace(State::Over) {
+            State::Queued(job, _) => Some(job),
+            _ => None,
+        }
+    }
+
+    /// Gives the result to whoever waits. What nobody waits for is dropped here.
+    fn finish(&self, result: Result<T, JobError>) {
+        let mut state = self.lock();
+        let former = match *state {
+            State::Queued(..) | State::Running(_) => core::mem::replace(&mut *state, State::Done(result)),
+            State::Done(_) | State::Over => {
+                drop(state);
+                return quietly(|| drop(result));
+            }
+        };
+        drop(state);
+        // Foreign code, the waker's and the closure's: outside of the lock.
+        let (waker, closure) = match former {
+            State::Queued(closure, waker) => (waker, Some(closure)),
+            State::Running(waker) => (waker, None),
+            State::Done(_) | State::Over => return,
+        };
+        quietly(|| {
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        quietly(|| drop(closure));
+    }
+}
+
+impl<F, T> Work for Shared<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn run(&self) {
+        let job = {
+            let mut state = self.lock();
+            match core::mem::replace(&mut *state, State::Over) {
+                State::Queued(job, waker) => {
+                    *state = State::Running(waker);
+                    job
+                }
+                other => {
+                    *state = other;
+                    return;
+                }
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(job));
+        self.finish(result.map_err(|payload| JobError::Panicked(PanicMessage::of(payload).into())));
+    }
+
+    fn lose(&self) {
+        if matches!(*self.lock(), State::Queued(..)) {
+            self.finish(Err(JobError::Lost));
+        }
+    }
+}
+
+impl<F, T> Awaited<T> for Shared<F, T> {
+    fn poll_result(&self, waker: &Waker) -> Poll<Result<T, JobError>> {
+        let mut state = self.lock();
+        let former = match &mut *state {
+            State::Queued(_, place) | State::Running(place) => {
+                if place.as_ref().is_some_and(|former| former.will_wake(waker)) {
+                    return Poll::Pending;
+                }
+                place.replace(waker.clone())
+            }
+            State::Done(_) | State::Over => {
+                let State::Done(result) = core::mem::replace(&mut *state, State::Over) else {
+                    return Poll::Ready(Err(JobError::Lost));
+                };
+                return Poll::Ready(result);
+            }
+        };
+        drop(state);
+        drop(former);
+        Poll::Pending
+    }
+
+    fn abandon(&self) -> bool {
+        let former = self.replace(State::Over);
+        let is_queued = matches!(former, State::Queued(..));
+        // The closure or the result, whose destructor is foreign code.
+        drop(former);
+        is_queued
+    }
+}
+
+/// Runs foreign code whose panic has nobody to go to.
+fn quietly(step: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
+        discard(payload);
+    }
+}
+
+/// Waits for the result of a job.
+///
+/// # Cancellation
+/// Dropping it takes a job back that waits in the queue; the result of one that
+/// runs is dropped in its thread (contract EX-3).
+#[must_use = "dropping it takes the job back"]
+pub struct JobFuture<T> {
+    event_loop: EventLoopHandle,
+    executor: Arc<dyn Executor>,
+    /// Is gone once there was a result.
+    awaited: Option<Arc<dyn Awaited<T>>>,
+    id: u64,
+}
+
+impl<T: Send + 'static> JobFuture<T> {
+    #[track_caller]
+    pub(crate) fn start<F>(
+        event_loop: &EventLoopHandle,
+        executor: &Arc<dyn Executor>,
+        job: F,
+    ) -> Result<Self, JobRefused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let shared = Arc::new(Shared(Mutex::new(State::Queued(job, None))));
+        let id = JOBS.fetch_add(1, Ordering::Relaxed);
+        let work = Arc::<Shared<F, T>>::clone(&shared);
+        let job = Job { work, id, location: Location::caller(), name: core::any::type_name::<F>() };
+        let executor = Arc::clone(executor);
+        if let Err(JobRefused { reason, value: job }) = executor.execute(job)
+            && let Some(closure) = shared.take_back()
+        {
+            drop(job);
+            return Err(JobRefused::new(reason, closure));
+        }
+        Ok(Self { event_loop: event_loop.clone(), executor, awaited: Some(shared), id })
+    }
+}
+
+impl<T> JobFuture<T> {
+    fn abandon(&mut self) {
+        if let Some(awaited) = self.awaited.take() {
+            // The place first, because what follows may panic.
+            let _forget = Forget(self);
+            awaited.abandon();
+        }
+    }
+}
+
+/// Tells the executor, also if a destructor of the job's panics.
+struct Forget<'a, T>(&'a JobFuture<T>);
+
+impl<T> Drop for Forget<'_, T> {
+    fn drop(&mut self) {
+        self.0.executor.forget(self.0.id);
+    }
+}
+
+impl<T> Future for JobFuture<T> {
+    type Output = Result<T, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        if self.event_loop.inner.scheduler.take_cancel() {
+            self.abandon();
+            return Poll::Ready(Err(JobError::Cancelled(Cancelled)));
+        }
+        let Some(awaited) = &self.awaited else { return Poll::Ready(Err(JobError::Lost)) };
+        let result = awaited.poll_result(cx.waker());
+        if result.is_ready() {
+            self.awaited = None;
+        }
+        result
+    }
+}
+
+impl<T> Drop for JobFuture<T> {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+impl<T> fmt::Debug for JobFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobFuture({})", self.id)
+    }
+}
+
+/// Why a job has no result.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The awaiting task was cancelled.
+    Cancelled(Cancelled),
+    /// The job panicked; this is its message.
+    Panicked(String),
+    /// The executor dropped the job without running it.
+    Lost,
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(cancelled) => cancelled.fmt(f),
+            Self::Panicked(message) => write!(f, "the job panicked: {message}"),
+            Self::Lost => f.write_str("the executor dropped the job"),
+        }
+    }
+}
+
+impl core::error::Error for JobError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Cancelled(cancelled) => Some(cancelled),
+            _ => None,
+        }
+    }
+}
+
+impl From<JobError> for Error {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Cancelled(cancelled) => cancelled.into(),
+            JobError::Panicked(_) => Self::of(ErrorKind::Panicked, error),
+            JobError::Lost => Self::of(ErrorKind::AwaitedCancelled, error),
+        }
+    }
+}
+
+/// Why an executor takes no job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobRefusal {
+    /// So many jobs wait already.
+    Full {
+        /// Is how many may.
+        limit: usize,
+    },
+    /// The executor was shut down, or the loop closed.
+    Closed,
+    /// There is no thread, and the system refuses one (FAULTS E-01).
+    NoThread(io::Error),
+}
+
+impl fmt::Display for JobRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { limit } => write!(f, "no room for another job (limit {limit})"),
+            Self::Closed => f.write_str("the executor is shut down or the loop closed"),
+            Self::NoThread(error) => write!(f, "no thread for the job: {error}"),
+        }
+    }
+}
+
+/// The error of everything that takes a job: gives it back.
+pub struct JobRefused<T> {
+    reason: JobRefusal,
+    value: T,
+}
+
+impl<T> JobRefused<T> {
+    /// Makes the error of an executor that didn't take `value`.
+    #[must_use]
+    pub const fn new(reason: JobRefusal, value: T) -> Self {
+        Self { reason, value }
+    }
+
+    /// Returns the reason.
+    pub const fn reason(&self) -> &JobRefusal {
+        &self.reason
+    }
+
+    /// Tells whether the queue was full.
+    pub const fn is_full(&self) -> bool {
+        matches!(self.reason, JobRefusal::Full { .. })
+    }
+
+    /// Returns what was not taken.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+impl<T> fmt::Display for JobRefused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "run_in_executor: {}", self.reason)
+    }
+}
+
+impl<T> fmt::Debug for JobRefused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobRefused({self})")
+    }
+}
+
+impl<T> core::error::Error for JobRefused<T> {}
+
+impl<T> From<JobRefused<T>> for Error {
+    /// Drops the job and keeps the reason.
+    fn from(refused: JobRefused<T>) -> Self {
+        let kind = match refused.reason {
+            JobRefusal::Full { .. } => ErrorKind::Full,
+            JobRefusal::Closed => ErrorKind::Closed,
+            JobRefusal::NoThread(_) => ErrorKind::Io,
+        };
+        Self::of(kind, refused.reason.to_string()).during("run_in_executor")
+    }
+}
+
+/// Drops a job in an executor's thread, whatever its destructors do.
+pub(super) fn run_and_drop(job: Job) {
+    let ran: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(|| job.run()));
+    if let Err(payload) = ran {
+        discard(payload);
+    }
+}

@@ -1,0 +1,131 @@
+//! Jobs that block, in other threads.
+//!
+//! ```text
+//!           worker takes it          job returns or panics      polled
+//!  Queued ------------------> Running ----------------> Done ----------> Over
+//!    |                           |                       ^                ^
+//!    | executor drops it         | waiting future dropped|: the result is dropped
+//!    '---------------------------+-----------------------'  where it is made
+//! ```
+//!
+//! A job is one allocation that both threads share. Its result wakes the task that waits by the
+//! task's own waker: no table of the loop is involved, so there is nothing that could be full, and a
+//! job that ends after its loop finds a waker that does nothing (FAULTS E-04).
+
+mod job;
+
+mod thread_pool;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::EventLoopHandle;
+
+pub use job::{Job, JobError, JobFuture, JobRefusal, JobRefused};
+pub use thread_pool::{StuckJob, StuckJobs, ThreadPoolConfig, ThreadPoolExecutor};
+
+/// Runs jobs somewhere else than in the loop's thread.
+///
+/// # Python
+/// `concurrent.futures.Executor`; the future is the loop's business here.
+pub trait Executor: Send + Sync {
+    /// Takes a job, to call its [`run`](Job::run) later. Never blocks, and never runs it within
+    /// this call.
+    ///
+    /// # Errors
+    /// Gives the job back if it can't be taken.
+    fn execute(&self, job: Job) -> Result<(), JobRefused<Job>>;
+
+    /// Is told that nobody waits any more for a job that was not run: its closure is dropped already,
+    /// what is left of it does nothing, and its place can be used again.
+    fn forget(&self, job: u64) {
+        let _ = job;
+    }
+}
+
+impl EventLoopHandle {
+    /// Runs `job` in a thread of the default executor and returns a future of its result
+    /// (contract EX-1, EX-2).
+    ///
+    /// The default executor is a [`ThreadPoolExecutor`], made on first use, unless
+    /// [`set_default_executor`](Self::set_default_executor) was called.
+    ///
+    /// ```
+    /// # rondel::run(async |event_loop| {
+    /// let sum = event_loop.run_in_executor(|| (1..=10).sum::<u32>())?.await?;
+    /// assert_eq!(sum, 55);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), rondel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Gives the closure back if the queue is full, the executor was shut down, or the system
+    /// refuses the first thread (EX-5).
+    ///
+    /// # Cancellation
+    /// Dropping the future, or cancelling the task that awaits it, takes a job back that waits in
+    /// the queue. One that runs is not stopped; its result is dropped in its thread (EX-3).
+    ///
+    /// # Python
+    /// `loop.run_in_executor(None, function)`.
+    #[track_caller]
+    pub fn run_in_executor<F, T>(&self, job: F) -> Result<JobFuture<T>, JobRefused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.is_closed() {
+            return Err(JobRefused::new(JobRefusal::Closed, job));
+        }
+        let executor = self.default_executor();
+        self.run_in_executor_of(&executor, job)
+    }
+
+    /// Runs `job` in `executor`, as [`run_in_executor`](Self::run_in_executor) does in the default
+    /// one.
+    ///
+    /// # Errors
+    /// As [`run_in_executor`](Self::run_in_executor).
+    ///
+    /// # Python
+    /// `loop.run_in_executor(executor, function)`.
+    #[track_caller]
+    pub fn run_in_executor_of<F, T>(
+        &self,
+        executor: &Arc<dyn Executor>,
+        job: F,
+    ) -> Result<JobFuture<T>, JobRefused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.is_closed() {
+            return Err(JobRefused::new(JobRefusal::Closed, job));
+        }
+        JobFuture::start(self, executor, job)
+    }
+
+    /// Sets the executor of [`run_in_executor`](Self::run_in_executor); jobs of the former one go on.
+    ///
+    /// The loop holds it until it is closed and does not shut it down: others may use it too.
+    ///
+    /// # Python
+    /// `loop.set_default_executor(executor)`.
+    pub fn set_default_executor(&self, executor: Arc<dyn Executor>) {
+        let former = self.inner.executor.borrow_mut().replace(executor);
+        drop(former);
+    }
+
+    fn default_executor(&self) -> Arc<dyn Executor> {
+        let mut executor = self.inner.executor.borrow_mut();
+        let made = executor.get_or_insert_with(|| {
+            let config =
+                ThreadPoolConfig { thread_name_prefix: "rondel-worker".into(), ..Default::default() };
+            Arc::new(ThreadPoolExecutor::on_threads(config, self.inner.kernel.threads()))
+        });
+        Arc::clone(made)
+    }
+}

@@ -1,0 +1,403 @@
+//! A pool of threads with a bounded queue.
+
+use core::cell::Cell;
+use core::fmt;
+use core::panic::Location;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::executor::Executor;
+use crate::executor::job::{Job, JobRefusal, JobRefused, run_and_drop};
+use crate::sys::{RealThreads, Threads};
+use crate::{Error, ErrorKind};
+
+/// The limits of a [`ThreadPoolExecutor`].
+#[derive(Clone, Debug)]
+pub struct ThreadPoolConfig {
+    /// Is the most threads at once, 1 at least.
+    pub max_workers: usize,
+    /// Is the most jobs that wait for a thread, 1 at least.
+    pub jobs: usize,
+    /// Is what the names of the threads begin with; a number follows.
+    pub thread_name_prefix: String,
+    /// Is how long a thread without a job lives on.
+    pub idle_timeout: Duration,
+    /// Is the size of a thread's stack in bytes; `None` is the standard library's
+    /// choice.
+    pub stack_bytes: Option<usize>,
+}
+
+impl Default for ThreadPoolConfig {
+    /// As many threads as Python's: four more than processors, at most 32.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            max_workers: (processors + 4).min(32),
+            jobs: 1 << 10,
+            thread_name_prefix: "rondel-pool".into(),
+            idle_timeout: Duration::from_secs(10),
+            stack_bytes: None,
+        }
+    }
+}
+
+/// Runs jobs in threads that are made when they are needed, and end when they
+/// are not.
+///
+/// Dropped, it takes no more jobs and returns at once: what is queued still runs,
+/// and then its threads end.
+///
+/// ```
+/// use std::sync::Arc;
+/// use rondel::{Executor, ThreadPoolConfig, ThreadPoolExecutor};
+///
+/// # rondel::run(async |event_loop| {
+/// let config = ThreadPoolConfig { max_workers: 2, ..ThreadPoolConfig::default() };
+/// let pool: Arc<dyn Executor> = Arc::new(ThreadPoolExecutor::new(config));
+/// let text = event_loop.run_in_executor_of(&pool, || "done")?.await?;
+/// assert_eq!(text, "done");
+/// # Ok(())
+/// # })?;
+/// # Ok::<(), rondel::Error>(())
+/// ```
+///
+/// # Python
+/// `concurrent.futures.ThreadPoolExecutor`. Its queue is unbounded, its threads
+/// live as long as it does, and the process waits for them when it exits.
+pub struct ThreadPoolExecutor {
+    pool: Arc<Pool>,
+}
+
+impl ThreadPoolExecutor {
+    /// Makes a pool without threads.
+    #[must_use]
+    pub fn new(config: ThreadPoolConfig) -> Self {
+        Self::on_threads(config, &RealThreads)
+    }
+
+    pub(crate) fn on_threads(mut config: ThreadPoolConfig, threads: &'static dyn Threads) -> Self {
+        config.max_workers = config.max_workers.max(1);
+        config.jobs = config.jobs.max(1);
+        let (state, changed) = (Mutex::new(State::default()), Condvar::new());
+        Self { pool: Arc::new(Pool { state, wanted: Condvar::new(), changed, config, threads }) }
+    }
+
+    /// Counts the threads.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.pool.lock().workers
+    }
+
+    /// Counts the jobs that wait for a thread.
+    #[must_use]
+    pub fn queued_jobs(&self) -> usize {
+        self.pool.lock().queue.len()
+    }
+
+    /// Takes no more jobs; those that are queued still run. Doesn't wait.
+    ///
+    /// # Python
+    /// `executor.shutdown(wait=False)`.
+    pub fn shutdown(&self) {
+        self.pool.shut_down();
+    }
+
+    /// Drops the jobs that wait for a thread, and returns how many; their futures
+    /// end with [`JobError::Lost`](crate::JobError::Lost).
+    ///
+    /// # Python
+    /// `executor.shutdown(cancel_futures=True)`.
+    pub fn cancel_queued_jobs(&self) -> usize {
+        let queue = core::mem::take(&mut self.pool.lock().queue);
+        queue.len()
+    }
+
+    /// Takes no more jobs, and blocks until those it has are done and all threads
+    /// have ended. In a thread of its own it waits for the others.
+    ///
+    /// # Python
+    /// `executor.shutdown(wait=True)`.
+    pub fn shutdown_and_wait(&self) {
+        self.pool.shut_down();
+        let _inside = Inside::enter(&self.pool);
+        let is_busy = |state: &mut State| state.is_busy();
+        drop(self.pool.changed.wait_while(self.pool.lock(), is_busy).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// As [`shutdown_and_wait`](Self::shutdown_and_wait), for `limit` at the longest.
+    ///
+    /// # Errors
+    /// Names the jobs that have not ended. They run on; a process that exits does
+    /// not wait for them.
+    pub fn shutdown_timeout(&self, limit: Duration) -> Result<(), StuckJobs> {
+        self.pool.shut_down();
+        let _inside = Inside::enter(&self.pool);
+        let is_busy = |state: &mut State| state.is_busy();
+        let waited = self.pool.changed.wait_timeout_while(self.pool.lock(), limit, is_busy);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !state.is_busy() {
+            return Ok(());
+        }
+        Err(StuckJobs { running: state.running.clone(), queued: state.queue.len(), limit })
+    }
+}
+
+impl Executor for ThreadPoolExecutor {
+    fn execute(&self, job: Job) -> Result<(), JobRefused<Job>> {
+        Pool::execute(&self.pool, job)
+    }
+
+    fn forget(&self, job: u64) {
+        let mut state = self.pool.lock();
+        let place = state.queue.iter().position(|queued| queued.id() == job);
+        let forgotten = place.and_then(|place| state.queue.remove(place));
+        drop(state);
+        drop(forgotten);
+    }
+}
+
+impl Drop for ThreadPoolExecutor {
+    fn drop(&mut self) {
+        self.pool.shut_down();
+    }
+}
+
+impl fmt::Debug for ThreadPoolExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.pool.lock();
+        f.debug_struct("ThreadPoolExecutor")
+            .field("workers", &state.workers)
+            .field("running", &state.running)
+            .field("queued", &state.queue.len())
+            .finish()
+    }
+}
+
+/// What the threads of a pool share.
+struct Pool {
+    state: Mutex<State>,
+    /// Tells the workers that there is a job, or none will come.
+    wanted: Condvar,
+    /// Tells those who wait for the end that a worker has ended.
+    changed: Condvar,
+    config: ThreadPoolConfig,
+    threads: &'static dyn Threads,
+}
+
+#[derive(Default)]
+struct State {
+    /// Invariant: at most `config.jobs`.
+    queue: VecDeque<Job>,
+    /// Counts the threads.
+    /// Invariant: at most `config.max_workers`.
+    workers: usize,
+    /// Counts those of them that wait for a job.
+    idle: usize,
+    /// Counts the threads of the pool that wait for its end themselves.
+    waiting_inside: usize,
+    running: Vec<StuckJob>,
+    /// Numbers the threads.
+    started: u64,
+    is_shut_down: bool,
+}
+
+impl State {
+    fn is_busy(&self) -> bool {
+        self.workers > self.waiting_inside
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut_down(&self) {
+        self.lock().is_shut_down = true;
+        self.wanted.notify_all();
+    }
+
+    fn execute(self: &Arc<Self>, job: Job) -> Result<(), JobRefused<Job>> {
+        // Held while a thread is made, so that no job is left to a thread that isn't.
+        let mut state = self.lock();
+        if state.is_shut_down {
+            return Err(JobRefused::new(JobRefusal::Closed, job));
+        }
+        let limit = self.config.jobs;
+        if state.queue.len() >= limit {
+            return Err(JobRefused::new(JobRefusal::Full { limit }, job));
+        }
+        if state.idle <= state.queue.len() && state.workers < self.config.max_workers {
+            match self.start_worker(&mut state) {
+                Ok(()) => {}
+                Err(error) if state.workers == 0 => {
+                    return Err(JobRefused::new(JobRefusal::NoThread(error), job));
+                }
+                // An existing worker runs it (FAULTS E-01).
+                Err(error) => log::debug!(target: "rondel", "no further worker thread: {error}"),
+            }
+        }
+        state.queue.push_back(job);
+        drop(state);
+        self.wanted.notify_one();
+        Ok(())
+    }
+
+    fn start_worker(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
+        let name = format!("{}-{}", self.config.thread_name_prefix, state.started);
+        let worker = Worker { pool: Arc::clone(self), name: Arc::from(name.as_str()) };
+        self.threads.start(name, self.config.stack_bytes, Box::new(move || worker.work()))?;
+        state.workers += 1;
+        state.started += 1;
+        Ok(())
+    }
+
+    /// Waits for a job; `None` when the worker is to end, and then it is no longer counted.
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.lock();
+        let mut is_over = false;
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            if state.is_shut_down || is_over {
+                // In one step with the look into the queue: nothing is left to a worker that ends.
+                state.workers -= 1;
+                self.changed.notify_all();
+                return None;
+            }
+            state.idle += 1;
+            let waited = self.wanted.wait_timeout(state, self.config.idle_timeout);
+            let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            state.idle -= 1;
+            is_over = timeout.timed_out();
+        }
+    }
+}
+
+thread_local! {
+    /// Is the pool that this thread works for, as an address to compare.
+    static POOL: Cell<*const ()> = const { Cell::new(core::ptr::null()) };
+}
+
+/// A thread of a pool, from its first moment to its last.
+struct Worker {
+    pool: Arc<Pool>,
+    name: Arc<str>,
+}
+
+impl Worker {
+    fn work(self) {
+        POOL.set(Arc::as_ptr(&self.pool).cast());
+        while let Some(job) = self.pool.next_job() {
+            let (id, location) = (job.id(), job.location());
+            let running = StuckJob { id, name: job.name(), location, thread: Arc::clone(&self.name) };
+            self.pool.lock().running.push(running);
+            run_and_drop(job);
+            self.pool.lock().running.retain(|running| running.id != id);
+        }
+    }
+}
+
+/// Counts a thread of the pool that waits for the end of the others.
+struct Inside<'a>(Option<&'a Pool>);
+
+impl<'a> Inside<'a> {
+    fn enter(pool: &'a Arc<Pool>) -> Self {
+        let is_inside = core::ptr::eq(POOL.get(), Arc::as_ptr(pool).cast());
+        let inside = Self(is_inside.then_some(&**pool));
+        if let Some(pool) = inside.0 {
+            pool.lock().waiting_inside += 1;
+            pool.changed.notify_all();
+        }
+        inside
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0 {
+            pool.lock().waiting_inside -= 1;
+        }
+    }
+}
+
+/// A job that runs.
+#[derive(Clone)]
+pub struct StuckJob {
+    id: u64,
+    name: &'static str,
+    location: &'static Location<'static>,
+    thread: Arc<str>,
+}
+
+impl StuckJob {
+    /// Returns where the job was handed in.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Returns the name of the thread that it occupies.
+    #[must_use]
+    pub fn thread(&self) -> &str {
+        &self.thread
+    }
+}
+
+impl fmt::Display for StuckJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} in thread {}", self.name, self.location, self.thread)
+    }
+}
+
+impl fmt::Debug for StuckJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StuckJob({self})")
+    }
+}
+
+/// The jobs that a pool could not wait for (FAULTS E-03).
+#[derive(Clone, Debug)]
+pub struct StuckJobs {
+    running: Vec<StuckJob>,
+    queued: usize,
+    limit: Duration,
+}
+
+impl StuckJobs {
+    /// Returns the jobs that run on.
+    #[must_use]
+    pub fn running(&self) -> &[StuckJob] {
+        &self.running
+    }
+
+    /// Counts the jobs that still wait for a thread.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+}
+
+impl fmt::Display for StuckJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "jobs have not ended after {:?}", self.limit)?;
+        for (index, job) in self.running.iter().enumerate() {
+            write!(f, "{} {job}", if index == 0 { ":" } else { "," })?;
+        }
+        if self.queued > 0 {
+            write!(f, "; {} more wait", self.queued)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for StuckJobs {}
+
+impl From<StuckJobs> for Error {
+    fn from(stuck: StuckJobs) -> Self {
+        Self::of(ErrorKind::TimedOut, stuck)
+    }
+}
