@@ -1,23 +1,17 @@
 //! Callbacks: many in one turn, and one after the other.
 
-use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use core::time::Duration;
-use std::collections::VecDeque;
 
-use rondel::{Config, EventLoop, EventLoopHandle};
-use rondel_core::Storage;
+use crate::bare;
+use crate::case::Case;
+use crate::peers::{boxes, calloop, libuv, monoio, rondel, smol, tokio};
 
-use crate::bare::Ring;
-use crate::bare_core::NoOutside;
-use crate::case::{Case, ns_each};
-
-const BURST: usize = 1_000;
+/// Is how many callbacks run in one turn.
+pub(crate) const BURST: usize = 1_000;
 
 /// Is what the callbacks do: too little to count, too much to be left out.
-static SUM: AtomicU64 = AtomicU64::new(0);
-
-fn work(number: u64) {
+pub(crate) fn work(number: u64) {
+    static SUM: AtomicU64 = AtomicU64::new(0);
     SUM.store(SUM.load(Relaxed).wrapping_add(number), Relaxed);
 }
 
@@ -25,80 +19,15 @@ fn work(number: u64) {
 pub(crate) fn burst(case: &mut Case<'_>) {
     case.name("burst of 1,000 calls a turn");
     let turns = case.scaled(1_000);
-    let count = turns * BURST;
-    case.add("bare ring of closures", || {
-        let mut ring = Ring::new(1024);
-        move || {
-            ns_each(count, || {
-                for _ in 0..turns {
-                    for number in 0..BURST as u64 {
-                        ring.push([number, 0, 0], |captures| work(captures[0]));
-                    }
-                    ring.run();
-                }
-            })
-        }
-    });
-    case.add("VecDeque<Box<dyn FnOnce()>>", || {
-        let mut queue: VecDeque<Box<dyn FnOnce()>> = VecDeque::new();
-        move || {
-            ns_each(count, || {
-                for _ in 0..turns {
-                    for number in 0..BURST as u64 {
-                        queue.push_back(Box::new(move || work(number)));
-                    }
-                    while let Some(call) = queue.pop_front() {
-                        call();
-                    }
-                }
-            })
-        }
-    });
-    case.add("tokio spawn", || {
-        let runtime = tokio_runtime();
-        move || {
-            ns_each(count, || {
-                runtime.block_on(async {
-                    for _ in 0..turns {
-                        let mut last = None;
-                        for number in 0..BURST as u64 {
-                            last = Some(tokio::spawn(async move { work(number) }));
-                        }
-                        if let Some(last) = last {
-                            last.await.expect("doesn't panic");
-                        }
-                    }
-                });
-            })
-        }
-    });
-    case.add("rondel-core", || {
-        static STORAGE: Storage<2048, 0, 0, 0> = Storage::new();
-        let event_loop = rondel_core::EventLoop::new(STORAGE.take().expect("taken once"), &NoOutside);
-        move || {
-            ns_each(count, || {
-                for _ in 0..turns {
-                    for number in 0..BURST as u64 {
-                        event_loop.call_soon(move |_| work(number)).expect("has room");
-                    }
-                    event_loop.run_once().expect("is open");
-                }
-            })
-        }
-    });
-    case.add("rondel", || {
-        let event_loop = EventLoop::new().expect("opens");
-        move || {
-            ns_each(count, || {
-                for _ in 0..turns {
-                    for number in 0..BURST as u64 {
-                        event_loop.call_soon(move |_| work(number)).expect("has room");
-                    }
-                    event_loop.run_once().expect("is open");
-                }
-            })
-        }
-    });
+    case.add("bare ring of closures", || bare::ring::burst(turns));
+    case.add("VecDeque<Box<dyn FnOnce()>>", || boxes::burst(turns));
+    case.try_add("libuv idle", || libuv::burst(turns));
+    case.add("calloop insert_idle", || calloop::burst(turns));
+    case.try_add("monoio spawn", || monoio::burst(turns));
+    case.add("smol spawn", || smol::burst(turns));
+    case.add("tokio spawn", || tokio::burst(turns));
+    case.add("rondel-core", || rondel::burst(rondel::core_loop(), turns));
+    case.add("rondel", || rondel::burst(rondel::real_loop(), turns));
     case.goal_times("rondel-core", 1.2, "bare ring of closures");
     case.goal_times("rondel", 1.5, "bare ring of closures");
     case.goal_times("rondel", 0.05, "tokio spawn");
@@ -109,76 +38,21 @@ pub(crate) fn burst(case: &mut Case<'_>) {
 pub(crate) fn chain(case: &mut Case<'_>) {
     case.name("chain of calls, I/O each turn");
     let count = case.scaled(20_000);
-    case.add("bare mio poll(0)", || {
-        let mut poll = mio::Poll::new().expect("opens");
-        let mut events = mio::Events::with_capacity(256);
-        move || {
-            ns_each(count, || {
-                for _ in 0..count {
-                    poll.poll(&mut events, Some(Duration::ZERO)).expect("polls");
-                }
-            })
-        }
-    });
-    case.add("tokio spawn", || tokio_chain(count));
-    case.add("rondel", || rondel_chain(count, 1));
+    case.add("bare mio poll(0)", || bare::poll::chain(count));
+    case.try_add("libuv idle", || libuv::chain(count));
+    case.add("calloop insert_idle", || calloop::chain(count));
+    case.add("rondel", || rondel::chain(count, 1));
     case.goal_times("rondel", 1.05, "bare mio poll(0)");
 }
 
-/// Compares the same with a look at the outside every 61 turns, as tokio has it.
+/// Compares the same with a look at the outside now and then: every 61 turns, as
+/// tokio has it, smol every 200, monoio once nothing is ready.
 pub(crate) fn chain_unpolled(case: &mut Case<'_>) {
     case.name("chain of calls, I/O every 61 turns");
     let count = case.scaled(100_000);
-    case.add("tokio spawn", || tokio_chain(count));
-    case.add("rondel", || rondel_chain(count, 61));
+    case.try_add("monoio spawn", || monoio::chain(count));
+    case.add("smol spawn", || smol::chain(count));
+    case.add("tokio spawn", || tokio::chain(count));
+    case.add("rondel", || rondel::chain(count, 61));
     case.goal_times("rondel", 30.0 / 392.0, "tokio spawn");
-}
-
-fn rondel_chain(count: usize, turns_per_poll: u32) -> impl FnMut() -> f64 {
-    thread_local!(static LEFT: Cell<usize> = const { Cell::new(0) });
-    fn next(event_loop: &EventLoopHandle) {
-        let left = LEFT.get();
-        LEFT.set(left - 1);
-        if left == 1 {
-            event_loop.stop();
-        } else {
-            event_loop.call_soon(next).expect("has room");
-        }
-    }
-    let config = Config { turns_per_poll, ..Config::default() };
-    let event_loop = EventLoop::with_config(config).expect("opens");
-    move || {
-        LEFT.set(count);
-        ns_each(count, || {
-            event_loop.call_soon(next).expect("has room");
-            event_loop.run_forever().expect("is open");
-        })
-    }
-}
-
-fn tokio_chain(count: usize) -> impl FnMut() -> f64 {
-    fn next(left: usize, done: tokio::sync::oneshot::Sender<()>) {
-        tokio::spawn(async move {
-            if left == 1 {
-                let _ = done.send(());
-            } else {
-                next(left - 1, done);
-            }
-        });
-    }
-    let runtime = tokio_runtime();
-    move || {
-        ns_each(count, || {
-            runtime.block_on(async {
-                let (done, is_done) = tokio::sync::oneshot::channel();
-                next(count, done);
-                is_done.await.expect("is sent");
-            });
-        })
-    }
-}
-
-/// Makes tokio's single-threaded runtime.
-pub(crate) fn tokio_runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("opens")
 }

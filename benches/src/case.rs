@@ -28,33 +28,46 @@ impl Options {
     }
 }
 
-/// How rondel shall compare with a peer.
+/// Says why a contender can't be measured here.
+#[derive(Debug)]
+pub(crate) struct Unavailable(pub(crate) String);
+
+struct Contender {
+    name: &'static str,
+    round: Result<Box<dyn FnMut() -> f64>, Unavailable>,
+    /// Has the result of each round, in ns.
+    results: Vec<f64>,
+}
+
+/// How one of ours shall compare with a peer.
+struct Goal {
+    name: &'static str,
+    peer: &'static str,
+    limit: Limit,
+}
+
 #[derive(Clone, Copy)]
-enum Goal {
+enum Limit {
     /// Takes at most so many times as long.
     Times(f64),
     /// Takes at most so much longer.
     Plus(Duration),
 }
 
-struct Contender {
-    name: &'static str,
-    round: Box<dyn FnMut() -> f64>,
-    goals: Vec<(&'static str, Goal)>,
-    /// Has the result of each round, in ns.
-    results: Vec<f64>,
-}
+/// Are the contenders whose ratio to each other one is in the table.
+const OURS: [&str; 2] = ["rondel-core", "rondel"];
 
 /// Some contenders that do the same, in turns.
 pub(crate) struct Case<'a> {
     options: &'a Options,
     name: String,
     contenders: Vec<Contender>,
+    goals: Vec<Goal>,
 }
 
 impl<'a> Case<'a> {
     pub(crate) fn new(options: &'a Options) -> Self {
-        Self { options, name: String::new(), contenders: Vec::new() }
+        Self { options, name: String::new(), contenders: Vec::new(), goals: Vec::new() }
     }
 
     pub(crate) fn name(&mut self, name: impl Into<String>) {
@@ -77,69 +90,92 @@ impl<'a> Case<'a> {
     where
         R: FnMut() -> f64 + 'static,
     {
+        self.try_add(name, || Ok(set_up()));
+    }
+
+    /// Adds a contender that is not everywhere.
+    pub(crate) fn try_add<R>(&mut self, name: &'static str, set_up: impl FnOnce() -> Result<R, Unavailable>)
+    where
+        R: FnMut() -> f64 + 'static,
+    {
         let full_name = format!("{} / {name}", self.name);
         if self.options.only.as_ref().is_none_or(|only| full_name.contains(only)) {
-            let round = Box::new(set_up());
-            self.contenders.push(Contender { name, round, goals: Vec::new(), results: Vec::new() });
+            let round = set_up().map(|round| Box::new(round) as _);
+            self.contenders.push(Contender { name, round, results: Vec::new() });
         }
     }
 
     /// States that `name` takes at most `times` as long as `peer`.
-    pub(crate) fn goal_times(&mut self, name: &str, times: f64, peer: &'static str) {
-        self.goal(name, peer, Goal::Times(times));
+    pub(crate) fn goal_times(&mut self, name: &'static str, times: f64, peer: &'static str) {
+        self.goals.push(Goal { name, peer, limit: Limit::Times(times) });
     }
 
     /// States that `name` takes at most so much longer than `peer`.
-    pub(crate) fn goal_plus(&mut self, name: &str, plus: Duration, peer: &'static str) {
-        self.goal(name, peer, Goal::Plus(plus));
+    pub(crate) fn goal_plus(&mut self, name: &'static str, plus: Duration, peer: &'static str) {
+        self.goals.push(Goal { name, peer, limit: Limit::Plus(plus) });
     }
 
-    fn goal(&mut self, name: &str, peer: &'static str, goal: Goal) {
-        if let Some(contender) = self.contenders.iter_mut().find(|contender| contender.name == name) {
-            contender.goals.push((peer, goal));
-        }
-    }
-
-    /// Measures and prints.
-    pub(crate) fn run(mut self) {
-        if self.contenders.is_empty() {
-            return;
-        }
+    /// Measures, prints, and returns the goals that were missed.
+    pub(crate) fn run(mut self) -> Vec<String> {
         for contender in &mut self.contenders {
             // Warms caches and memory up.
-            (contender.round)();
+            contender.measure();
+            contender.results.clear();
         }
         for _ in 0..self.options.rounds {
-            for contender in &mut self.contenders {
-                contender.results.push((contender.round)());
-            }
+            self.contenders.iter_mut().for_each(Contender::measure);
         }
+        if self.contenders.is_empty() {
+            return Vec::new();
+        }
+        let mut missed = Vec::new();
         println!("\n{}", self.name);
         for contender in &self.contenders {
-            self.print(contender);
+            let mut line = match &contender.round {
+                Ok(_) => format!("{:>11.1}", median(contender.results.iter().copied())),
+                Err(Unavailable(reason)) => format!("{:>11}  {reason}", "-"),
+            };
+            for ours in OURS {
+                line += &format!("  {:<26}", self.comparison(ours, contender, &mut missed));
+            }
+            println!("  {:<32} {}", contender.name, line.trim_end());
         }
+        missed
     }
 
-    fn print(&self, contender: &Contender) {
-        let mut ratios = String::new();
-        for &(peer, goal) in &contender.goals {
-            let Some(peer) = self.contenders.iter().find(|other| other.name == peer) else { continue };
-            let pairs = contender.results.iter().zip(&peer.results);
-            let (text, met) = match goal {
-                Goal::Times(goal) => {
-                    let ratio = median(pairs.map(|(own, peer)| own / peer));
-                    (format!("{ratio:.3} x {} (<= {goal:.3})", peer.name), ratio <= goal)
-                }
-                Goal::Plus(goal) => {
-                    let more = median(pairs.map(|(own, peer)| own - peer)) / 1e3;
-                    let goal = goal.as_secs_f64() * 1e6;
-                    (format!("{more:+.1} us on {} (<= {goal:.0})", peer.name), more <= goal)
-                }
-            };
-            ratios += &format!("  {} {text}", if met { "+" } else { "-" });
+    /// Tells how one of ours compares with a peer, and notes a goal that it missed.
+    fn comparison(&self, ours: &str, peer: &Contender, missed: &mut Vec<String>) -> String {
+        let Some(own) = self.contenders.iter().find(|contender| contender.name == ours) else {
+            return String::new();
+        };
+        if peer.results.is_empty() || OURS.contains(&peer.name) {
+            return String::new();
         }
-        let ns = median(contender.results.iter().copied());
-        println!("  {:<32} {ns:>11.1}{ratios}", contender.name);
+        let pairs = || own.results.iter().zip(&peer.results);
+        let times = median(pairs().map(|(own, peer)| own / peer));
+        let goal = self.goals.iter().find(|goal| (goal.name, goal.peer) == (ours, peer.name));
+        let (text, is_met) = match goal.map(|goal| goal.limit) {
+            None => return format!("{times:.3} x"),
+            Some(Limit::Times(limit)) => (format!("{times:.3} x (<= {limit:.3})"), times <= limit),
+            Some(Limit::Plus(limit)) => {
+                let more_us = median(pairs().map(|(own, peer)| own - peer)) / 1e3;
+                let limit_us = limit.as_secs_f64() * 1e6;
+                (format!("{more_us:+.1} us (<= {limit_us:.0})"), more_us <= limit_us)
+            }
+        };
+        if is_met {
+            return format!("{text} +");
+        }
+        missed.push(format!("{}: {ours} takes {text} {}", self.name, peer.name));
+        format!("{text} -")
+    }
+}
+
+impl Contender {
+    fn measure(&mut self) {
+        if let Ok(round) = &mut self.round {
+            self.results.push(round());
+        }
     }
 }
 

@@ -15,8 +15,7 @@ mod threads;
 mod timers;
 
 mod bare;
-mod bare_core;
-mod os;
+mod peers;
 
 use crate::case::{Case, Options};
 
@@ -39,12 +38,25 @@ fn main() {
         tasks::create,
         |case| threads::flood(case, 1),
         |case| threads::flood(case, 2),
+        |case| threads::flood(case, 8),
         threads::round_trip,
     ];
-    println!("{:<34} {:>11}  ratio (goal)", "ns each, median", "ns");
+    println!(
+        "monoio waits with {}; a goal that is met has a +, one that is missed a -",
+        peers::monoio::driver()
+    );
+    println!(
+        "{:<34} {:>11}  {:<26}  rondel takes (goal)",
+        "ns each, median", "ns", "rondel-core takes (goal)"
+    );
+    let mut missed = Vec::new();
     for build in cases {
         let mut case = Case::new(&options);
         build(&mut case);
-        case.run();
+        missed.extend(case.run());
+    }
+    println!("\n{} goals missed", missed.len());
+    for goal in missed {
+        println!("  {goal}");
     }
 }

@@ -1,123 +1,97 @@
 //! Calls from other threads: as many as possible, and one from sleep.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
 
-use rondel::{Config, EventLoop, EventLoopHandle};
-
-use crate::calls::tokio_runtime;
+use crate::bare;
 use crate::case::{Case, median};
-use crate::os::Doorbell;
+use crate::peers::{calloop, libuv, rondel, smol, tokio};
 
-/// Compares calls from `producers` threads that never pause.
+/// Compares calls from `producers` threads that never pause. None is refused:
+/// there is room for all.
 pub(crate) fn flood(case: &mut Case<'_>, producers: usize) {
     case.name(format!("calls from {producers} flooding thread(s)"));
-    let each = case.scaled(200_000) / producers;
-    let total = each * producers;
-    case.add("tokio mpsc unbounded", || {
-        let runtime = tokio_runtime();
-        move || {
-            runtime.block_on(async {
-                let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<usize>();
-                flooding(
-                    producers,
-                    move || {
-                        let sender = sender.clone();
-                        move || (0..each).for_each(|number| sender.send(number).expect("is open"))
-                    },
-                    async || while receiver.recv().await.is_some() {},
-                    total,
-                )
-                .await
-            })
-        }
-    });
-    case.add("rondel", || {
-        let config = Config { threadsafe_calls: 1 << 16, ..Config::default() };
-        let event_loop = EventLoop::with_config(config).expect("opens");
-        move || {
-            static RECEIVED: AtomicUsize = AtomicUsize::new(0);
-            RECEIVED.store(0, SeqCst);
-            let remote = event_loop.remote();
-            let receive = move |event_loop: &EventLoopHandle| {
-                let received = RECEIVED.load(core::sync::atomic::Ordering::Relaxed) + 1;
-                RECEIVED.store(received, core::sync::atomic::Ordering::Relaxed);
-                if received == total {
-                    event_loop.stop();
-                }
-            };
-            let flood = flooding(
-                producers,
-                move || {
-                    let remote = remote.clone();
-                    move || {
-                        for _ in 0..each {
-                            while remote.call_soon_threadsafe(receive).is_err() {
-                                thread::yield_now();
-                            }
-                        }
-                    }
-                },
-                async || event_loop.run_forever().expect("is open"),
-                total,
-            );
-            ready(flood)
-        }
-    });
-    let (rondel, tokio) = (80.0, 385.0);
-    case.goal_times("rondel", rondel / tokio, "tokio mpsc unbounded");
+    let flood = Flood { producers, each: case.scaled(200_000) / producers };
+    case.add("bare queue, eventfd each", || bare::os::flood(flood));
+    case.try_add("libuv queue, async_send each", || libuv::flood(flood));
+    case.add("calloop channel", || calloop::flood(flood));
+    case.add("smol channel", || smol::flood(flood));
+    case.add("smol spawn", || smol::flood_of_tasks(flood));
+    case.add("tokio mpsc unbounded", || tokio::flood(flood));
+    case.add("tokio spawn", || tokio::flood_of_tasks(flood));
+    case.add("rondel", || rondel::flood(flood));
+    case.goal_times("rondel", 80.0 / 270.0, "bare queue, eventfd each");
+    case.goal_times("rondel", 80.0 / 385.0, "tokio mpsc unbounded");
+    case.goal_times("rondel", 80.0 / 1_555.0, "tokio spawn");
 }
 
-/// Starts the producers, lets them go at once, and returns the ns per call until
-/// the last was received.
-async fn flooding<P: FnOnce() + Send + 'static>(
-    producers: usize,
-    make: impl Fn() -> P,
-    receive: impl AsyncFnOnce(),
-    total: usize,
-) -> f64 {
-    let start = Arc::new(Barrier::new(producers + 1));
-    let threads: Vec<_> = (0..producers)
-        .map(|_| {
-            let (start, produce) = (Arc::clone(&start), make());
-            thread::spawn(move || {
-                start.wait();
-                produce();
-            })
-        })
-        .collect();
-    // With it goes the last sender that isn't a producer's.
-    drop(make);
-    start.wait();
-    let begun = Instant::now();
-    receive().await;
-    let ns = begun.elapsed().as_nanos() as f64;
-    for thread in threads {
-        thread.join().expect("doesn't panic");
-    }
-    ns / total as f64
+/// Is who calls, and how often.
+#[derive(Clone, Copy)]
+pub(crate) struct Flood {
+    pub(crate) producers: usize,
+    pub(crate) each: usize,
 }
 
-/// Returns the result of a future that never waits.
-fn ready<F: Future>(future: F) -> F::Output {
-    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-    match core::pin::pin!(future).poll(&mut context) {
-        core::task::Poll::Ready(output) => output,
-        core::task::Poll::Pending => unreachable!("nothing in it waits"),
+impl Flood {
+    /// Returns how many calls there are in all.
+    pub(crate) const fn total(self) -> usize {
+        self.producers * self.each
     }
+
+    /// Lets the producers call at once, and returns the ns per call until
+    /// `receive` has seen the last. `call` is what a producer repeats.
+    pub(crate) fn measure<C: FnMut() + Send + 'static>(
+        self,
+        make_call: impl Fn() -> C,
+        receive: impl FnOnce(),
+    ) -> f64 {
+        let start = Arc::new(Barrier::new(self.producers + 1));
+        let threads: Vec<_> = (0..self.producers)
+            .map(|_| {
+                let (start, mut call) = (Arc::clone(&start), make_call());
+                thread::spawn(move || {
+                    start.wait();
+                    (0..self.each).for_each(|_| call());
+                })
+            })
+            .collect();
+        // With it goes the last sender that isn't a producer's.
+        drop(make_call);
+        start.wait();
+        let begun = Instant::now();
+        receive();
+        let ns = begun.elapsed().as_nanos() as f64;
+        for thread in threads {
+            thread.join().expect("doesn't panic");
+        }
+        ns / self.total() as f64
+    }
+}
+
+/// Compares a call to a sleeping loop and the answer.
+pub(crate) fn round_trip(case: &mut Case<'_>) {
+    case.name("thread -> sleeping loop -> thread, p50");
+    let count = case.scaled(2_000);
+    case.add("bare epoll + eventfd", || bare::os::round_trip(count));
+    case.try_add("libuv queue, async_send", || libuv::round_trip(count));
+    case.add("calloop channel", || calloop::round_trip(count));
+    case.add("smol channel", || smol::round_trip(count));
+    case.add("tokio mpsc unbounded", || tokio::round_trip(count));
+    case.add("rondel", || rondel::round_trip(count));
+    case.goal_times("rondel", 1.10, "bare epoll + eventfd");
 }
 
 /// Is how a thread that asked learns of the answer: the same for all.
 #[derive(Clone)]
-struct Answer {
+pub(crate) struct Answer {
     is_there: Arc<AtomicBool>,
     asker: thread::Thread,
 }
 
 impl Answer {
-    fn give(&self) {
+    pub(crate) fn give(&self) {
         self.is_there.store(true, SeqCst);
         self.asker.unpark();
     }
@@ -131,7 +105,7 @@ impl Answer {
 
 /// Asks `count` times in a thread of its own, and returns what half of the
 /// answers took at most. `ask` is called with the way to answer.
-fn asking(
+pub(crate) fn asking(
     count: usize,
     ask: impl Fn(&Answer) + Send + 'static,
     stop: impl FnOnce() + Send + 'static,
@@ -150,77 +124,10 @@ fn asking(
     }))
 }
 
-struct Asking(thread::JoinHandle<f64>);
+pub(crate) struct Asking(thread::JoinHandle<f64>);
 
 impl Asking {
-    fn median(self) -> f64 {
+    pub(crate) fn median(self) -> f64 {
         self.0.join().expect("doesn't panic")
     }
-}
-
-/// Compares a call to a sleeping loop and the answer.
-pub(crate) fn round_trip(case: &mut Case<'_>) {
-    case.name("thread -> sleeping loop -> thread, p50");
-    let count = case.scaled(2_000);
-    case.add("bare epoll + eventfd", || {
-        move || {
-            let bell = Arc::new(Doorbell::new());
-            let question: Arc<std::sync::Mutex<Option<Answer>>> = Arc::default();
-            let stopped = Arc::new(AtomicBool::new(false));
-            let asking = asking(
-                count,
-                {
-                    let (bell, question) = (Arc::clone(&bell), Arc::clone(&question));
-                    move |answer| {
-                        *question.lock().expect("isn't poisoned") = Some(answer.clone());
-                        bell.ring();
-                    }
-                },
-                {
-                    let (bell, stopped) = (Arc::clone(&bell), Arc::clone(&stopped));
-                    move || {
-                        stopped.store(true, SeqCst);
-                        bell.ring();
-                    }
-                },
-            );
-            while !stopped.load(SeqCst) {
-                bell.wait();
-                let asked = question.lock().expect("isn't poisoned").take();
-                if let Some(answer) = asked {
-                    answer.give();
-                }
-            }
-            asking.median()
-        }
-    });
-    case.add("tokio mpsc unbounded", || {
-        let runtime = tokio_runtime();
-        move || {
-            let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Answer>();
-            let ask = move |answer: &Answer| sender.send(answer.clone()).expect("is open");
-            let asking = asking(count, ask, || ());
-            runtime.block_on(async {
-                while let Some(answer) = receiver.recv().await {
-                    answer.give();
-                }
-            });
-            asking.median()
-        }
-    });
-    case.add("rondel", || {
-        let event_loop = EventLoop::new().expect("opens");
-        move || {
-            let remote = event_loop.remote();
-            let stop = event_loop.remote();
-            let ask = move |answer: &Answer| {
-                let answer = answer.clone();
-                remote.call_soon_threadsafe(move |_| answer.give()).expect("has room");
-            };
-            let asking = asking(count, ask, move || stop.stop());
-            event_loop.run_forever().expect("is open");
-            asking.median()
-        }
-    });
-    case.goal_times("rondel", 1.10, "bare epoll + eventfd");
 }

@@ -6,6 +6,91 @@ use core::ptr;
 use core::time::Duration;
 use std::io::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use crate::calls::work;
+use crate::lateness::Log;
+use crate::threads::{Answer, Flood, asking};
+
+/// Sleeps by a timerfd.
+pub(crate) fn lateness(count: usize) -> impl FnMut() -> f64 {
+    let alarm = Alarm::new();
+    move || {
+        let mut log = Log::new();
+        for _ in 0..count {
+            alarm.sleep(log.begin());
+            log.end();
+        }
+        log.median()
+    }
+}
+
+/// Puts each call into a queue, and rings for each.
+pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
+    move || {
+        let shared: Arc<Shared<u64>> = Arc::default();
+        let others = Arc::clone(&shared);
+        let make_call = move || {
+            let shared = Arc::clone(&others);
+            move || shared.push(1)
+        };
+        flood.measure(make_call, || {
+            let (mut received, mut batch) = (0, Vec::new());
+            while received < flood.total() {
+                shared.bell.wait();
+                shared.take(&mut batch);
+                received += batch.len();
+                batch.drain(..).for_each(work);
+            }
+        })
+    }
+}
+
+/// Wakes a thread by an eventfd, which answers.
+pub(crate) fn round_trip(count: usize) -> impl FnMut() -> f64 {
+    move || {
+        let shared: Arc<Shared<Option<Answer>>> = Arc::default();
+        let (asker, stopper) = (Arc::clone(&shared), Arc::clone(&shared));
+        let asking =
+            asking(count, move |answer| asker.push(Some(answer.clone())), move || stopper.push(None));
+        let (mut is_over, mut batch) = (false, Vec::new());
+        while !is_over {
+            shared.bell.wait();
+            shared.take(&mut batch);
+            for answer in batch.drain(..) {
+                match answer {
+                    Some(answer) => answer.give(),
+                    None => is_over = true,
+                }
+            }
+        }
+        asking.median()
+    }
+}
+
+/// Is a queue, and a bell for each that is pushed.
+struct Shared<T> {
+    queue: Mutex<Vec<T>>,
+    bell: Doorbell,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { queue: Mutex::default(), bell: Doorbell::new() }
+    }
+}
+
+impl<T> Shared<T> {
+    fn push(&self, item: T) {
+        self.queue.lock().expect("isn't poisoned").push(item);
+        self.bell.ring();
+    }
+
+    /// Moves all into a batch that is empty.
+    fn take(&self, batch: &mut Vec<T>) {
+        core::mem::swap(&mut *self.queue.lock().expect("isn't poisoned"), batch);
+    }
+}
 
 /// Fails the benchmark if the system refused.
 fn check(answer: i32) -> i32 {
@@ -43,16 +128,16 @@ impl Epoll {
 }
 
 /// Sleeps by a timerfd in an epoll, as exactly as the system can.
-pub(crate) struct Alarm(Epoll);
+struct Alarm(Epoll);
 
 impl Alarm {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
         // SAFETY: no pointers.
         Self(Epoll::new(check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })))
     }
 
-    pub(crate) fn sleep(&self, delay: Duration) {
+    fn sleep(&self, delay: Duration) {
         // SAFETY: zeros are a valid setting.
         let mut setting: libc::itimerspec = unsafe { MaybeUninit::zeroed().assume_init() };
         setting.it_value.tv_sec = delay.as_secs() as libc::time_t;
@@ -65,19 +150,19 @@ impl Alarm {
 }
 
 /// Wakes a thread that waits in an epoll.
-pub(crate) struct Doorbell(Epoll);
+struct Doorbell(Epoll);
 
 impl Doorbell {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         // SAFETY: no pointers.
         Self(Epoll::new(check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })))
     }
 
-    pub(crate) fn wait(&self) {
+    fn wait(&self) {
         self.0.wait();
     }
 
-    pub(crate) fn ring(&self) {
+    fn ring(&self) {
         let one = 1_u64;
         // SAFETY: the pointer is good for reading 8 bytes.
         let written = unsafe { libc::write(self.0.watched.as_raw_fd(), ptr::from_ref(&one).cast(), 8) };

@@ -1,41 +1,47 @@
-//! Bare data structures: what a method costs without everything around it.
+//! A bare wheel of timers: no order within a tick, no callbacks.
 
-/// A ring of closures of up to three words, and nothing else.
-pub(crate) struct Ring {
-    entries: Box<[Entry]>,
-    head: usize,
-    tail: usize,
+use std::time::Instant;
+
+use crate::case::{Random, ns_each};
+use crate::timers::{arm_and_fire, far, near};
+
+/// Cancels one of many timers and arms another.
+pub(crate) fn rearm(outstanding: usize, count: usize) -> impl FnMut() -> f64 {
+    let mut random = Random::new();
+    let mut wheel = TimerWheel::new(outstanding + 1);
+    let mut timers: Vec<u32> =
+        (0..outstanding).map(|_| wheel.arm(far(&mut random).as_nanos() as u64)).collect();
+    move || {
+        ns_each(count, || {
+            for _ in 0..count {
+                let place = random.below(outstanding as u64) as usize;
+                let armed = wheel.arm(far(&mut random).as_nanos() as u64);
+                wheel.cancel(core::mem::replace(&mut timers[place], armed));
+            }
+        })
+    }
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
-    call: fn(&[u64; 3]),
-    captures: [u64; 3],
-}
-
-impl Ring {
-    /// Makes a ring for `capacity` closures, a power of two.
-    pub(crate) fn new(capacity: usize) -> Self {
-        assert!(capacity.is_power_of_two());
-        Self { entries: vec![Entry { call: |_| (), captures: [0; 3] }; capacity].into(), head: 0, tail: 0 }
-    }
-
-    pub(crate) fn push(&mut self, captures: [u64; 3], call: fn(&[u64; 3])) {
-        assert!(self.tail - self.head < self.entries.len());
-        let place = self.tail & (self.entries.len() - 1);
-        self.entries[place] = Entry { call, captures };
-        self.tail += 1;
-    }
-
-    /// Calls all closures and returns how many there were.
-    pub(crate) fn run(&mut self) -> usize {
-        let count = self.tail - self.head;
-        for _ in 0..count {
-            let entry = self.entries[self.head & (self.entries.len() - 1)];
-            self.head += 1;
-            (entry.call)(&entry.captures);
-        }
-        count
+/// Arms many timers, and takes them out when they are due.
+pub(crate) fn fire(count: usize) -> impl FnMut() -> f64 {
+    let mut random = Random::new();
+    let mut wheel = TimerWheel::new(count);
+    let begun = Instant::now();
+    move || {
+        let mut fired = 0;
+        let ns = arm_and_fire(
+            &mut wheel,
+            count,
+            |wheel| {
+                let start = begun.elapsed().as_nanos() as u64;
+                for _ in 0..count {
+                    wheel.arm(start + near(&mut random).as_nanos() as u64);
+                }
+            },
+            |wheel| wheel.advance(begun.elapsed().as_nanos() as u64, |_| fired += 1),
+        );
+        assert_eq!((fired, wheel.len), (count, 0));
+        ns
     }
 }
 
@@ -44,9 +50,8 @@ const BUCKETS: usize = 1 << BUCKET_BITS;
 const LEVELS: usize = 7;
 const NONE: u32 = u32::MAX;
 
-/// A hierarchical wheel of timers: ticks of 2^20 ns, no order within a tick, no
-/// callbacks.
-pub(crate) struct TimerWheel {
+/// A hierarchical wheel: ticks of 2^20 ns.
+struct TimerWheel {
     timers: Vec<Timer>,
     free: u32,
     buckets: [u32; BUCKETS * LEVELS],
@@ -65,7 +70,7 @@ struct Timer {
 }
 
 impl TimerWheel {
-    pub(crate) fn new(capacity: usize) -> Self {
+    fn new(capacity: usize) -> Self {
         Self {
             timers: Vec::with_capacity(capacity),
             free: NONE,
@@ -76,11 +81,7 @@ impl TimerWheel {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn arm(&mut self, when_ns: u64) -> u32 {
+    fn arm(&mut self, when_ns: u64) -> u32 {
         let timer = Timer { tick: when_ns >> 20, bucket: 0, previous: NONE, next: NONE };
         let index = self.free;
         let index = if index == NONE {
@@ -96,7 +97,7 @@ impl TimerWheel {
         index
     }
 
-    pub(crate) fn cancel(&mut self, index: u32) {
+    fn cancel(&mut self, index: u32) {
         let Timer { bucket, previous, next, .. } = self.timers[index as usize];
         if next != NONE {
             self.timers[next as usize].previous = previous;
@@ -113,7 +114,7 @@ impl TimerWheel {
     }
 
     /// Calls `fire` for all timers that are due.
-    pub(crate) fn advance(&mut self, now_ns: u64, mut fire: impl FnMut(u32)) {
+    fn advance(&mut self, now_ns: u64, mut fire: impl FnMut(u32)) {
         let now = now_ns >> 20;
         while let Some((level, bucket, start)) = self.first()
             && start <= now
