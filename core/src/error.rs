@@ -45,6 +45,8 @@ pub enum Resource {
     ThreadsafeCall,
     /// A watched descriptor.
     Descriptor,
+    /// The bytes that wait to be written.
+    WriteBuffer,
 }
 
 impl fmt::Display for Resource {
@@ -56,6 +58,7 @@ impl fmt::Display for Resource {
             Self::TaskBody => "task's future",
             Self::ThreadsafeCall => "thread-safe call",
             Self::Descriptor => "descriptor",
+            Self::WriteBuffer => "byte in the write buffer",
         })
     }
 }

@@ -44,6 +44,11 @@ pub struct Config {
     /// Is the size of the buffer that all reads of the loop share, in bytes; the
     /// most that one readiness of one connection delivers at once.
     pub read_buffer_bytes: usize,
+    /// Is the most bytes that one transport keeps of what it could not send yet;
+    /// a write beyond is refused. Whoever heeds `pause_writing` never meets it.
+    pub write_buffer_bytes: usize,
+    /// Is the most bytes that all transports of the loop keep together.
+    pub write_buffers_bytes: usize,
     /// Says who resolves host names.
     pub resolver: Resolver,
     /// Is the most threads that ask the system's resolver, apart from all other
@@ -73,6 +78,8 @@ impl Default for Config {
             timers_per_turn: 1024,
             turns_per_poll: 1,
             read_buffer_bytes: 64 * 1024,
+            write_buffer_bytes: 16 << 20,
+            write_buffers_bytes: 256 << 20,
             resolver: Resolver::default(),
             lookup_threads: 4,
             lookups: 1 << 10,

@@ -120,6 +120,17 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Returns the operating system's error.
+    ///
+    /// # Errors
+    /// Itself if it is another one.
+    pub(crate) fn into_io(self) -> Result<io::Error, Self> {
+        let Self { kind, operation, source } = self;
+        source.downcast().map(|error| *error).map_err(|source| Self { kind, operation, source })
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.operation {
@@ -292,5 +303,5 @@ macro_rules! other {
 
 other! {
     core::convert::Infallible, core::fmt::Error, core::num::ParseFloatError, core::num::ParseIntError,
-    core::net::AddrParseError, core::str::Utf8Error, std::string::FromUtf8Error, std::time::SystemTimeError,
+    crate::UnixAddrError, crate::LimitsError, core::net::AddrParseError, core::str::Utf8Error, std::string::FromUtf8Error, std::time::SystemTimeError,
 }

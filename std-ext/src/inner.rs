@@ -17,6 +17,7 @@ use crate::debug::Debug;
 use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
 use crate::executor::Executor;
+use crate::net::flow::WriteBudget;
 use crate::sources::Sources;
 use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};
@@ -38,6 +39,10 @@ pub(crate) struct Inner {
     /// left calls unrun.
     pub(crate) received: RefCell<VecDeque<(u64, Call)>>,
     pub(crate) read_buffer: RefCell<Vec<u8>>,
+    pub(crate) read_buffer_bytes: usize,
+    pub(crate) write_budget: WriteBudget,
+    /// Counts the writes to transports that were closing or gone.
+    pub(crate) dropped_writes: Cell<u64>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
     /// Tells that the exception handler runs: a report meanwhile goes to the
     /// default one (FAULTS K-03).
@@ -70,7 +75,10 @@ impl Inner {
             sources: RefCell::new(Sources::new(config.descriptors)),
             inbox: Arc::new(Inbox::new(ring()?, config.threadsafe_calls, wake.table)),
             received: RefCell::new(ring()?),
+            read_buffer_bytes: read_buffer.len(),
             read_buffer: RefCell::new(read_buffer.into_vec()),
+            write_budget: WriteBudget::new(config.write_buffers_bytes, config.write_buffer_bytes),
+            dropped_writes: Cell::new(0),
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
             task_factory: RefCell::new(None),

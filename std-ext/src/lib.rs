@@ -34,6 +34,9 @@ mod remote_task;
 
 mod reader_writer;
 
+mod protocol;
+mod transport;
+
 mod sock;
 
 mod streams;
@@ -74,13 +77,19 @@ pub use crate::executor::{
 };
 pub use crate::inner::TaskFactory;
 pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
-pub use crate::net::server::{Server, StartServer};
+pub use crate::net::client::CreateConnection;
+pub use crate::net::connect::ConnectError;
+pub use crate::net::flow::{LimitsError, WriteBufferLimits};
+pub use crate::net::options::{KeepAlive, SocketOptions};
+pub use crate::net::server::{CreateServer, Server};
 pub use crate::net::to_addrs::ToAddrs;
+pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile};
 pub use crate::streams::{StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
+pub use crate::transport::Transport;
 
 /// A callback that was scheduled.
 pub type Handle = rondel_core::Handle<EventLoopHandle>;

@@ -1,22 +1,19 @@
 //! Streams: the two halves of a connection, for tasks.
 
 use core::fmt;
-use core::net::SocketAddr;
 use std::rc::Rc;
 
-use crate::net::connection::Connection;
+use crate::net::address::Address;
+use crate::net::connection::{Connection, SharedBuffer, Until};
+use crate::net::options::SocketOptions;
 use crate::sources::Direction;
-use crate::{Error, ErrorKind, EventLoopHandle, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Is the most bytes that a reader buffers at first, as in asyncio.
 pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// Is the size of the buffer of a read within a read.
-const READ_MIN: usize = 1024;
-
 /// Splits a connection into its halves.
-pub(crate) fn open(connection: Connection, limit: usize) -> (StreamReader, StreamWriter) {
-    let connection = Rc::new(connection);
+pub(crate) fn open(connection: Rc<Connection>, limit: usize) -> (StreamReader, StreamWriter) {
     let reader = StreamReader {
         connection: Rc::clone(&connection),
         buffer: Vec::new(),
@@ -46,7 +43,7 @@ pub struct StreamReader {
 impl StreamReader {
     /// Returns the address of the peer.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
+    pub fn peer_addr(&self) -> &Address {
         self.connection.peer_addr()
     }
 
@@ -240,32 +237,18 @@ impl StreamReader {
     }
 }
 
-/// The buffer that all reads of a loop share, for the time of one read.
-///
-/// It is taken out of the loop: who reads from another stream meanwhile finds
-/// none, and makes a small one for the moment.
-struct SharedBuffer<'a> {
-    event_loop: &'a EventLoopHandle,
-    bytes: Vec<u8>,
-}
-
-impl<'a> SharedBuffer<'a> {
-    fn take(event_loop: &'a EventLoopHandle) -> Self {
-        let mut bytes = event_loop.inner.read_buffer.take();
-        if bytes.is_empty() {
-            bytes = vec![0; READ_MIN];
-        }
-        Self { event_loop, bytes }
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        close_unheld(&self.connection);
     }
 }
 
-impl Drop for SharedBuffer<'_> {
-    /// Puts the buffer back, unless a larger one is there.
-    fn drop(&mut self) {
-        let mut place = self.event_loop.inner.read_buffer.borrow_mut();
-        if place.len() < self.bytes.len() {
-            *place = core::mem::take(&mut self.bytes);
-        }
+/// Closes a connection when the last of its halves goes; what was written is
+/// sent first.
+fn close_unheld(connection: &Rc<Connection>) {
+    let by_loop = usize::from(connection.is_driven());
+    if Rc::strong_count(connection) == 1 + by_loop {
+        connection.close();
     }
 }
 
@@ -277,8 +260,10 @@ impl fmt::Debug for StreamReader {
 
 /// Writes to a connection.
 ///
-/// It queues nothing: [`StreamWriter::write_all`] goes on when the kernel has
-/// taken all bytes, so a slow peer holds up the task and no memory.
+/// [`StreamWriter::write_all`] goes on when the kernel has taken all bytes, so a
+/// slow peer holds up the task and no memory. [`StreamWriter::write`] doesn't
+/// wait and queues what the kernel doesn't take;
+/// [`StreamWriter::drain`] waits until that is not too much any more.
 ///
 /// # Python
 /// `asyncio.StreamWriter`.
@@ -289,9 +274,60 @@ pub struct StreamWriter {
 
 impl StreamWriter {
     /// Returns the address of the peer.
+    ///
+    /// # Python
+    /// `writer.get_extra_info('peername')`.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
+    pub fn peer_addr(&self) -> &Address {
         self.connection.peer_addr()
+    }
+
+    /// Returns the address of our side; `None` if the system doesn't tell.
+    ///
+    /// # Python
+    /// `writer.get_extra_info('sockname')`.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<&Address> {
+        self.connection.local_addr()
+    }
+
+    /// Returns the options of the socket.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub fn socket_options(&self) -> Result<SocketOptions<'_>> {
+        Ok(SocketOptions::new(self.connection.event_loop(), self.connection.fd()?))
+    }
+
+    /// Writes `data` without waiting: what the kernel doesn't take now is sent in
+    /// the background. [`drain`](Self::drain) belongs to it.
+    ///
+    /// # Errors
+    /// `Full` if the rest could be more than may be buffered: nothing was taken.
+    /// `InvalidState` after [`write_eof`](Self::write_eof); or if the connection
+    /// broke or was closed.
+    ///
+    /// # Python
+    /// `writer.write(data)`.
+    pub fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.check()?;
+        self.connection.drive()?;
+        self.connection.write(data)
+    }
+
+    /// Waits until what [`write`](Self::write) left behind is down to the
+    /// low-water mark, if it was above the high one.
+    ///
+    /// # Errors
+    /// If the task is cancelled, or the connection broke or was closed.
+    ///
+    /// # Cancellation
+    /// Safe: what was written is sent all the same.
+    ///
+    /// # Python
+    /// `await writer.drain()`.
+    pub async fn drain(&mut self) -> Result<()> {
+        self.connection.until(Until::Resumed).await
     }
 
     /// Writes all of `data`.
@@ -307,6 +343,10 @@ impl StreamWriter {
     /// # Python
     /// `writer.write(data)` and `await writer.drain()`.
     pub async fn write_all(&mut self, mut data: &[u8]) -> Result<()> {
+        self.check()?;
+        if self.connection.is_driven() {
+            return self.queue_all(data).await;
+        }
         while !data.is_empty() {
             match self.connection.try_send(data)? {
                 Some(sent) => data = &data[sent..],
@@ -316,7 +356,24 @@ impl StreamWriter {
         Ok(())
     }
 
-    /// Ends our side of the stream; the peer reads the end, and may go on writing.
+    /// Writes all of `data` after what is queued already, a piece at a time.
+    async fn queue_all(&mut self, data: &[u8]) -> Result<()> {
+        for piece in data.chunks(self.connection.write_buffer_limits().high().max(1)) {
+            self.connection.until(Until::Empty).await?;
+            self.connection.write(piece)?;
+        }
+        self.connection.until(Until::Empty).await
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.connection.is_closing() && !self.connection.is_closed() {
+            return Err(rondel_core::Refusal::Closed.into());
+        }
+        Ok(())
+    }
+
+    /// Ends our side of the stream after what was written; the peer reads the
+    /// end, and may go on writing.
     ///
     /// # Errors
     /// If the connection broke or was closed.
@@ -324,14 +381,56 @@ impl StreamWriter {
     /// # Python
     /// `writer.write_eof()`.
     pub fn write_eof(&mut self) -> Result<()> {
+        if self.connection.is_closing() {
+            return Err(rondel_core::Refusal::Closed.into());
+        }
         self.connection.write_eof()
     }
 
-    /// Closes the connection, both halves. A second close does nothing.
+    /// Tells whether our side can end and reading go on.
     ///
     /// # Python
-    /// `writer.close()`; there is nothing to wait for, since nothing is queued.
+    /// `writer.can_write_eof()`.
+    #[must_use]
+    pub fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Closes the connection, both halves, after what was written. A second
+    /// close does nothing.
+    ///
+    /// # Python
+    /// `writer.close()`.
     pub fn close(&mut self) {
         self.connection.close();
+    }
+
+    /// Tells whether the connection is closing, or closed.
+    ///
+    /// # Python
+    /// `writer.is_closing()`.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.connection.is_closing()
+    }
+
+    /// Waits until the connection is closed and its socket given back.
+    ///
+    /// # Errors
+    /// If the task is cancelled, or there is no room for the wait.
+    ///
+    /// # Cancellation
+    /// Safe.
+    ///
+    /// # Python
+    /// `await writer.wait_closed()`.
+    pub async fn wait_closed(&mut self) -> Result<()> {
+        self.connection.until(Until::Closed).await
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        close_unheld(&self.connection);
     }
 }

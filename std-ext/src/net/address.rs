@@ -153,8 +153,12 @@ impl UnixAddr {
 impl TryFrom<&Path> for UnixAddr {
     type Error = UnixAddrError;
 
+    /// Reads a path, or after a NUL an abstract name, as asyncio does.
     fn try_from(path: &Path) -> Result<Self, UnixAddrError> {
-        Self::from_path(path)
+        match path.as_os_str().as_bytes() {
+            [0, name @ ..] => Self::from_abstract_name(name),
+            _ => Self::from_path(path),
+        }
     }
 }
 
@@ -163,10 +167,7 @@ impl TryFrom<&str> for UnixAddr {
 
     /// Reads a path, or after a NUL an abstract name, as asyncio does.
     fn try_from(path: &str) -> Result<Self, UnixAddrError> {
-        match path.strip_prefix('\0') {
-            Some(name) => Self::from_abstract_name(name),
-            None => Self::from_path(path),
-        }
+        Self::try_from(Path::new(path))
     }
 }
 

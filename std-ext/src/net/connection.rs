@@ -1,71 +1,164 @@
-//! A connected stream socket and its readiness.
+//! A connected stream socket: its readiness, what it has to send, and its end.
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::future::Future;
-use core::net::SocketAddr;
 use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use rondel_core::{Cancelled, Refusal, SlotId};
+use rondel_core::{Callback, Cancelled, Context, ExceptionContext, Refusal, SlotId};
 
-use crate::net::server::Listening;
+use crate::net::address::Address;
+use crate::net::flow::{Flow, WriteBufferLimits};
+use crate::net::server::Attached;
+use crate::protocol::{AfterEof, AnyProtocol, Received};
 use crate::sources::{Direction, Owner};
 use crate::sys::{Fd, Interest, SocketOption, Token};
-use crate::{Error, EventLoopHandle, Result};
+use crate::transport::Transport;
+use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
-/// A connected stream socket. Registered once, for both sides; edges tell when
-/// to try again, so its steady state costs no system call but the transfers.
+/// A connected stream socket. Registered once; edges tell when to try again, so
+/// its steady state costs no system call but the transfers.
+///
+/// With a protocol it is driven: a handler of the loop reads for it. Without one
+/// it is a stream, and tasks read; those get a handler only when something has
+/// to be sent for them in the background.
 pub(crate) struct Connection {
     event_loop: EventLoopHandle,
     fd: Fd,
+    state: Cell<State>,
     token: Token,
-    peer: SocketAddr,
-    is_closed: Cell<bool>,
+    driver: Cell<Option<SlotId>>,
+    protocol: RefCell<Option<Rc<dyn AnyProtocol>>>,
+    flow: RefCell<Option<Box<Flow>>>,
+    /// Is why it ends; `connection_lost` or the stream's next call takes it.
+    error: RefCell<Option<Box<Error>>>,
+    peer: Address,
+    local: OnceCell<Address>,
     /// Is told when the connection is gone.
-    server: Option<Rc<Listening>>,
+    server: Option<Attached>,
+}
+
+/// What a connection has been through, a bit for each.
+#[derive(Clone, Copy, Default)]
+struct State(u16);
+
+impl State {
+    /// `connection_made` was not called yet.
+    const STARTING: u16 = 1;
+    /// The protocol wants nothing to read for now.
+    const READING_PAUSED: u16 = 1 << 1;
+    /// The peer has ended its side.
+    const READ_EOF: u16 = 1 << 2;
+    /// Our side is to end when everything is sent.
+    const WRITE_EOF: u16 = 1 << 3;
+    /// Nothing new is sent or read.
+    const CLOSING: u16 = 1 << 4;
+    /// The end is on its way.
+    const ENDING: u16 = 1 << 5;
+    /// The socket is closed.
+    const CLOSED: u16 = 1 << 6;
+    /// The kernel tells when the socket is writable.
+    const WRITES_WATCHED: u16 = 1 << 7;
+    /// There is more to send than the high-water mark.
+    const WRITING_PAUSED: u16 = 1 << 8;
+    /// The protocol was told so.
+    const TOLD_PAUSED: u16 = 1 << 9;
 }
 
 impl Connection {
-    /// Takes over a connected socket.
+    /// Takes over a connected socket; `token` names it if it is watched already.
     ///
     /// # Errors
     /// If the descriptor table is full; the socket is closed then.
     pub(crate) fn new(
         event_loop: &EventLoopHandle,
         fd: Fd,
-        peer: SocketAddr,
-        server: Option<Rc<Listening>>,
+        token: Option<Token>,
+        peer: Address,
+        server: Option<Attached>,
     ) -> Result<Self> {
-        // A socket that can't do it is served without.
-        let _ = event_loop.inner.kernel.set_option(fd, SocketOption::NoDelay, 1);
-        let token = match event_loop.watch(fd, Owner::Stream, Interest::BOTH) {
+        let kernel = &event_loop.inner.kernel;
+        if peer.as_inet().is_some() {
+            // A socket that can't do it is served without (CC-11).
+            let _ = kernel.set_option(fd, SocketOption::NoDelay, 1);
+        }
+        let watched = match token {
+            Some(token) => {
+                kernel.reregister(fd, token, Interest::READABLE).map(|()| token).map_err(Error::from)
+            }
+            None => event_loop.watch(fd, Owner::Stream, Interest::READABLE),
+        };
+        let token = match watched {
             Ok(token) => token,
             Err(error) => {
-                event_loop.inner.kernel.close(fd);
+                if let Some(token) = token {
+                    event_loop.unwatch(token);
+                }
+                kernel.close(fd);
                 return Err(error);
             }
         };
         event_loop.assume_ready(token, Direction::Write);
-        if let Some(server) = &server {
-            server.attach();
-        }
-        Ok(Self { event_loop: event_loop.clone(), fd, token, peer, is_closed: Cell::new(false), server })
-    }
-
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
-        self.peer
+        Ok(Self {
+            event_loop: event_loop.clone(),
+            fd,
+            state: Cell::new(State::default()),
+            token,
+            driver: Cell::new(None),
+            protocol: RefCell::new(None),
+            flow: RefCell::new(None),
+            error: RefCell::new(None),
+            peer,
+            local: OnceCell::new(),
+            server,
+        })
     }
 
     pub(crate) fn event_loop(&self) -> &EventLoopHandle {
         &self.event_loop
     }
 
+    pub(crate) fn peer_addr(&self) -> &Address {
+        &self.peer
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<&Address> {
+        if self.local.get().is_none() && !self.has(State::CLOSED) {
+            let _ = self.local.set(self.event_loop.inner.kernel.local_addr(self.fd).ok()?);
+        }
+        self.local.get()
+    }
+
+    /// Returns the descriptor, as long as it is open.
+    pub(crate) fn fd(&self) -> Result<Fd> {
+        if self.has(State::CLOSED) { Err(Refusal::Closed.into()) } else { Ok(self.fd) }
+    }
+
+    fn has(&self, flags: u16) -> bool {
+        self.state.get().0 & flags != 0
+    }
+
+    /// Sets flags; tells whether one of them was set before.
+    fn set(&self, flags: u16) -> bool {
+        let state = self.state.get();
+        self.state.set(State(state.0 | flags));
+        state.0 & flags != 0
+    }
+
+    fn unset(&self, flags: u16) {
+        self.state.set(State(self.state.get().0 & !flags));
+    }
+}
+
+/// The transfers.
+impl Connection {
     /// Receives into `buffer`; `None` if there is nothing at the moment, zero at
     /// the end of the stream.
+    #[inline]
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
         self.check()?;
         if !self.event_loop.is_ready(self.token, Direction::Read) {
@@ -76,6 +169,7 @@ impl Connection {
     }
 
     /// Sends a part of `data`; `None` if nothing can be sent at the moment.
+    #[inline]
     pub(crate) fn try_send(&self, data: &[u8]) -> Result<Option<usize>> {
         self.check()?;
         if !self.event_loop.is_ready(self.token, Direction::Write) {
@@ -85,20 +179,43 @@ impl Connection {
         self.settle(Direction::Write, sent, data.len())
     }
 
+    fn try_send_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<Option<usize>> {
+        self.check()?;
+        if !self.event_loop.is_ready(self.token, Direction::Write) {
+            return Ok(None);
+        }
+        let sent = self.event_loop.inner.kernel.send_vectored(self.fd, bufs);
+        self.settle(Direction::Write, sent, bufs.iter().map(|buf| buf.len()).sum())
+    }
+
     fn settle(&self, direction: Direction, moved: io::Result<usize>, asked: usize) -> Result<Option<usize>> {
-        match moved {
+        let moved = match moved {
+            Ok(moved) if moved == asked => return Ok(Some(moved)),
             Ok(moved) => {
-                if moved < asked {
-                    self.event_loop.note_partial(self.token, direction);
-                }
-                Ok(Some(moved))
+                self.event_loop.note_partial(self.token, direction);
+                Some(moved)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.event_loop.clear_ready(self.token, direction);
-                Ok(None)
+                None
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if direction == Direction::Write {
+            self.watch_writes()?;
         }
+        Ok(moved)
+    }
+
+    /// Has the kernel tell when the socket is writable: from the first time on
+    /// that it was not. Most never are, and a UNIX socket would tell each time
+    /// that its peer reads.
+    fn watch_writes(&self) -> Result<()> {
+        if !self.has(State::WRITES_WATCHED) {
+            self.event_loop.inner.kernel.reregister(self.fd, self.token, Interest::BOTH)?;
+            self.set(State::WRITES_WATCHED);
+        }
+        Ok(())
     }
 
     /// Waits until a side may be ready.
@@ -107,44 +224,544 @@ impl Connection {
         Ready { connection: self, direction, waiter: None, location: Location::caller() }
     }
 
-    /// Ends our side of the stream; the peer reads the end.
-    pub(crate) fn write_eof(&self) -> Result<()> {
-        self.check()?;
-        Ok(self.event_loop.inner.kernel.shutdown_write(self.fd)?)
-    }
-
-    /// Closes the socket; whoever waits for it is told.
-    pub(crate) fn close(&self) {
-        if self.is_closed.replace(true) {
-            return;
-        }
-        // Before the number can be used again (FAULTS P-06).
-        self.event_loop.unwatch(self.token);
-        self.event_loop.inner.kernel.close(self.fd);
-        if let Some(server) = &self.server {
-            server.detach();
-        }
-    }
-
     fn check(&self) -> Result<()> {
+        if let Some(error) = self.error.borrow_mut().take() {
+            return Err(*error);
+        }
         // A closed loop watches nothing: whoever waited would wait for ever.
-        if self.is_closed.get() || self.event_loop.is_closed() {
-            Err(Error::from(Refusal::Closed))
+        if self.has(State::CLOSED) || self.event_loop.is_closed() {
+            return Err(Refusal::Closed.into());
+        }
+        Ok(())
+    }
+}
+
+/// What is to be sent.
+impl Connection {
+    /// Sends `data`, now or in the background.
+    ///
+    /// # Errors
+    /// `InvalidState` after `write_eof` (TR-12); `Full` if it would be more than
+    /// the buffers may hold: nothing of it was taken (TR-24).
+    pub(crate) fn write(self: &Rc<Self>, data: &[u8]) -> Result<()> {
+        if self.drops_writes()? || data.is_empty() {
+            return Ok(());
+        }
+        let queued = self.queued();
+        self.event_loop.inner.write_budget.check(queued, data.len())?;
+        let mut rest = data;
+        if queued == 0 {
+            match self.try_send(data) {
+                Ok(sent) => rest = &data[sent.unwrap_or(0)..],
+                Err(error) => {
+                    self.write_failed(error);
+                    return Ok(());
+                }
+            }
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+        self.enqueue(&[IoSlice::new(rest)], 0);
+        Ok(())
+    }
+
+    /// Sends all of `bufs`, in their order, now or in the background.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn write_vectored(self: &Rc<Self>, bufs: &[IoSlice<'_>]) -> Result<()> {
+        let count: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if self.drops_writes()? || count == 0 {
+            return Ok(());
+        }
+        let queued = self.queued();
+        self.event_loop.inner.write_budget.check(queued, count)?;
+        let mut sent = 0;
+        if queued == 0 {
+            match self.try_send_vectored(bufs) {
+                Ok(moved) => sent = moved.unwrap_or(0),
+                Err(error) => {
+                    self.write_failed(error);
+                    return Ok(());
+                }
+            }
+        }
+        if sent < count {
+            self.enqueue(bufs, sent);
+        }
+        Ok(())
+    }
+
+    /// Tells whether a write is dropped; counted (TR-13, TR-14).
+    fn drops_writes(&self) -> Result<bool> {
+        if self.has(State::WRITE_EOF) {
+            return Err(Error::of(ErrorKind::InvalidState, "write after write_eof"));
+        }
+        let drops = self.has(State::CLOSING);
+        if drops {
+            let dropped = &self.event_loop.inner.dropped_writes;
+            dropped.set(dropped.get() + 1);
+        }
+        Ok(drops)
+    }
+
+    /// Queues `bufs` without their first `sent` bytes.
+    fn enqueue(self: &Rc<Self>, bufs: &[IoSlice<'_>], mut sent: usize) {
+        let is_over = {
+            let mut flow = self.flow.borrow_mut();
+            let flow = flow.get_or_insert_default();
+            for buf in bufs {
+                let skipped = sent.min(buf.len());
+                flow.push(&buf[skipped..], &self.event_loop.inner.write_budget);
+                sent -= skipped;
+            }
+            flow.len() > flow.limits.high()
+        };
+        if self.event_loop.is_ready(self.token, Direction::Write) {
+            self.drive_soon();
+        }
+        if is_over {
+            self.set(State::WRITING_PAUSED);
+            self.tell_writing();
+        }
+    }
+
+    /// Counts the bytes that wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.flow.borrow().as_ref().map_or(0, |flow| flow.len())
+    }
+
+    pub(crate) fn write_buffer_limits(&self) -> WriteBufferLimits {
+        self.flow.borrow().as_ref().map(|flow| flow.limits).unwrap_or_default()
+    }
+
+    pub(crate) fn set_write_buffer_limits(self: &Rc<Self>, limits: WriteBufferLimits) {
+        self.flow.borrow_mut().get_or_insert_default().limits = limits;
+        self.weigh();
+        self.tell_writing();
+    }
+
+    /// Holds what is queued against the marks (TR-16).
+    fn weigh(&self) {
+        let queued = self.queued();
+        let limits = self.write_buffer_limits();
+        if queued > limits.high() {
+            self.set(State::WRITING_PAUSED);
+        } else if queued <= limits.low() {
+            self.unset(State::WRITING_PAUSED);
+        }
+    }
+
+    pub(crate) fn is_writing_paused(&self) -> bool {
+        self.has(State::WRITING_PAUSED)
+    }
+
+    /// Tells the protocol whether to write, if it doesn't know; if one of its
+    /// methods runs, when that has returned (TR-18).
+    fn tell_writing(self: &Rc<Self>) {
+        while self.has(State::WRITING_PAUSED) != self.has(State::TOLD_PAUSED) && !self.has(State::ENDING) {
+            let is_paused = self.has(State::WRITING_PAUSED);
+            self.flip_told(is_paused);
+            let protocol = self.protocol.borrow().clone();
+            let Some(protocol) = protocol else { return };
+            let transport = Transport { connection: Rc::clone(self) };
+            let told = self.event_loop.guard(|| protocol.tell_writing(&transport, is_paused));
+            match told {
+                Ok(None) => {
+                    self.flip_told(!is_paused);
+                    self.drive_soon();
+                    return;
+                }
+                Ok(Some(Err(error))) => {
+                    let method = if is_paused { "pause_writing" } else { "resume_writing" };
+                    self.report(&format!("protocol.{method}() failed"), &error);
+                }
+                // A panic was reported by the guard.
+                Ok(Some(Ok(()))) | Err(_) => {}
+            }
+        }
+    }
+
+    fn flip_told(&self, is_paused: bool) {
+        if is_paused {
+            self.set(State::TOLD_PAUSED);
         } else {
-            Ok(())
+            self.unset(State::TOLD_PAUSED);
+        }
+    }
+
+    /// Sends what is queued, as far as there is room.
+    fn flush(self: &Rc<Self>) {
+        let sent = {
+            let flow = self.flow.borrow();
+            let Some(flow) = flow.as_ref().filter(|flow| flow.len() > 0) else { return };
+            self.try_send(flow.as_slice())
+        };
+        match sent {
+            Ok(None) => return,
+            Ok(Some(count)) => {
+                if let Some(flow) = &mut *self.flow.borrow_mut() {
+                    flow.consume(count, &self.event_loop.inner.write_budget);
+                }
+            }
+            Err(error) => return self.write_failed(error),
+        }
+        self.weigh();
+        self.wake_waiter();
+        self.tell_writing();
+        if self.queued() > 0 {
+            if self.event_loop.is_ready(self.token, Direction::Write) {
+                self.drive_soon();
+            }
+        } else if self.has(State::CLOSING) {
+            self.end(None);
+        } else if self.has(State::WRITE_EOF) {
+            self.shut_down();
+        }
+    }
+
+    /// Ends our side of the stream when everything is sent; the peer reads the
+    /// end (TR-15).
+    pub(crate) fn write_eof(self: &Rc<Self>) -> Result<()> {
+        if self.has(State::CLOSING) || self.set(State::WRITE_EOF) {
+            return Ok(());
+        }
+        if self.queued() == 0 {
+            self.check()?;
+            self.shut_down();
+        }
+        Ok(())
+    }
+
+    fn shut_down(self: &Rc<Self>) {
+        match self.event_loop.inner.kernel.shutdown_write(self.fd) {
+            // The peer is gone, which reading finds out.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Err(error) => self.fail("shutdown failed", error.into()),
+            Ok(()) => {}
+        }
+    }
+
+    fn write_failed(self: &Rc<Self>, error: Error) {
+        self.fail("write to the transport failed", error);
+    }
+
+    /// Waits until what is queued is down to the low-water mark, or gone, or the
+    /// connection is.
+    #[track_caller]
+    pub(crate) fn until(&self, until: Until) -> Drained<'_> {
+        Drained { connection: self, until, waiter: None, location: Location::caller() }
+    }
+
+    fn wake_waiter(&self) {
+        let waiter = self.flow.borrow_mut().as_mut().and_then(|flow| flow.waiter.take());
+        if let Some(waiter) = waiter {
+            self.event_loop.inner.scheduler.wake_waiter(&self.event_loop, waiter);
         }
     }
 }
 
+/// Its protocol, and the handler that drives it.
+impl Connection {
+    /// Gives the connection a protocol; `connection_made` follows in the next
+    /// turn.
+    ///
+    /// # Errors
+    /// If the call table is full.
+    pub(crate) fn start(self: &Rc<Self>, protocol: Rc<dyn AnyProtocol>) -> Result<()> {
+        self.set(State::STARTING);
+        self.protocol.replace(Some(protocol));
+        if let Err(error) = self.drive() {
+            self.protocol.replace(None);
+            return Err(error);
+        }
+        if let Some(driver) = self.driver.get() {
+            self.event_loop.listen(self.token, Direction::Read, driver);
+        }
+        self.drive_soon();
+        Ok(())
+    }
+
+    pub(crate) fn protocol(&self) -> Option<Rc<dyn AnyProtocol>> {
+        self.protocol.borrow().clone()
+    }
+
+    /// Gives it another protocol; nothing is told to a connection that is over.
+    pub(crate) fn set_protocol(&self, protocol: Rc<dyn AnyProtocol>) {
+        if !self.has(State::CLOSED) {
+            let previous = self.protocol.replace(Some(protocol));
+            drop(previous);
+        }
+    }
+
+    /// Gets a handler of the loop that sends, and for a protocol reads.
+    pub(crate) fn drive(self: &Rc<Self>) -> Result<()> {
+        if self.driver.get().is_some() {
+            return Ok(());
+        }
+        let scheduler = &self.event_loop.inner.scheduler;
+        let driven = Driven(Transport { connection: Rc::clone(self) });
+        let erase = |driven: Driven| {
+            Callback::handler(move |_: &EventLoopHandle| driven.0.connection.turn(&driven.0))
+        };
+        let driver = scheduler.add_handler(driven, erase, Location::caller());
+        let driver = driver.map_err(|refused| refused.refusal())?;
+        self.driver.set(Some(driver));
+        self.event_loop.listen(self.token, Direction::Write, driver);
+        Ok(())
+    }
+
+    pub(crate) fn is_driven(&self) -> bool {
+        self.driver.get().is_some()
+    }
+
+    /// Has the handler run in the next turn.
+    fn drive_soon(&self) {
+        if let Some(driver) = self.driver.get() {
+            self.event_loop.inner.scheduler.make_ready(driver);
+        }
+    }
+
+    /// Is the handler: does what there is to do for the connection.
+    fn turn(self: &Rc<Self>, transport: &Transport) {
+        if self.has(State::STARTING) {
+            self.make(transport);
+            return;
+        }
+        self.tell_writing();
+        if self.has(State::ENDING) {
+            return self.lose();
+        }
+        if self.is_reading() {
+            self.read(transport);
+        }
+        if self.event_loop.is_ready(self.token, Direction::Write) {
+            self.flush();
+        }
+    }
+
+    fn make(self: &Rc<Self>, transport: &Transport) {
+        self.unset(State::STARTING);
+        // Whoever waits for this goes on before data is delivered.
+        let _next = Finally(|| {
+            self.wake_waiter();
+            self.drive_soon();
+        });
+        let Some(protocol) = self.protocol() else { return };
+        let made = protocol.made(transport);
+        if let Err(error) = made {
+            self.report("protocol.connection_made() failed", &error);
+        }
+        self.tell_writing();
+    }
+
+    fn read(self: &Rc<Self>, transport: &Transport) {
+        let Some(protocol) = self.protocol() else { return };
+        let panicked = FailOnPanic(self);
+        match protocol.receive(transport) {
+            Received::Nothing => {}
+            Received::Data(Ok(())) => {}
+            Received::Data(Err(error)) => self.fail("protocol.data_received() failed", error),
+            Received::Error(error) => self.fail("read from the transport failed", error),
+            Received::Eof => {
+                self.set(State::READ_EOF);
+                match protocol.eof(transport) {
+                    Ok(AfterEof::Close) => self.close(),
+                    Ok(AfterEof::KeepWriting) => {}
+                    Err(error) => self.fail("protocol.eof_received() failed", error),
+                }
+            }
+        }
+        core::mem::forget(panicked);
+        self.tell_writing();
+        self.read_on();
+    }
+
+    /// Reads more in the next turn, if there is more.
+    fn read_on(&self) {
+        if self.is_reading() && self.event_loop.is_ready(self.token, Direction::Read) {
+            self.drive_soon();
+        }
+    }
+
+    pub(crate) fn is_reading(&self) -> bool {
+        !self.has(State::STARTING | State::READING_PAUSED | State::READ_EOF | State::CLOSING)
+    }
+
+    pub(crate) fn pause_reading(&self) {
+        if !self.has(State::CLOSING) {
+            self.set(State::READING_PAUSED);
+        }
+    }
+
+    pub(crate) fn resume_reading(&self) {
+        if !self.has(State::CLOSING) {
+            self.unset(State::READING_PAUSED);
+            self.read_on();
+        }
+    }
+}
+
+/// Its end.
+impl Connection {
+    pub(crate) fn is_closing(&self) -> bool {
+        self.has(State::CLOSING)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.has(State::CLOSED)
+    }
+
+    /// Stops reading, sends what is queued, and ends (TR-6).
+    pub(crate) fn close(self: &Rc<Self>) {
+        if !self.set(State::CLOSING) && self.queued() == 0 {
+            self.end(None);
+        }
+    }
+
+    /// Ends without sending what is queued (TR-7).
+    pub(crate) fn abort(self: &Rc<Self>) {
+        self.end(None);
+    }
+
+    /// Ends because of an error, which is reported unless it is one that peers
+    /// cause every day (TR-8).
+    fn fail(self: &Rc<Self>, message: &str, error: Error) {
+        if self.has(State::ENDING) {
+            return;
+        }
+        if !is_everyday(&error) {
+            self.report(message, &error);
+        }
+        self.end(Some(error));
+    }
+
+    /// Begins the end: from the loop, never inline, if there is somebody to tell.
+    fn end(self: &Rc<Self>, error: Option<Error>) {
+        self.set(State::CLOSING);
+        if self.set(State::ENDING) {
+            return;
+        }
+        if let Some(flow) = &mut *self.flow.borrow_mut() {
+            flow.clear(&self.event_loop.inner.write_budget);
+        }
+        if let Some(error) = error {
+            self.error.replace(Some(Box::new(error)));
+        }
+        let driver = self.driver.get();
+        if !driver.is_some_and(|driver| self.event_loop.inner.scheduler.make_ready(driver)) {
+            // Nobody drives it, or it will be driven already.
+            if driver.is_none_or(|driver| !self.event_loop.inner.scheduler.is_scheduled(driver)) {
+                self.lose();
+            }
+        }
+    }
+
+    /// Tells the protocol, and closes the socket.
+    fn lose(self: &Rc<Self>) {
+        let _closed = Finally(|| self.finish());
+        let Some(protocol) = self.protocol.take() else { return };
+        let error = self.error.borrow_mut().take();
+        let transport = Transport { connection: Rc::clone(self) };
+        let lost = protocol.lost(&transport, error.as_deref());
+        if let Err(error) = lost {
+            self.report("protocol.connection_lost() failed", &error);
+        }
+    }
+
+    /// Closes the socket.
+    fn finish(&self) {
+        self.set(State::CLOSING | State::ENDING);
+        if self.set(State::CLOSED) {
+            return;
+        }
+        // Before the number can be used again (FAULTS P-06).
+        self.event_loop.unwatch(self.token);
+        let kernel = &self.event_loop.inner.kernel;
+        if self.local.get().is_none()
+            && let Ok(addr) = kernel.local_addr(self.fd)
+        {
+            let _ = self.local.set(addr);
+        }
+        kernel.close(self.fd);
+        if let Some(server) = &self.server {
+            server.detach();
+        }
+        self.wake_waiter();
+        if let Some(driver) = self.driver.take() {
+            self.event_loop.inner.scheduler.cancel_call(&self.event_loop, driver);
+        }
+    }
+
+    fn report(&self, message: &str, error: &Error) {
+        let socket = self.fd.as_raw();
+        let mut context = ExceptionContext::new(message).with_exception(error);
+        context.socket = Some(&socket);
+        self.event_loop.call_exception_handler(&context);
+    }
+}
+
+/// Tells whether an error is one that any peer can cause, at any time.
+fn is_everyday(error: &Error) -> bool {
+    use io::ErrorKind as Kind;
+    error.as_io().is_some_and(|error| {
+        matches!(error.kind(), Kind::BrokenPipe | Kind::ConnectionReset | Kind::ConnectionAborted)
+    })
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.close();
+        if let Some(flow) = &mut *self.flow.borrow_mut() {
+            flow.clear(&self.event_loop.inner.write_budget);
+        }
+        self.finish();
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection(fd={}, peer={})", self.fd.as_raw(), self.peer)
+        write!(f, "fd={}, peer={}", self.fd.as_raw(), self.peer)?;
+        if self.is_closing() {
+            f.write_str(if self.is_closed() { ", closed" } else { ", closing" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection in the hands of the loop. Dropped while it drives a connection,
+/// as a closing loop does, it brings about the end of that.
+struct Driven(Transport);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        let connection = &self.0.connection;
+        if connection.is_driven() && !connection.is_closed() {
+            if let Some(flow) = &mut *connection.flow.borrow_mut() {
+                flow.clear(&connection.event_loop.inner.write_budget);
+            }
+            connection.lose();
+        }
+    }
+}
+
+/// Ends a connection whose protocol unwinds.
+struct FailOnPanic<'a>(&'a Rc<Connection>);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        // Reported by whoever catches it.
+        let error = Error::of(ErrorKind::Panicked, "the protocol panicked");
+        self.0.end(Some(error));
+    }
+}
+
+/// Runs a closure when dropped.
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }
 
@@ -187,5 +804,111 @@ impl Future for Ready<'_> {
 impl Drop for Ready<'_> {
     fn drop(&mut self) {
         self.stop_waiting();
+    }
+}
+
+/// What a task waits for that has written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Until {
+    /// The buffer is down to the low-water mark.
+    Resumed,
+    /// The buffer is empty.
+    Empty,
+    /// The connection is gone.
+    Closed,
+    /// `connection_made` has returned.
+    Made,
+}
+
+/// Waits for what is queued to be sent.
+pub(crate) struct Drained<'a> {
+    connection: &'a Connection,
+    until: Until,
+    waiter: Option<SlotId>,
+    location: &'static Location<'static>,
+}
+
+impl Drained<'_> {
+    fn stop_waiting(&mut self) {
+        let Some(waiter) = self.waiter.take() else { return };
+        if let Some(flow) = &mut *self.connection.flow.borrow_mut()
+            && flow.waiter == Some(waiter)
+        {
+            flow.waiter = None;
+        }
+        self.connection.event_loop.inner.scheduler.cancel_call(&self.connection.event_loop, waiter);
+    }
+
+    fn is_over(&self) -> Result<bool> {
+        let connection = self.connection;
+        if self.until == Until::Closed {
+            return Ok(connection.is_closed());
+        }
+        connection.check()?;
+        Ok(match self.until {
+            Until::Made => !connection.has(State::STARTING),
+            Until::Empty => connection.queued() == 0,
+            _ => !connection.is_writing_paused(),
+        })
+    }
+}
+
+impl Future for Drained<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Result<()>> {
+        self.stop_waiting();
+        let connection = self.connection;
+        let event_loop = &connection.event_loop;
+        if event_loop.inner.scheduler.take_cancel() {
+            return Poll::Ready(Err(Cancelled.into()));
+        }
+        if self.is_over()? {
+            return Poll::Ready(Ok(()));
+        }
+        let waiter = event_loop.inner.scheduler.add_waiter(cx.waker(), self.location)?;
+        connection.flow.borrow_mut().get_or_insert_default().waiter = Some(waiter);
+        self.waiter = Some(waiter);
+        Poll::Pending
+    }
+}
+
+impl Drop for Drained<'_> {
+    fn drop(&mut self) {
+        self.stop_waiting();
+    }
+}
+
+/// Is the size of the buffer of a read within a read.
+const READ_MIN: usize = 1024;
+
+/// The buffer that all reads of a loop share, for the time of one read.
+///
+/// It is taken out of the loop: who reads from another stream meanwhile finds
+/// none, and makes a small one for the moment.
+pub(crate) struct SharedBuffer<'a> {
+    event_loop: &'a EventLoopHandle,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl<'a> SharedBuffer<'a> {
+    #[inline]
+    pub(crate) fn take(event_loop: &'a EventLoopHandle) -> Self {
+        let mut bytes = event_loop.inner.read_buffer.take();
+        if bytes.is_empty() {
+            bytes = vec![0; READ_MIN];
+        }
+        Self { event_loop, bytes }
+    }
+}
+
+impl Drop for SharedBuffer<'_> {
+    /// Puts the buffer back, unless a larger one is there.
+    #[inline]
+    fn drop(&mut self) {
+        let mut place = self.event_loop.inner.read_buffer.borrow_mut();
+        if place.len() < self.bytes.len() {
+            *place = core::mem::take(&mut self.bytes);
+        }
     }
 }

@@ -2,8 +2,16 @@
 
 pub(crate) mod address;
 
-pub(crate) mod connection;
+pub(crate) mod options;
 
+pub(crate) mod connection;
+pub(crate) mod flow;
+
+pub(crate) mod client;
+pub(crate) mod connect;
+
+pub(crate) mod listener;
 pub(crate) mod server;
+pub(crate) mod unix;
 
 pub(crate) mod to_addrs;

@@ -1,28 +1,115 @@
-//! Servers: listening sockets, and a task for each connection.
+//! Servers: listening sockets, and what becomes of each connection.
+
+#![allow(private_interfaces, reason = "the traits of the builders are implemented here alone")]
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::future::{Future as StdFuture, Ready, ready};
+use core::future::Future as StdFuture;
 use core::net::SocketAddr;
-use core::panic::Location;
+use core::pin::Pin;
 use core::time::Duration;
 use std::io;
-use std::rc::Rc;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::{Rc, Weak};
 
-use rondel_core::{Callback, ExceptionContext, Outcome, SlotId};
+use rondel_core::{Context, ExceptionContext, Outcome};
+use slab::Slab;
 
-use crate::net::address::Address;
+use crate::dns::{AddrInfoFlags, Hints, IpFamily};
+use crate::net::address::{Address, UnixAddr, UnixAddrError};
 use crate::net::connection::Connection;
-use crate::sources::{Direction, Owner};
+use crate::net::listener::{ListenOptions, Listener};
+use crate::net::to_addrs::ToAddrs;
+use crate::protocol::{Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
-use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
-use crate::{Error, EventLoopHandle, Future, Result};
-
-/// Is how long accepting rests when descriptors or memory ran out (SV-8).
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
+use crate::sys::Fd;
+use crate::{Error, ErrorKind, EventLoopHandle, Future, Result};
 
 impl EventLoopHandle {
-    /// Listens on a TCP address and runs `client_connected` as a task for each
+    /// Listens on an address and gives each connection a protocol made by
+    /// `factory`.
+    ///
+    /// A host that is empty is every interface; one with several addresses gets
+    /// a socket for each, and an IPv6 one serves IPv6 alone (contract SV-2, SV-3).
+    /// The server accepts until it is closed, also without anybody holding it
+    /// (SV-12).
+    ///
+    /// ```
+    /// use rondel::{Protocol, Transport};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
+    ///         transport.write(data)
+    ///     }
+    /// }
+    ///
+    /// rondel::run(async |event_loop| {
+    ///     let server = event_loop.create_server(|| Echo, "127.0.0.1:0").backlog(256).await?;
+    ///     println!("listening on {:?}", server.sockets());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), rondel::Error>(())
+    /// ```
+    ///
+    /// # Python
+    /// `loop.create_server(factory, host, port)`.
+    pub fn create_server<F, P, Kind, A>(
+        &self,
+        factory: F,
+        addr: A,
+    ) -> CreateServer<Inet<A>, WithProtocol<F, Kind>>
+    where
+        F: FnMut() -> P + 'static,
+        P: StreamProtocol<Kind>,
+        A: ToAddrs,
+    {
+        CreateServer::new(self, Inet(addr), WithProtocol { factory, kind: core::marker::PhantomData })
+    }
+
+    /// As [`create_server`](Self::create_server), on a socket that is bound
+    /// already. It becomes the server's, also if this fails.
+    ///
+    /// # Python
+    /// `loop.create_server(factory, sock=sock)`.
+    pub fn create_server_with_sock<F, P, Kind>(
+        &self,
+        factory: F,
+        socket: impl Into<OwnedFd>,
+    ) -> CreateServer<Sock, WithProtocol<F, Kind>>
+    where
+        F: FnMut() -> P + 'static,
+        P: StreamProtocol<Kind>,
+    {
+        let make = WithProtocol { factory, kind: core::marker::PhantomData };
+        CreateServer::new(self, Sock(socket.into()), make)
+    }
+
+    /// As [`create_server`](Self::create_server), at the path of a UNIX socket;
+    /// one that starts with a NUL is an abstract name.
+    ///
+    /// A socket file that nobody listens on any more is replaced; a live one, and
+    /// anything else at the path, is left alone (UX-2, UX-3). The file goes with
+    /// the server, if it is still its own (UX-6).
+    ///
+    /// # Python
+    /// `loop.create_unix_server(factory, path)`.
+    pub fn create_unix_server<F, P, Kind>(
+        &self,
+        factory: F,
+        path: impl AsRef<Path>,
+    ) -> CreateServer<UnixPath, WithProtocol<F, Kind>>
+    where
+        F: FnMut() -> P + 'static,
+        P: StreamProtocol<Kind>,
+    {
+        let make = WithProtocol { factory, kind: core::marker::PhantomData };
+        CreateServer::new(self, UnixPath::new(path.as_ref()), make)
+    }
+
+    /// Listens on an address and runs `client_connected` as a task for each
     /// connection.
     ///
     /// An error that the task ends with, and nobody looks at, is reported to the
@@ -50,186 +137,435 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, host, port)`.
-    pub fn start_server<F, Fut>(&self, addr: impl Into<SocketAddr>, client_connected: F) -> StartServer<F>
+    pub fn start_server<F, Fut, A>(
+        &self,
+        addr: A,
+        client_connected: F,
+    ) -> CreateServer<Inet<A>, WithStreams<F>>
+    where
+        F: FnMut(StreamReader, StreamWriter) -> Fut + 'static,
+        Fut: StdFuture<Output: Outcome + 'static> + 'static,
+        A: ToAddrs,
+    {
+        CreateServer::new(self, Inet(addr), WithStreams::new(client_connected))
+    }
+
+    /// As [`start_server`](Self::start_server), on a socket that is bound already.
+    ///
+    /// # Python
+    /// `asyncio.start_server(client_connected_cb, sock=sock)`.
+    pub fn start_server_with_sock<F, Fut>(
+        &self,
+        socket: impl Into<OwnedFd>,
+        client_connected: F,
+    ) -> CreateServer<Sock, WithStreams<F>>
     where
         F: FnMut(StreamReader, StreamWriter) -> Fut + 'static,
         Fut: StdFuture<Output: Outcome + 'static> + 'static,
     {
-        StartServer {
-            event_loop: self.clone(),
-            addr: addr.into(),
-            client_connected,
-            backlog: 100,
-            reuse_address: true,
-            limit: streams::DEFAULT_LIMIT,
-        }
+        CreateServer::new(self, Sock(socket.into()), WithStreams::new(client_connected))
+    }
+
+    /// As [`start_server`](Self::start_server), at the path of a UNIX socket; see
+    /// [`create_unix_server`](Self::create_unix_server).
+    ///
+    /// # Python
+    /// `asyncio.start_unix_server(client_connected_cb, path)`.
+    pub fn start_unix_server<F, Fut>(
+        &self,
+        path: impl AsRef<Path>,
+        client_connected: F,
+    ) -> CreateServer<UnixPath, WithStreams<F>>
+    where
+        F: FnMut(StreamReader, StreamWriter) -> Fut + 'static,
+        Fut: StdFuture<Output: Outcome + 'static> + 'static,
+    {
+        CreateServer::new(self, UnixPath::new(path.as_ref()), WithStreams::new(client_connected))
     }
 }
 
 /// The options of a server; await it to start listening.
-#[derive(Debug)]
 #[must_use = "does nothing until it is awaited"]
-pub struct StartServer<F> {
+pub struct CreateServer<T, M> {
     event_loop: EventLoopHandle,
-    addr: SocketAddr,
-    client_connected: F,
-    backlog: u32,
-    reuse_address: bool,
-    limit: usize,
+    target: T,
+    make: M,
+    options: ListenOptions,
+    max_connections: usize,
+    start_serving: bool,
+    on_refused: Option<RefusedHook>,
 }
 
-impl<F> StartServer<F> {
+/// Is told about each connection that could not be served.
+type RefusedHook = Box<dyn Fn(&EventLoopHandle, &Error)>;
+
+impl<T, M> CreateServer<T, M> {
+    fn new(event_loop: &EventLoopHandle, target: T, make: M) -> Self {
+        Self {
+            event_loop: event_loop.clone(),
+            target,
+            make,
+            options: ListenOptions::default(),
+            max_connections: usize::MAX,
+            start_serving: true,
+            on_refused: None,
+        }
+    }
+
     /// Sets how many connections the kernel keeps that were not accepted yet,
     /// and how many one turn accepts; 100 at first (contract SV-6, SV-7).
     pub fn backlog(mut self, backlog: u32) -> Self {
-        self.backlog = backlog;
+        self.options.backlog = backlog;
         self
     }
 
+    /// Sets the most connections at once; the others wait in the kernel's
+    /// backlog until one is gone. No limit at first but the loop's tables.
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.max_connections = max_connections.max(1);
+        self
+    }
+
+    /// Chooses whether to accept at once; otherwise the sockets are bound, and
+    /// [`Server::start_serving`] begins. True at first (SV-14).
+    pub fn start_serving(mut self, start_serving: bool) -> Self {
+        self.start_serving = start_serving;
+        self
+    }
+
+    /// Sets who is told about a connection that was accepted and could not be
+    /// served: a table was full, or the factory panicked. At first that is
+    /// reported to the exception handler; it is counted in any case (SV-9).
+    pub fn on_refused(mut self, hook: impl Fn(&EventLoopHandle, &Error) + 'static) -> Self {
+        self.on_refused = Some(Box::new(hook));
+        self
+    }
+}
+
+impl<A, M> CreateServer<Inet<A>, M> {
     /// Chooses whether the address may be bound while connections of a former
     /// server linger; true at first (SV-6).
     pub fn reuse_address(mut self, reuse_address: bool) -> Self {
-        self.reuse_address = reuse_address;
+        self.options.reuse_address = reuse_address;
         self
     }
 
+    /// Chooses whether others may bind the same port, if all of them choose so:
+    /// the kernel then spreads connections over them. False at first (SV-6).
+    pub fn reuse_port(mut self, reuse_port: bool) -> Self {
+        self.options.reuse_port = reuse_port;
+        self
+    }
+
+    /// Listens on IPv4 addresses alone.
+    pub fn ipv4_only(mut self) -> Self {
+        self.options.family = Some(IpFamily::V4);
+        self
+    }
+
+    /// Listens on IPv6 addresses alone.
+    pub fn ipv6_only(mut self) -> Self {
+        self.options.family = Some(IpFamily::V6);
+        self
+    }
+}
+
+impl<T, F> CreateServer<T, WithStreams<F>> {
     /// Sets the most bytes that a reader buffers, so the longest line; 64 KiB at
     /// first.
     pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
+        self.make.limit = limit;
         self
     }
 }
 
-impl<F, Fut> IntoFuture for StartServer<F>
-where
-    F: FnMut(StreamReader, StreamWriter) -> Fut + 'static,
-    Fut: StdFuture<Output: Outcome + 'static> + 'static,
-{
+impl<T: Target, M: MakeConnection> IntoFuture for CreateServer<T, M> {
     type Output = Result<Server>;
-    type IntoFuture = Ready<Result<Server>>;
+    type IntoFuture = Pin<Box<dyn StdFuture<Output = Result<Server>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        ready(self.listen())
+        Box::pin(async { self.listen().await.map_err(|error| error.during(M::NAME)) })
     }
 }
 
-impl<F, Fut> StartServer<F>
+impl<T: Target, M: MakeConnection> CreateServer<T, M> {
+    async fn listen(self) -> Result<Server> {
+        let Self { event_loop, target, mut make, options, max_connections, start_serving, on_refused } = self;
+        // From here on a failure closes the sockets.
+        let listeners = target.bind(&event_loop, options).await?;
+        let first = listeners.iter().find_map(|listener| listener.addr.as_inet());
+        let state = Rc::new(ServerState {
+            event_loop,
+            local_addr: first.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
+            listeners: RefCell::new(listeners.into_iter().map(Rc::new).collect()),
+            make: RefCell::new(Some(Box::new(move |connection| make.connected(connection)))),
+            clients: RefCell::new(Slab::new()),
+            max_connections,
+            accepted: Cell::new(0),
+            refused: Cell::new(0),
+            on_refused,
+            is_closed: Cell::new(false),
+            over: RefCell::new(None),
+        });
+        let server = Server { state };
+        if start_serving && let Err(error) = server.start_serving() {
+            server.close();
+            return Err(error);
+        }
+        Ok(server)
+    }
+}
+
+impl<T, M> fmt::Debug for CreateServer<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateServer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Where a server is to listen.
+pub trait Target: 'static {
+    /// Makes the sockets.
+    #[doc(hidden)]
+    fn bind(
+        self,
+        event_loop: &EventLoopHandle,
+        options: ListenOptions,
+    ) -> impl StdFuture<Output = Result<Vec<Listener>>>;
+}
+
+/// Internet addresses.
+#[derive(Debug)]
+pub struct Inet<A>(A);
+
+impl<A: ToAddrs + 'static> Target for Inet<A> {
+    async fn bind(self, event_loop: &EventLoopHandle, options: ListenOptions) -> Result<Vec<Listener>> {
+        let hints = Hints { family: options.family, flags: AddrInfoFlags::PASSIVE, ..Hints::default() };
+        let addrs = self.0.resolve(event_loop, hints).await?;
+        bind_all(event_loop, addrs, options)
+    }
+}
+
+/// Binds a socket for each address.
+///
+/// One that this machine can't do is skipped, unless no other is left (SV-4); any
+/// other failure closes what was opened (SV-5).
+fn bind_all(
+    event_loop: &EventLoopHandle,
+    addrs: Vec<SocketAddr>,
+    options: ListenOptions,
+) -> Result<Vec<Listener>> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    let mut skipped = None;
+    let mut seen: Vec<SocketAddr> = Vec::new();
+    for addr in addrs {
+        if seen.contains(&addr) {
+            continue;
+        }
+        seen.push(addr);
+        match Listener::bind(event_loop, &addr.into(), options) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if is_not_here(&error) => skipped = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match skipped {
+        Some(error) if listeners.is_empty() => Err(error.into()),
+        _ if listeners.is_empty() => Err(Error::of(ErrorKind::Io, "the host has no address")),
+        _ => Ok(listeners),
+    }
+}
+
+/// Tells whether an address is of a kind that this machine doesn't have.
+fn is_not_here(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    crate::sys::is_family_unknown(error) || matches!(error.kind(), Kind::AddrNotAvailable | Kind::Unsupported)
+}
+
+/// The path of a UNIX socket.
+#[derive(Debug)]
+pub struct UnixPath(Result<UnixAddr, UnixAddrError>);
+
+impl UnixPath {
+    fn new(path: &Path) -> Self {
+        Self(UnixAddr::try_from(path))
+    }
+}
+
+impl Target for UnixPath {
+    async fn bind(self, event_loop: &EventLoopHandle, options: ListenOptions) -> Result<Vec<Listener>> {
+        let addr = Address::from(self.0?);
+        Ok(vec![Listener::bind(event_loop, &addr, options)?])
+    }
+}
+
+/// A socket that is bound already.
+#[derive(Debug)]
+pub struct Sock(OwnedFd);
+
+impl Target for Sock {
+    async fn bind(self, event_loop: &EventLoopHandle, options: ListenOptions) -> Result<Vec<Listener>> {
+        Ok(vec![Listener::adopt(event_loop, self.0, options.backlog)?])
+    }
+}
+
+/// Makes something of an accepted connection.
+pub trait MakeConnection: 'static {
+    /// Is the name of the call, for its errors.
+    #[doc(hidden)]
+    const NAME: &'static str;
+
+    /// Takes over the connection.
+    #[doc(hidden)]
+    fn connected(&mut self, connection: Connection) -> Result<Rc<Connection>>;
+}
+
+/// Gives each connection a protocol.
+pub struct WithProtocol<F, Kind> {
+    factory: F,
+    kind: core::marker::PhantomData<fn() -> Kind>,
+}
+
+impl<F, P, Kind> MakeConnection for WithProtocol<F, Kind>
+where
+    F: FnMut() -> P + 'static,
+    P: StreamProtocol<Kind>,
+    Kind: 'static,
+{
+    const NAME: &'static str = "create_server";
+
+    fn connected(&mut self, connection: Connection) -> Result<Rc<Connection>> {
+        let protocol = Seat::<P, Kind>::new((self.factory)());
+        let connection = Rc::new(connection);
+        connection.start(protocol)?;
+        Ok(connection)
+    }
+}
+
+impl<F, Kind> fmt::Debug for WithProtocol<F, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WithProtocol")
+    }
+}
+
+/// Gives each connection a task with its streams.
+pub struct WithStreams<F> {
+    client_connected: F,
+    limit: usize,
+}
+
+impl<F> WithStreams<F> {
+    fn new(client_connected: F) -> Self {
+        Self { client_connected, limit: streams::DEFAULT_LIMIT }
+    }
+}
+
+impl<F, Fut> MakeConnection for WithStreams<F>
 where
     F: FnMut(StreamReader, StreamWriter) -> Fut + 'static,
     Fut: StdFuture<Output: Outcome + 'static> + 'static,
 {
-    #[track_caller]
-    fn listen(self) -> Result<Server> {
-        let Self { event_loop, addr, client_connected, backlog, reuse_address, limit } = self;
-        let name = |error: Error| error.during("start_server");
-        let backlog = backlog.clamp(1, i32::MAX as u32);
-        let kernel = &event_loop.inner.kernel;
-        let fd = open_listener(&**kernel, addr, backlog.cast_signed(), reuse_address)
-            .map_err(|error| name(io::Error::new(error.kind(), format!("{addr}: {error}")).into()))?;
-        // From here on a failure closes the socket.
-        let listening = Rc::new(Listening::new(&event_loop, fd, backlog));
-        let addr = kernel.local_addr(fd)?.as_inet().unwrap_or(addr);
-        let token = event_loop.watch(fd, Owner::Server, Interest::READABLE).map_err(name)?;
-        listening.token.set(Some(token));
-        let acceptor = Acceptor { listening: Rc::clone(&listening), client_connected, limit };
-        let acceptor = Box::new(RefCell::new(acceptor));
-        let erase = |acceptor: Box<RefCell<Acceptor<F>>>| {
-            Callback::handler(move |event_loop: &EventLoopHandle| {
-                if let Ok(mut acceptor) = acceptor.try_borrow_mut() {
-                    acceptor.accept(event_loop);
-                }
-            })
-        };
-        let handler = event_loop.inner.scheduler.add_handler(acceptor, erase, Location::caller());
-        let handler = handler.map_err(|refused| name(refused.refusal().into()))?;
-        listening.handler.set(Some(handler));
-        event_loop.listen(token, Direction::Read, handler);
-        Ok(Server { listening, addr })
+    const NAME: &'static str = "start_server";
+
+    fn connected(&mut self, connection: Connection) -> Result<Rc<Connection>> {
+        let connection = Rc::new(connection);
+        let (reader, writer) = streams::open(Rc::clone(&connection), self.limit);
+        let event_loop = connection.event_loop().clone();
+        event_loop.create_task((self.client_connected)(reader, writer))?;
+        Ok(connection)
     }
 }
 
-fn open_listener(
-    kernel: &dyn crate::sys::Kernel,
-    addr: SocketAddr,
-    backlog: i32,
-    reuse_address: bool,
-) -> io::Result<Fd> {
-    let addr = Address::from(addr);
-    let family = Family::of(&addr);
-    let fd = kernel.socket(family, SocketKind::Stream, 0)?;
-    let set_up = || {
-        kernel.set_option(fd, SocketOption::ReuseAddress, reuse_address.into())?;
-        if family == Family::Ipv6 {
-            kernel.set_option(fd, SocketOption::V6Only, 1)?;
-        }
-        kernel.bind(fd, &addr)?;
-        kernel.listen(fd, backlog)
-    };
-    set_up().inspect_err(|_| kernel.close(fd))?;
-    Ok(fd)
+impl<F> fmt::Debug for WithStreams<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WithStreams")
+    }
 }
 
-/// A listening socket, shared by its server, its acceptor and its connections.
-pub(crate) struct Listening {
+/// Makes something of each accepted connection.
+type Factory = Box<dyn FnMut(Connection) -> Result<Rc<Connection>>>;
+
+/// A server, as its listeners and its connections know it.
+pub(crate) struct ServerState {
     event_loop: EventLoopHandle,
-    fd: Fd,
-    token: Cell<Option<Token>>,
-    handler: Cell<Option<SlotId>>,
-    backlog: u32,
-    is_closed: Cell<bool>,
-    /// Tells that accepting rests because something ran out.
-    is_resting: Cell<bool>,
-    connections: Cell<usize>,
+    local_addr: SocketAddr,
+    listeners: RefCell<Vec<Rc<Listener>>>,
+    /// Is gone when the server is closed.
+    make: RefCell<Option<Factory>>,
+    clients: RefCell<Slab<Weak<Connection>>>,
+    max_connections: usize,
+    accepted: Cell<u64>,
     refused: Cell<u64>,
+    on_refused: Option<RefusedHook>,
+    is_closed: Cell<bool>,
     /// Is set when the last connection is gone; made by the first who waits.
     over: RefCell<Option<Future<()>>>,
 }
 
-impl Listening {
-    fn new(event_loop: &EventLoopHandle, fd: Fd, backlog: u32) -> Self {
-        Self {
-            event_loop: event_loop.clone(),
-            fd,
-            token: Cell::new(None),
-            handler: Cell::new(None),
-            backlog,
-            is_closed: Cell::new(false),
-            is_resting: Cell::new(false),
-            connections: Cell::new(0),
-            refused: Cell::new(0),
-            over: RefCell::new(None),
+impl ServerState {
+    pub(crate) fn is_full(&self) -> bool {
+        self.clients.borrow().len() >= self.max_connections
+    }
+
+    /// Takes over an accepted connection, or closes it, counted and told.
+    pub(crate) fn connected(self: &Rc<Self>, fd: Fd, peer: Address) {
+        let key = self.clients.borrow_mut().insert(Weak::new());
+        let attached = Attached { server: Rc::clone(self), key };
+        match self.make_connection(fd, peer, attached) {
+            Ok(connection) => {
+                self.accepted.set(self.accepted.get() + 1);
+                if let Some(client) = self.clients.borrow_mut().get_mut(key)
+                    && !connection.is_closed()
+                {
+                    *client = Rc::downgrade(&connection);
+                }
+            }
+            Err(error) => self.refuse(&error),
         }
     }
 
-    pub(crate) fn attach(&self) {
-        self.connections.set(self.connections.get() + 1);
+    fn make_connection(&self, fd: Fd, peer: Address, attached: Attached) -> Result<Rc<Connection>> {
+        let connection = Connection::new(&self.event_loop, fd, None, peer, Some(attached))?;
+        let mut make = self.make.borrow_mut();
+        let Some(make) = &mut *make else { return Err(rondel_core::Refusal::Closed.into()) };
+        self.event_loop
+            .guard(|| make(connection))
+            .unwrap_or_else(|_| Err(Error::of(ErrorKind::Panicked, "the factory panicked")))
     }
 
-    pub(crate) fn detach(&self) {
-        self.connections.set(self.connections.get() - 1);
-        self.tell_waiters();
+    fn refuse(&self, error: &Error) {
+        self.refused.set(self.refused.get() + 1);
+        match &self.on_refused {
+            Some(hook) => {
+                let _ = self.event_loop.guard(|| hook(&self.event_loop, error));
+            }
+            // Reported already, by the guard.
+            None if error.kind() == ErrorKind::Panicked => {}
+            None => {
+                let context = ExceptionContext::new("connection refused").with_exception(error);
+                self.event_loop.call_exception_handler(&context);
+            }
+        }
     }
 
     fn close(&self) {
-        if self.is_closed.replace(true) {
-            return;
+        self.is_closed.set(true);
+        let listeners = self.listeners.take();
+        for listener in &listeners {
+            listener.close();
         }
-        if let Some(token) = self.token.take() {
-            self.event_loop.unwatch(token);
-        }
-        self.event_loop.inner.kernel.close(self.fd);
-        if let Some(handler) = self.handler.take() {
-            self.event_loop.inner.scheduler.cancel_call(&self.event_loop, handler);
+        // Borrowed if it is the factory that closes: it goes with the server then.
+        if let Ok(mut make) = self.make.try_borrow_mut() {
+            let make = make.take();
+            drop(make);
         }
         self.tell_waiters();
     }
 
     fn is_over(&self) -> bool {
-        self.is_closed.get() && self.connections.get() == 0
+        (self.is_closed.get() || self.event_loop.is_closed()) && self.clients.borrow().is_empty()
     }
 
-    fn tell_waiters(&self) {
+    pub(crate) fn tell_waiters(&self) {
         if self.is_over()
             && let Some(over) = self.over.take()
         {
@@ -248,148 +584,37 @@ impl Listening {
         Ok(over)
     }
 
-    /// Accepts again after a rest, or because a turn's share was not enough.
-    fn accept_again(&self) {
-        if let Some(handler) = self.handler.get() {
-            self.event_loop.inner.scheduler.make_ready(handler);
-        }
-    }
-
-    fn report(&self, message: &str, error: &Error) {
-        let socket = self.fd.as_raw();
-        let mut context = ExceptionContext::new(message).with_exception(error);
-        context.socket = Some(&socket);
-        self.event_loop.call_exception_handler(&context);
+    fn clients(&self) -> Vec<Rc<Connection>> {
+        self.clients.borrow().iter().filter_map(|(_, client)| client.upgrade()).collect()
     }
 }
 
-impl Drop for Listening {
+/// Says that a connection belongs to a server, and when it doesn't any more.
+pub(crate) struct Attached {
+    server: Rc<ServerState>,
+    key: usize,
+}
+
+impl Drop for Attached {
     fn drop(&mut self) {
-        self.close();
+        self.detach();
     }
 }
 
-impl fmt::Debug for Listening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listening(fd={}, connections={})", self.fd.as_raw(), self.connections.get())
-    }
-}
-
-/// Accepts connections and makes their tasks.
-struct Acceptor<F> {
-    listening: Rc<Listening>,
-    client_connected: F,
-    limit: usize,
-}
-
-impl<F, Fut> Acceptor<F>
-where
-    F: FnMut(StreamReader, StreamWriter) -> Fut + 'static,
-    Fut: StdFuture<Output: Outcome + 'static> + 'static,
-{
-    /// Accepts up to `backlog` connections; the rest follows in the next turn.
-    fn accept(&mut self, event_loop: &EventLoopHandle) {
-        let listening = Rc::clone(&self.listening);
-        let _again = AgainAfterPanic(&listening);
-        for _ in 0..self.listening.backlog {
-            if self.listening.is_closed.get() || self.listening.is_resting.get() {
-                return;
-            }
-            match event_loop.inner.kernel.accept(self.listening.fd) {
-                Ok((fd, peer)) => self.connected(event_loop, fd, peer),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => match after(&error) {
-                    AfterError::Skip => {}
-                    AfterError::Rest => {
-                        return self.rest(event_loop, "accept is out of system resources", error);
-                    }
-                    AfterError::Report => return self.rest(event_loop, "accept failed", error),
-                },
+impl Attached {
+    /// Is called when the connection's socket is closed.
+    pub(crate) fn detach(&self) {
+        let was_full = self.server.is_full();
+        let client = self.server.clients.borrow_mut().try_remove(self.key);
+        if client.is_none() {
+            return;
+        }
+        if was_full {
+            for listener in &*self.server.listeners.borrow() {
+                listener.accept_again();
             }
         }
-        self.listening.accept_again();
-    }
-
-    fn connected(&mut self, event_loop: &EventLoopHandle, fd: Fd, peer: Address) {
-        let peer = peer.as_inet().unwrap_or(SocketAddr::from(([0; 4], 0)));
-        let listening = Some(Rc::clone(&self.listening));
-        let connection = match Connection::new(event_loop, fd, peer, listening) {
-            Ok(connection) => connection,
-            Err(error) => return self.refuse(&error),
-        };
-        let (reader, writer) = streams::open(connection, self.limit);
-        let task = event_loop.create_task((self.client_connected)(reader, writer));
-        if let Err(refused) = task {
-            self.refuse(&refused.into());
-        }
-    }
-
-    /// Counts and reports a connection that there was no room for; it is closed.
-    fn refuse(&self, error: &Error) {
-        let listening = &self.listening;
-        listening.refused.set(listening.refused.get() + 1);
-        listening.report("connection refused", error);
-    }
-
-    /// Rests until descriptors or memory may be free again, or whatever it was
-    /// is over: one report and one timer, however many clients knock (FAULTS A-01).
-    fn rest(&self, event_loop: &EventLoopHandle, message: &str, error: io::Error) {
-        let listening = &self.listening;
-        listening.report(message, &error.into());
-        let resting = Rc::downgrade(listening);
-        let timer = event_loop.call_later(ACCEPT_RETRY_DELAY, move |_| {
-            if let Some(listening) = resting.upgrade() {
-                listening.is_resting.set(false);
-                listening.accept_again();
-            }
-        });
-        // Without room for a timer the next connection makes the next attempt.
-        listening.is_resting.set(timer.is_ok());
-    }
-}
-
-impl<F> Drop for Acceptor<F> {
-    /// Also when the loop is closed: nobody accepts any more.
-    fn drop(&mut self) {
-        self.listening.close();
-    }
-}
-
-/// Accepts the rest in the next turn when user code panics: the kernel reports
-/// what waits already no second time (FAULTS A-03).
-struct AgainAfterPanic<'a>(&'a Listening);
-
-impl Drop for AgainAfterPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.accept_again();
-        }
-    }
-}
-
-/// What to do after `accept` failed (FAULTS A-02).
-enum AfterError {
-    /// The connection is gone, or the network hiccuped: take the next one.
-    Skip,
-    /// Something ran out.
-    Rest,
-    /// Nobody expects this one; it may come again at once.
-    Report,
-}
-
-fn after(error: &io::Error) -> AfterError {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::ConnectionAborted
-        | Kind::ConnectionReset
-        | Kind::NetworkDown
-        | Kind::NetworkUnreachable
-        | Kind::HostUnreachable
-        | Kind::PermissionDenied
-        | Kind::TimedOut => AfterError::Skip,
-        Kind::OutOfMemory => AfterError::Rest,
-        _ if crate::sys::is_out_of_resources(error) => AfterError::Rest,
-        _ => AfterError::Report,
+        self.server.tell_waiters();
     }
 }
 
@@ -397,17 +622,44 @@ fn after(error: &io::Error) -> AfterError {
 ///
 /// # Python
 /// `asyncio.Server`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
-    listening: Rc<Listening>,
-    addr: SocketAddr,
+    state: Rc<ServerState>,
 }
 
 impl Server {
-    /// Returns the address it listens on, with the port that was picked for 0.
+    /// Returns the addresses of the listening sockets, with the ports that were
+    /// picked for 0; none once the server is closed (SV-10).
+    ///
+    /// # Python
+    /// `server.sockets`, and their `getsockname()`.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Address> {
+        self.state.listeners.borrow().iter().map(|listener| listener.addr.clone()).collect()
+    }
+
+    /// Returns the internet address of the first socket, with the port that was
+    /// picked for 0; also when the server is closed. Of a server of UNIX sockets
+    /// it is the unspecified one, `0.0.0.0:0`.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+        self.state.local_addr
+    }
+
+    /// Begins to accept, if it doesn't; on a server made with
+    /// `start_serving(false)`.
+    ///
+    /// # Errors
+    /// If the kernel refuses to listen, or a table is full.
+    ///
+    /// # Python
+    /// `await server.start_serving()`.
+    pub fn start_serving(&self) -> Result<()> {
+        let listeners = self.state.listeners.borrow().clone();
+        for listener in &listeners {
+            listener.start(&self.state)?;
+        }
+        Ok(())
     }
 
     /// Tells whether it accepts connections.
@@ -416,19 +668,26 @@ impl Server {
     /// `server.is_serving()`.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        !self.listening.is_closed.get()
+        let listeners = self.state.listeners.borrow();
+        listeners.iter().any(|listener| listener.is_accepting())
     }
 
     /// Counts the open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.listening.connections.get()
+        self.state.clients.borrow().len()
     }
 
-    /// Counts the connections that there was no room for in the loop's tables.
+    /// Counts the connections that were accepted and served since the start.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.state.accepted.get()
+    }
+
+    /// Counts the connections that were accepted and could not be served.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.listening.refused.get()
+        self.state.refused.get()
     }
 
     /// Stops accepting, at once; connections are left alone (SV-10). A second
@@ -437,7 +696,27 @@ impl Server {
     /// # Python
     /// `server.close()`.
     pub fn close(&self) {
-        self.listening.close();
+        self.state.close();
+    }
+
+    /// Closes all connections: each sends what was written first.
+    ///
+    /// # Python
+    /// `server.close_clients()`.
+    pub fn close_clients(&self) {
+        for client in self.state.clients() {
+            client.close();
+        }
+    }
+
+    /// Ends all connections, without sending what is still in their buffers.
+    ///
+    /// # Python
+    /// `server.abort_clients()`.
+    pub fn abort_clients(&self) {
+        for client in self.state.clients() {
+            client.abort();
+        }
     }
 
     /// Waits until the server is closed and its last connection gone (SV-11).
@@ -451,23 +730,62 @@ impl Server {
     /// # Python
     /// `await server.wait_closed()`.
     pub async fn wait_closed(&self) -> Result<()> {
-        if self.listening.is_over() {
+        if self.state.is_over() {
             return Ok(());
         }
-        let over = self.listening.over()?;
+        let over = self.state.over()?;
         Ok(over.wait().await?)
     }
 
-    /// Waits until the task is cancelled, and then closes the server.
+    /// Accepts until the task is cancelled, and then closes the server.
     ///
     /// # Errors
-    /// The cancellation.
+    /// The cancellation; as [`start_serving`](Self::start_serving).
     ///
     /// # Python
     /// `await server.serve_forever()`.
     pub async fn serve_forever(&self) -> Result<()> {
-        let result = self.wait_closed().await;
+        self.start_serving()?;
+        let _closed = CloseOnDrop(self);
+        self.wait_closed().await
+    }
+
+    /// Stops accepting, closes all connections and waits until they have sent
+    /// what was written; those that have not after `limit` are aborted. Returns
+    /// the peers of the aborted ones (FAULTS A-10).
+    ///
+    /// # Errors
+    /// If the task is cancelled: the server is closed and the connections are
+    /// closing then; or if there is no room for the wait.
+    pub async fn shutdown(&self, limit: Duration) -> Result<Vec<Address>> {
         self.close();
-        result
+        self.close_clients();
+        match self.state.event_loop.timeout(limit, self.wait_closed()).await {
+            Ok(waited) => return waited.map(|()| Vec::new()),
+            Err(rondel_core::TimeoutError::TimedOut) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let late = self.state.clients();
+        for client in &late {
+            client.abort();
+        }
+        self.wait_closed().await?;
+        Ok(late.iter().map(|client| client.peer_addr().clone()).collect())
+    }
+}
+
+/// Closes a server on every way out.
+struct CloseOnDrop<'a>(&'a Server);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sockets = self.state.listeners.borrow();
+        write!(f, "Server({:?}, connections={})", &*sockets, self.connections())
     }
 }

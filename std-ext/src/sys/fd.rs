@@ -8,9 +8,12 @@ use core::ops::BitOr;
 /// A plain number without `Drop`: a simulated kernel counts its own, and those must never reach the
 /// real `close`. The owner keeps the kernel beside it and closes it there, once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Fd(i32);
+pub struct Fd(i32);
 
 impl Fd {
+    /// Is no descriptor.
+    pub(crate) const NONE: Self = Self(-1);
+
     /// Wraps a number that the kernel in use knows.
     pub(crate) const fn from_raw(raw: i32) -> Self {
         Self(raw)
@@ -33,7 +36,7 @@ impl fmt::Debug for Fd {
 /// The two highest numbers belong to the kernel (its doorbell and its timer); registering with them
 /// is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Token(pub(crate) usize);
+pub struct Token(pub(crate) usize);
 
 impl Token {
     /// Marks the doorbell's events, which never leave the kernel.

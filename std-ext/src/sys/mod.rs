@@ -70,7 +70,7 @@ pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
 pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
-pub(crate) use syscall::is_out_of_resources;
+pub(crate) use syscall::{is_family_unknown, is_out_of_resources};
 pub(crate) use threads::{RealThreads, Threads};
 
 /// Everything that the loop wants from outside.

@@ -1,0 +1,402 @@
+//! Client connections: `create_connection`, `open_connection` and their kin.
+
+#![allow(private_interfaces, reason = "the traits of the builders are implemented here alone")]
+
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::time::Duration;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::dns::{Hints, IpFamily};
+use crate::net::address::{Address, UnixAddr, UnixAddrError};
+use crate::net::connect::{Race, RaceOptions, connect_unix};
+use crate::net::connection::{Connection, Until};
+use crate::net::listener::adopt;
+use crate::net::to_addrs::ToAddrs;
+use crate::protocol::{ProtocolRef, Seat, StreamProtocol};
+use crate::streams::{self, StreamReader, StreamWriter};
+use crate::sys::{Fd, SocketKind, Token};
+use crate::transport::Transport;
+use crate::{EventLoopHandle, Result};
+
+/// Is how long an attempt may take before the next begins beside it (RFC 8305,
+/// section 5).
+const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
+
+impl EventLoopHandle {
+    /// Connects to an address and gives the connection a protocol made by
+    /// `factory`, which is called once, when the connection stands (contract
+    /// CC-8). Ends when `connection_made` has returned (CC-9).
+    ///
+    /// ```
+    /// use rondel::{Protocol, Transport};
+    ///
+    /// struct Greeter;
+    ///
+    /// impl Protocol for Greeter {
+    ///     fn connection_made(&mut self, transport: &Transport) -> rondel::Result<()> {
+    ///         transport.write(b"hello\n")
+    ///     }
+    ///
+    ///     fn data_received(&mut self, _: &Transport, data: &[u8]) -> rondel::Result<()> {
+    ///         println!("{}", data.escape_ascii());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// rondel::run(async |event_loop| {
+    ///     let server = event_loop.create_server(|| Greeter, "127.0.0.1:0").await?;
+    ///     let (transport, _greeter) =
+    ///         event_loop.create_connection(|| Greeter, server.local_addr()).await?;
+    ///     transport.close();
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), rondel::Error>(())
+    /// ```
+    ///
+    /// # Python
+    /// `loop.create_connection(factory, host, port)`.
+    pub fn create_connection<F, P, Kind, A>(
+        &self,
+        factory: F,
+        addr: A,
+    ) -> CreateConnection<Remote<A>, ClientProtocol<F, Kind>>
+    where
+        F: FnOnce() -> P + 'static,
+        P: StreamProtocol<Kind>,
+        A: ToAddrs,
+    {
+        CreateConnection::new(self, Remote::new(addr), ClientProtocol { factory, kind: PhantomData })
+    }
+
+    /// As [`create_connection`](Self::create_connection), on a socket that is
+    /// connected already. It becomes the transport's, also if this fails (CC-10).
+    ///
+    /// # Python
+    /// `loop.create_connection(factory, sock=sock)`.
+    pub fn create_connection_with_sock<F, P, Kind>(
+        &self,
+        factory: F,
+        socket: impl Into<OwnedFd>,
+    ) -> CreateConnection<Connected, ClientProtocol<F, Kind>>
+    where
+        F: FnOnce() -> P + 'static,
+        P: StreamProtocol<Kind>,
+    {
+        let make = ClientProtocol { factory, kind: PhantomData };
+        CreateConnection::new(self, Connected(socket.into()), make)
+    }
+
+    /// Gives a connection that somebody else accepted a protocol, as a server
+    /// would. The socket becomes the transport's, also if this fails (contract
+    /// CA-1).
+    ///
+    /// # Python
+    /// `loop.connect_accepted_socket(factory, sock)`.
+    pub fn connect_accepted_socket<F, P, Kind>(
+        &self,
+        factory: F,
+        socket: impl Into<OwnedFd>,
+    ) -> CreateConnection<Connected, ClientProtocol<F, Kind>>
+    where
+        F: FnOnce() -> P + 'static,
+        P: StreamProtocol<Kind>,
+    {
+        self.create_connection_with_sock(factory, socket)
+    }
+
+    /// As [`create_connection`](Self::create_connection), to the path of a UNIX
+    /// socket; one that starts with a NUL is an abstract name.
+    ///
+    /// # Python
+    /// `loop.create_unix_connection(factory, path)`.
+    pub fn create_unix_connection<F, P, Kind>(
+        &self,
+        factory: F,
+        path: impl AsRef<Path>,
+    ) -> CreateConnection<UnixPeer, ClientProtocol<F, Kind>>
+    where
+        F: FnOnce() -> P + 'static,
+        P: StreamProtocol<Kind>,
+    {
+        let make = ClientProtocol { factory, kind: PhantomData };
+        CreateConnection::new(self, UnixPeer(UnixAddr::try_from(path.as_ref())), make)
+    }
+
+    /// Connects to an address, and returns the two halves of the connection.
+    ///
+    /// # Python
+    /// `asyncio.open_connection(host, port)`.
+    pub fn open_connection<A: ToAddrs>(&self, addr: A) -> CreateConnection<Remote<A>, ClientStreams> {
+        CreateConnection::new(self, Remote::new(addr), ClientStreams::default())
+    }
+
+    /// As [`open_connection`](Self::open_connection), on a socket that is
+    /// connected already.
+    ///
+    /// # Python
+    /// `asyncio.open_connection(sock=sock)`.
+    pub fn open_connection_with_sock(
+        &self,
+        socket: impl Into<OwnedFd>,
+    ) -> CreateConnection<Connected, ClientStreams> {
+        CreateConnection::new(self, Connected(socket.into()), ClientStreams::default())
+    }
+
+    /// As [`open_connection`](Self::open_connection), to the path of a UNIX
+    /// socket; one that starts with a NUL is an abstract name.
+    ///
+    /// # Python
+    /// `asyncio.open_unix_connection(path)`.
+    pub fn open_unix_connection(&self, path: impl AsRef<Path>) -> CreateConnection<UnixPeer, ClientStreams> {
+        CreateConnection::new(self, UnixPeer(UnixAddr::try_from(path.as_ref())), ClientStreams::default())
+    }
+}
+
+/// The options of a connection; await it to connect.
+///
+/// # Errors
+/// Awaiting it fails with [`ErrorKind::Io`](crate::ErrorKind) and a
+/// [`ConnectError`](crate::ConnectError) that names each address that was tried
+/// (contract CC-6); with `NameResolution`; with `Full` if a table is.
+///
+/// # Cancellation
+/// Safe: every socket is closed, the one that was passed in too (CC-10).
+#[must_use = "does nothing until it is awaited"]
+pub struct CreateConnection<T, M> {
+    event_loop: EventLoopHandle,
+    target: T,
+    make: M,
+}
+
+impl<T, M> CreateConnection<T, M> {
+    fn new(event_loop: &EventLoopHandle, target: T, make: M) -> Self {
+        Self { event_loop: event_loop.clone(), target, make }
+    }
+}
+
+impl<A, M> CreateConnection<Remote<A>, M> {
+    /// Sets the address of our side; of several the first that works (CC-5).
+    pub fn local_addr(mut self, addr: impl ToAddrs) -> Self {
+        let addrs = addr.resolve(&self.event_loop, Hints::default());
+        self.target.locals = Some(Box::pin(addrs));
+        self
+    }
+
+    /// Connects to IPv4 addresses alone.
+    pub fn ipv4_only(mut self) -> Self {
+        self.target.family = Some(IpFamily::V4);
+        self
+    }
+
+    /// Connects to IPv6 addresses alone.
+    pub fn ipv6_only(mut self) -> Self {
+        self.target.family = Some(IpFamily::V6);
+        self
+    }
+
+    /// Sets how long an attempt may take before the one to the next address
+    /// begins beside it (RFC 8305); `None` waits until it has failed. 250 ms at
+    /// first.
+    ///
+    /// # Python
+    /// `happy_eyeballs_delay`, which is `None` at first.
+    pub fn happy_eyeballs_delay(mut self, delay: Option<Duration>) -> Self {
+        self.target.happy_eyeballs_delay = delay;
+        self
+    }
+
+    /// Sets how many addresses of the first family come before the families take
+    /// turns; 0 keeps the resolver's order. 1 at first.
+    ///
+    /// # Python
+    /// `interleave`.
+    pub fn interleave(mut self, interleave: usize) -> Self {
+        self.target.interleave = interleave;
+        self
+    }
+}
+
+impl<T> CreateConnection<T, ClientStreams> {
+    /// Sets the most bytes that the reader buffers, so the longest line; 64 KiB
+    /// at first.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.make.limit = limit;
+        self
+    }
+}
+
+impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
+    type Output = Result<M::Client>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<M::Client>>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { event_loop, target, make } = self;
+        Box::pin(async move {
+            let connected = async {
+                let (fd, token, peer) = target.connect(&event_loop).await?;
+                let connection = Connection::new(&event_loop, fd, token, peer, None)?;
+                make.make(Rc::new(connection)).await
+            };
+            connected.await.map_err(|error| error.during(M::NAME))
+        })
+    }
+}
+
+impl<T, M> fmt::Debug for CreateConnection<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CreateConnection")
+    }
+}
+
+/// A connected socket, its token if it is watched, and the address of its peer.
+type Socket = (Fd, Option<Token>, Address);
+
+/// How to get a connected socket.
+pub trait Connect: 'static {
+    /// Connects.
+    #[doc(hidden)]
+    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>>;
+}
+
+/// A host and port, or addresses.
+pub struct Remote<A> {
+    addr: A,
+    locals: Option<Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>>>>>>,
+    family: Option<IpFamily>,
+    happy_eyeballs_delay: Option<Duration>,
+    interleave: usize,
+}
+
+impl<A> Remote<A> {
+    fn new(addr: A) -> Self {
+        let happy_eyeballs_delay = Some(HAPPY_EYEBALLS_DELAY);
+        Self { addr, locals: None, family: None, happy_eyeballs_delay, interleave: 1 }
+    }
+}
+
+impl<A: ToAddrs + 'static> Connect for Remote<A> {
+    async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
+        let Self { addr, locals, family, happy_eyeballs_delay, interleave } = self;
+        let addrs = addr.resolve(event_loop, Hints { family, ..Hints::default() }).await?;
+        let locals = match locals {
+            Some(locals) => locals.await?,
+            None => Vec::new(),
+        };
+        let options = RaceOptions { locals, happy_eyeballs_delay, interleave };
+        Ok(Race::new(event_loop, addrs, options).await?.into_parts())
+    }
+}
+
+impl<A> fmt::Debug for Remote<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remote")
+    }
+}
+
+/// The path of a UNIX socket.
+#[derive(Debug)]
+pub struct UnixPeer(Result<UnixAddr, UnixAddrError>);
+
+impl Connect for UnixPeer {
+    async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
+        Ok(connect_unix(event_loop, Address::Unix(self.0?)).await?.into_parts())
+    }
+}
+
+/// A socket that is connected already.
+#[derive(Debug)]
+pub struct Connected(OwnedFd);
+
+impl Connect for Connected {
+    async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
+        let fd = adopt(event_loop, self.0, SocketKind::Stream)?;
+        match event_loop.inner.kernel.peer_addr(fd) {
+            Ok(peer) => Ok((fd, None, peer)),
+            Err(error) => {
+                event_loop.inner.kernel.close(fd);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// What becomes of a connected socket.
+pub trait MakeClient: 'static {
+    /// Is the name of the call, for its errors.
+    #[doc(hidden)]
+    const NAME: &'static str;
+
+    /// Is what the caller gets.
+    type Client;
+
+    /// Takes over the connection.
+    #[doc(hidden)]
+    fn make(self, connection: Rc<Connection>) -> impl Future<Output = Result<Self::Client>>;
+}
+
+/// Gives the connection a protocol.
+pub struct ClientProtocol<F, Kind> {
+    factory: F,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+impl<F, P, Kind> MakeClient for ClientProtocol<F, Kind>
+where
+    F: FnOnce() -> P + 'static,
+    P: StreamProtocol<Kind>,
+    Kind: 'static,
+{
+    const NAME: &'static str = "create_connection";
+    type Client = (Transport, ProtocolRef<P>);
+
+    async fn make(self, connection: Rc<Connection>) -> Result<Self::Client> {
+        let seat = Seat::<P, Kind>::new((self.factory)());
+        connection.start(Rc::<Seat<P, Kind>>::clone(&seat) as _)?;
+        let unwanted = AbortOnDrop(&connection);
+        connection.until(Until::Made).await?;
+        core::mem::forget(unwanted);
+        Ok((Transport { connection }, ProtocolRef::new(seat)))
+    }
+}
+
+impl<F, Kind> fmt::Debug for ClientProtocol<F, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientProtocol")
+    }
+}
+
+/// Ends a connection whose caller goes away before it gets it (CC-10).
+struct AbortOnDrop<'a>(&'a Rc<Connection>);
+
+impl Drop for AbortOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Gives out the two halves of the connection.
+#[derive(Debug)]
+pub struct ClientStreams {
+    limit: usize,
+}
+
+impl Default for ClientStreams {
+    fn default() -> Self {
+        Self { limit: streams::DEFAULT_LIMIT }
+    }
+}
+
+impl MakeClient for ClientStreams {
+    const NAME: &'static str = "open_connection";
+    type Client = (StreamReader, StreamWriter);
+
+    async fn make(self, connection: Rc<Connection>) -> Result<Self::Client> {
+        Ok(streams::open(connection, self.limit))
+    }
+}
