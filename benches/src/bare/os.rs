@@ -4,7 +4,7 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::time::Duration;
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
@@ -122,8 +122,15 @@ impl Epoll {
 
     fn wait(&self) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
-        // SAFETY: there is room for so many events.
-        check(unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 16, -1) });
+        loop {
+            // SAFETY: there is room for so many events.
+            let ready = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 16, -1) };
+            // A process that was stopped and goes on is interrupted.
+            if ready >= 0 || Error::last_os_error().kind() != ErrorKind::Interrupted {
+                check(ready);
+                return;
+            }
+        }
     }
 }
 
