@@ -5,9 +5,10 @@
 use fastrand::Rng;
 
 use crate::exhaustive::search_with;
+use crate::generate;
 use crate::lockstep::check;
-use crate::ops::Capacity;
-use crate::random;
+use crate::ops::{Capacity, Op};
+use crate::random::{OPS, SIZES, seeds};
 
 /// Are the numbers that two bits tell apart.
 const FEW: u64 = 4;
@@ -36,9 +37,10 @@ fn w07_every_sequence_around_the_end_of_all_creations_at_capacity_3() {
 
 #[test]
 fn w07_random_scripts_around_the_end_of_all_creations() {
-    for seed in random::seeds() {
+    for seed in seeds() {
         let mut rng = Rng::with_seed(seed);
-        let (Capacity(calls, futures, tasks, _), ops) = (random::capacity(&mut rng), random::ops(&mut rng));
+        let Capacity(calls, futures, tasks, _) = generate::capacity(&mut rng, &SIZES);
+        let ops: Vec<Op> = generate::ops(&mut rng, OPS).collect();
         let name = format!("RONDEL_MODEL_SEEDS=={seed}");
         let capacity = Capacity(calls, futures, tasks, rng.u64(..400));
         check::<true>(capacity, &ops, &name);

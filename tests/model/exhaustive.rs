@@ -7,8 +7,9 @@
 
 use std::collections::HashSet;
 
+use crate::generate::alphabet;
 use crate::lockstep::check;
-use crate::ops::{Capacity, ENDLESS, NEWEST, Op, Step, Task};
+use crate::ops::{Capacity, ENDLESS, Op};
 use crate::real::Real;
 use crate::reference::Reference;
 
@@ -17,51 +18,6 @@ const DEPTHS: [usize; 3] = [6, 5, 5];
 
 /// Is the longest that there is memory for, and time.
 const LENGTH_MAX: usize = 12;
-
-const OLDEST: u8 = 0;
-
-/// Returns the operations that sequences are made of. With room for little there
-/// are fewer states, and time for more operations.
-fn alphabet(size: usize) -> Vec<Op> {
-    let task = |step| Op::Spawn(Task { steps: vec![step], swallows: false });
-    let mut ops = vec![
-        Op::Soon(vec![]),
-        Op::Later(1, vec![]),
-        // Far enough to lie in the next bucket of the wheel.
-        Op::Later(70_000, vec![]),
-        Op::Cancel(OLDEST),
-        Op::Cancel(NEWEST),
-        Op::DropHandle(OLDEST),
-        Op::NewFuture,
-        Op::SetResult(NEWEST),
-        Op::CancelFuture(NEWEST),
-        Op::DropFuture(OLDEST),
-        Op::AddDone(NEWEST, vec![]),
-        task(Step::Await(NEWEST)),
-        task(Step::Sleep(1)),
-        task(Step::Yield),
-        Op::CancelTask(NEWEST),
-        Op::Abort(NEWEST),
-        Op::DropTask(OLDEST),
-        Op::Turn,
-        Op::Once,
-        Op::Advance(1),
-    ];
-    if size < 3 {
-        ops.extend([
-            Op::SetException(NEWEST),
-            Op::RemoveDone(NEWEST),
-            Op::AddTaskDone(NEWEST, vec![]),
-            task(Step::Wait(NEWEST)),
-            task(Step::AwaitTask(NEWEST)),
-            task(Step::Timeout(1, NEWEST)),
-            task(Step::Fail),
-            Op::Stop,
-            Op::Close,
-        ]);
-    }
-    ops
-}
 
 /// Applies `last` after `path` and tells whether core and `model` agree on it.
 fn agrees<const WHEEL: bool>(capacity: Capacity, path: &[Op], last: &Op, model: &mut Reference) -> bool {

@@ -2,31 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::both::Both;
 use crate::ops::{Capacity, Event, Op, Script, Step};
-use crate::real::Real;
 use crate::reference::Reference;
 
 /// Runs `ops` on both and says where they differ first.
-fn compare<const WHEEL: bool>(capacity: Capacity, ops: &[Op]) -> Result<Reference, String> {
-    let real = Real::<WHEEL>::new(capacity);
-    let mut model = Reference::new(capacity);
-    for (place, op) in ops.iter().enumerate() {
-        real.apply(op);
-        model.apply(op);
-        let (found, expected) = (real.take_trace(), std::mem::take(&mut model.trace));
-        if found != expected {
-            return Err(format!(
-                "after operation {place}\n  core:      {found:?}\n  reference: {expected:?}"
-            ));
-        }
-        let (found, expected) = (real.view(), model.view());
-        if found != expected {
-            return Err(format!(
-                "after operation {place}\n  core:      {found:?}\n  reference: {expected:?}"
-            ));
-        }
-    }
-    Ok(model)
+fn compare<const WHEEL: bool>(capacity: Capacity, ops: &[Op]) -> Result<(), String> {
+    let mut both = Both::<WHEEL>::new(capacity);
+    ops.iter().try_for_each(|op| both.apply(op))
 }
 
 /// Returns everything that can be seen of `ops` on the reference.

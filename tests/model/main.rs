@@ -5,10 +5,16 @@
 #![allow(unsafe_code, reason = "the loops under test are freed with their memory")]
 #![allow(clippy::std_instead_of_core, reason = "tests have std")]
 
-mod lockstep;
+extern crate alloc;
+
+// These five have no std: examples/bare-metal runs them too.
+mod both;
+mod generate;
 mod ops;
 mod real;
 mod reference;
+
+mod lockstep;
 
 mod corpus;
 #[cfg(rondel_few_creations)]
@@ -16,3 +22,7 @@ mod creations;
 mod exhaustive;
 mod races;
 mod random;
+
+fn is_panicking() -> bool {
+    std::thread::panicking()
+}

@@ -1,6 +1,8 @@
 //! The language in which the two schedulers are talked to, and in which they
 //! answer.
 
+use alloc::vec::Vec;
+
 /// Is what a callback does when it runs.
 pub type Script = Vec<Op>;
 

@@ -5,89 +5,13 @@ use core::ops::Range;
 
 use fastrand::Rng;
 
+use crate::generate;
 use crate::lockstep::check;
-use crate::ops::{Capacity, ENDLESS, NEWEST, Op, Pick, Script, Step, Task};
+use crate::ops::Op;
 
-const OPS: usize = 2_000;
+pub const OPS: usize = 2_000;
 
-/// Is a nanosecond, less and more than a bucket of the timer wheel, and far away.
-const DELAYS: [u64; 7] = [0, 1, 7, 65_000, 70_000, 5_000_000, 9_000_000_000];
-
-fn pick(rng: &mut Rng) -> Pick {
-    if rng.bool() { NEWEST } else { rng.u8(0..8) }
-}
-
-fn delay(rng: &mut Rng) -> u64 {
-    DELAYS[rng.usize(..DELAYS.len())]
-}
-
-fn script(rng: &mut Rng, depth: u32) -> Script {
-    let len = if depth == 0 || rng.u8(0..3) == 0 { 0 } else { rng.usize(0..4) };
-    (0..len).map(|_| op(rng, depth - 1)).collect()
-}
-
-/// Makes an operation that may happen anywhere.
-fn op(rng: &mut Rng, depth: u32) -> Op {
-    match rng.u8(0..38) {
-        0..=4 => Op::Soon(script(rng, depth)),
-        5 => Op::SoonFails(script(rng, depth)),
-        6..=9 => Op::Later(delay(rng), script(rng, depth)),
-        10..=12 => Op::Cancel(pick(rng)),
-        13 => Op::DropHandle(pick(rng)),
-        14..=16 => Op::NewFuture,
-        17..=18 => Op::SetResult(pick(rng)),
-        19 => Op::SetException(pick(rng)),
-        20 => Op::CancelFuture(pick(rng)),
-        21..=22 => Op::DropFuture(pick(rng)),
-        23..=24 => Op::AddDone(pick(rng), script(rng, depth)),
-        25 => Op::RemoveDone(pick(rng)),
-        26..=29 => Op::Spawn(task(rng, depth)),
-        30..=31 => Op::CancelTask(pick(rng)),
-        32 => Op::Abort(pick(rng)),
-        33..=34 => Op::DropTask(pick(rng)),
-        35 => Op::AddTaskDone(pick(rng), script(rng, depth)),
-        36 => Op::Stop,
-        _ => Op::Advance(delay(rng)),
-    }
-}
-
-fn task(rng: &mut Rng, depth: u32) -> Task {
-    let steps = (0..rng.usize(0..4)).map(|_| step(rng, depth)).collect();
-    Task { steps, swallows: rng.u8(0..3) == 0 }
-}
-
-fn step(rng: &mut Rng, depth: u32) -> Step {
-    match rng.u8(0..16) {
-        0..=2 if depth > 0 => Step::Do(op(rng, depth - 1)),
-        0..=5 => Step::Await(pick(rng)),
-        6 => Step::Wait(pick(rng)),
-        7..=8 => Step::AwaitTask(pick(rng)),
-        9 => Step::WaitTask(pick(rng)),
-        10..=11 => Step::Sleep(delay(rng)),
-        12 => Step::Yield,
-        13..=14 => Step::Timeout(delay(rng), pick(rng)),
-        _ => Step::Fail,
-    }
-}
-
-pub fn ops(rng: &mut Rng) -> Vec<Op> {
-    let closes = rng.usize(OPS / 2..OPS * 2);
-    (0..OPS)
-        .map(|place| match rng.u8(0..12) {
-            _ if place == closes => Op::Close,
-            0..=2 => Op::Turn,
-            3 => Op::Once,
-            4 => Op::Advance(delay(rng)),
-            _ => op(rng, 2),
-        })
-        .collect()
-}
-
-pub fn capacity(rng: &mut Rng) -> Capacity {
-    let sizes = [0, 1, 2, 3, 5, 8, 16, 40];
-    let mut any = || sizes[rng.usize(..sizes.len())];
-    Capacity(any().max(1), any(), any(), ENDLESS)
-}
+pub const SIZES: [usize; 8] = [0, 1, 2, 3, 5, 8, 16, 40];
 
 pub fn seeds() -> Range<u64> {
     let setting = std::env::var("RONDEL_MODEL_SEEDS").unwrap_or_default();
@@ -104,7 +28,8 @@ pub fn seeds() -> Range<u64> {
 fn core_and_reference_agree_on_random_scripts() {
     for seed in seeds() {
         let mut rng = Rng::with_seed(seed);
-        let (capacity, ops) = (capacity(&mut rng), ops(&mut rng));
+        let capacity = generate::capacity(&mut rng, &SIZES);
+        let ops: Vec<Op> = generate::ops(&mut rng, OPS).collect();
         let name = format!("RONDEL_MODEL_SEEDS=={seed}");
         check::<true>(capacity, &ops, &name);
         check::<false>(capacity, &ops, &name);

@@ -1,11 +1,13 @@
 //! The scheduler under test, talked to in the language of `ops`. Its memory is
 //! freed with it: the exhaustive run makes millions of them.
 
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::mem::MaybeUninit;
 use core::panic::Location;
 use core::time::Duration;
-use std::rc::Rc;
 
 use rondel_core::raw::{
     Bodies, CallSlot, FutureSlot, HeapEntry, Link, Memory, Region, TaskSlot, WakeCell, WakeTable, Wheel,
@@ -232,12 +234,12 @@ impl<const WHEEL: bool> Drop for Real<WHEEL> {
         let context = world.context;
         let scheduler = context.scheduler();
         if scheduler.close(&context).is_err() {
-            assert!(std::thread::panicking(), "a loop runs while it is dropped");
+            assert!(crate::is_panicking(), "a loop runs while it is dropped");
             return;
         }
         let statistics = scheduler.statistics();
         let live = [statistics.calls.live, statistics.futures.live, statistics.tasks.live];
-        assert!(live == [0; 3] || std::thread::panicking(), "slots in use after close: {live:?}");
+        assert!(live == [0; 3] || crate::is_panicking(), "slots in use after close: {live:?}");
     }
 }
 

@@ -4,7 +4,8 @@
 //! core's do, because closing goes through them in that order, and because the
 //! exhaustive run tells states apart by it.
 
-use std::hash::{Hash, Hasher};
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use crate::ops::{
     Answer, Capacity, ENDLESS, Event, HANDLES_MAX, NEWEST, Op, Outcome, Pick, REPORTS, Script, Step, Task,
@@ -52,6 +53,10 @@ impl<T> Table<T> {
 
     fn get(&mut self, (slot, seq): Id) -> Option<&mut T> {
         self.slots.get_mut(slot)?.as_mut().filter(|(other, _)| *other == seq).map(|(_, value)| value)
+    }
+
+    fn peek(&self, (slot, seq): Id) -> Option<&T> {
+        self.slots.get(slot)?.as_ref().filter(|(other, _)| *other == seq).map(|(_, value)| value)
     }
 
     fn id(&self, slot: usize) -> Option<Id> {
@@ -217,9 +222,7 @@ impl Reference {
         }
     }
 
-    pub fn view(&mut self) -> View {
-        let futures = self.held_futures.clone();
-        let tasks = self.held_tasks.clone();
+    pub fn view(&self) -> View {
         View {
             iterations: self.iterations,
             callbacks: self.callbacks,
@@ -230,17 +233,19 @@ impl Reference {
                 (self.futures.live(), self.futures.peak),
                 (self.tasks.live(), self.tasks.peak),
             ],
-            futures: futures
-                .into_iter()
-                .map(|id| {
-                    let state = self.futures.get(id).map(|future| future.state);
+            futures: self
+                .held_futures
+                .iter()
+                .map(|&id| {
+                    let state = self.futures.peek(id).map(|future| future.state);
                     (state != Some(State::Pending), state == Some(State::Cancelled))
                 })
                 .collect(),
-            tasks: tasks
-                .into_iter()
-                .map(|id| {
-                    let status = self.tasks.get(id).map(|task| task.status);
+            tasks: self
+                .held_tasks
+                .iter()
+                .map(|&id| {
+                    let status = self.tasks.peek(id).map(|task| task.status);
                     (status != Some(Status::Pending), status == Some(Status::Cancelled))
                 })
                 .collect(),
@@ -308,7 +313,7 @@ impl Reference {
                 let Some(at) = picked(*pick, self.handles.len()) else { return Answer::Nothing };
                 let handle = &mut self.handles[at];
                 let id = handle.id;
-                if !std::mem::replace(&mut handle.is_cancelled, true) {
+                if !core::mem::replace(&mut handle.is_cancelled, true) {
                     self.cancel_call(id);
                 }
                 Answer::Ok
@@ -558,7 +563,7 @@ impl Reference {
 
     fn call_back(&mut self, source: Source) {
         let Some(completion) = self.completion(source) else { return };
-        let waiters = std::mem::take(&mut completion.waiters);
+        let waiters = core::mem::take(&mut completion.waiters);
         let callbacks = waiters.iter().filter(|entry| matches!(entry, Entry::Call(_))).count();
         completion.references += callbacks;
         for entry in waiters {
@@ -589,7 +594,7 @@ impl Reference {
     }
 
     fn free_future(&mut self, id: Id) {
-        let waiters = self.completion(Source::Future(id)).map(|it| std::mem::take(&mut it.waiters));
+        let waiters = self.completion(Source::Future(id)).map(|it| core::mem::take(&mut it.waiters));
         for entry in waiters.unwrap_or_default() {
             if let Entry::Call(slot) = entry
                 && let Some(call) = self.calls.remove(slot)
@@ -774,7 +779,7 @@ impl Reference {
     }
 
     fn take_cancel(&mut self, id: Id) -> bool {
-        self.tasks.get(id).is_some_and(|task| std::mem::take(&mut task.must_cancel))
+        self.tasks.get(id).is_some_and(|task| core::mem::take(&mut task.must_cancel))
     }
 
     fn poll_await(&mut self, id: Id, step: &Step) -> Option<Outcome> {
@@ -941,7 +946,7 @@ impl Reference {
             }
             self.next.push(Entry::Call(slot));
         }
-        self.batch = std::mem::take(&mut self.next);
+        self.batch = core::mem::take(&mut self.next);
         while !self.batch.is_empty() {
             match self.batch.remove(0) {
                 Entry::Task(slot) => self.step(slot),
@@ -978,7 +983,7 @@ impl Reference {
     }
 
     fn close(&mut self) {
-        if std::mem::replace(&mut self.is_closed, true) {
+        if core::mem::replace(&mut self.is_closed, true) {
             return;
         }
         for slot in 0..self.calls.slots.len() {
@@ -994,7 +999,7 @@ impl Reference {
             }
             if let Some(task) = self.tasks.get(id) {
                 task.output = None;
-                if std::mem::take(&mut task.unread) {
+                if core::mem::take(&mut task.unread) {
                     self.trace.push(Event::Reported(REPORTS[2]));
                 }
             }
