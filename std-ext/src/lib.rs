@@ -86,7 +86,7 @@ pub use crate::net::to_addrs::ToAddrs;
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
-pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile};
+pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
 pub use crate::streams::{StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
 pub use crate::transport::Transport;

@@ -146,6 +146,7 @@ scenarios! {
     sk3_the_error_of_sendall_tells_how_many_bytes_were_sent
     sk4_a_connection_in_progress_is_waited_for_and_its_error_is_the_sockets
     sk4_connect_to_a_unix_path_and_to_an_abstract_name
+    sk5_a_name_is_resolved_for_the_family_and_kind_of_the_socket
     sk6_accept_gives_a_nonblocking_connection_and_the_peers_address
     sk7_a_cancelled_operation_leaves_its_side_at_once
     sk7_the_end_of_one_operation_does_not_remove_the_next
@@ -387,6 +388,32 @@ fn sk4_connect_to_a_unix_path_and_to_an_abstract_name() {
         let nobody = UnixAddr::from_abstract_name(path.to_str().unwrap()).unwrap();
         let refused = event_loop.sock_connect(&socket, nobody).await.unwrap_err();
         assert_eq!(io_kind(&refused), Kind::ConnectionRefused);
+        Ok(())
+    });
+}
+
+fn sk5_a_name_is_resolved_for_the_family_and_kind_of_the_socket() {
+    run(async |event_loop| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        let text = format!("localhost:{port}");
+        // Of "localhost", the address that an IPv4 socket can connect to.
+        let socket = event_loop.stream_socket(any_port())?;
+        event_loop.sock_connect(&socket, ("localhost", port)).await?;
+        assert_eq!(listener.accept()?.1.ip(), Ipv4Addr::LOCALHOST);
+        for literal in ["127.0.0.1", "localhost"] {
+            let socket = event_loop.stream_socket(any_port())?;
+            event_loop.sock_connect(&socket, format!("{literal}:{port}")).await?;
+            listener.accept()?;
+        }
+        // A datagram socket takes the same name, and any port answers.
+        let socket = event_loop.datagram_socket(any_port())?;
+        event_loop.sock_connect(&socket, &*text).await?;
+        let socket = event_loop.stream_socket(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)))?;
+        let refused = event_loop.sock_connect(&socket, "127.0.0.1:1").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NameResolution, "{refused}");
+        let refused = event_loop.sock_connect(&socket, ("", 1)).await.unwrap_err();
+        assert!(refused.to_string().starts_with("sock_connect: "), "{refused}");
         Ok(())
     });
 }
@@ -809,7 +836,7 @@ fn a08_a_refused_connection_is_an_error_and_the_loop_has_nothing_left() {
         let client = event_loop.stream_socket(addr)?;
         let wrong = SocketAddr::from((Ipv6Addr::LOCALHOST, addr.port()));
         let refused = event_loop.sock_connect(&client, wrong).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Io, "the family is not the socket's");
+        assert_eq!(refused.kind(), ErrorKind::NameResolution, "the family is not the socket's: {refused}");
         Ok(())
     });
 }

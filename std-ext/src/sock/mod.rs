@@ -9,6 +9,7 @@ mod nonblocking;
 mod operation;
 mod send_error;
 mod sendfile;
+mod to_address;
 
 use core::fmt;
 use std::io;
@@ -17,11 +18,13 @@ use std::os::fd::{AsFd, OwnedFd};
 pub use nonblocking::NonBlocking;
 pub use send_error::SendError;
 pub use sendfile::SockSendfile;
+pub use to_address::ToAddress;
 
+use crate::dns::Hints;
 use crate::net::address::Address;
 use crate::sources::Direction;
-use crate::sys::{Fd, Kernel, Received, SocketKind};
-use crate::{EventLoopHandle, Result};
+use crate::sys::{Family, Fd, Kernel, Received, SocketKind, SocketOption};
+use crate::{EventLoopHandle, IpFamily, Result, SocketType};
 use operation::Operation;
 
 /// A datagram that was received, with the address of its sender.
@@ -222,10 +225,11 @@ impl EventLoopHandle {
         sent.await.map_err(|error| error.during("sock_sendto"))
     }
 
-    /// Connects to `addr`.
+    /// Connects to `addr`. A name is resolved first, with the family, the type and
+    /// the protocol of the socket, and the first answer counts (SK-5).
     ///
     /// # Errors
-    /// `Io` if the connection is refused; `TimedOut` after the system's own
+    /// `NameResolution`; `Io` if the connection is refused; `TimedOut` after the system's own
     /// limit, minutes. A TCP socket that met itself, as may happen on a port of
     /// the ephemeral range where nobody listens, is `ConnectionRefused` too
     /// (FAULTS A-06): drop it, and its port is free. A UNIX socket whose
@@ -238,13 +242,16 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.sock_connect(sock, address)`.
-    pub async fn sock_connect<S: AsFd>(&self, sock: &NonBlocking<S>, addr: impl Into<Address>) -> Result<()> {
-        let addr = addr.into();
-        let connected = self.connect(sock, &addr).await;
+    pub async fn sock_connect<S: AsFd>(&self, sock: &NonBlocking<S>, addr: impl ToAddress) -> Result<()> {
+        let connected = self.connect(sock, addr).await;
         connected.map_err(|error| error.during("sock_connect"))
     }
 
-    async fn connect<S: AsFd>(&self, sock: &NonBlocking<S>, addr: &Address) -> Result<()> {
+    async fn connect<S: AsFd>(&self, sock: &NonBlocking<S>, addr: impl ToAddress) -> Result<()> {
+        // Asked before as well as after the resolving, which may take its time.
+        drop(Operation::begin(self, sock, Direction::Write)?);
+        let hints = hints_of(&*self.inner.kernel, sock.fd())?;
+        let addr = &addr.resolve_one(self, hints).await?;
         let mut operation = Operation::begin(self, sock, Direction::Write)?;
         let (kernel, fd) = (operation.kernel(), operation.fd());
         let mut is_connected = kernel.connect(fd, addr)?;
@@ -313,6 +320,25 @@ fn receive_from(
     }
     let from = kernel.peer_addr(fd)?;
     Ok(Received { length: kernel.recv(fd, buffer)?, from, is_truncated: false })
+}
+
+/// Returns what a resolver has to know of a socket.
+fn hints_of(kernel: &dyn Kernel, fd: Fd) -> io::Result<Hints> {
+    let (family, kind) = match kernel.socket_kind(fd) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Hints::default()),
+        answer => answer?,
+    };
+    let family = match family {
+        Family::Ipv4 => Some(IpFamily::V4),
+        Family::Ipv6 => Some(IpFamily::V6),
+        Family::Unix => None,
+    };
+    let kind = match kind {
+        SocketKind::Stream => SocketType::Stream,
+        SocketKind::Datagram => SocketType::Datagram,
+    };
+    let protocol = kernel.option(fd, SocketOption::Protocol)?;
+    Ok(Hints { family, kind: Some(kind), protocol, ..Hints::default() })
 }
 
 /// Tells whether TCP has connected the socket to itself, as it does when both

@@ -70,6 +70,8 @@ impl SocketKind {
 #[allow(dead_code, reason = "the rooms of the network use the rest")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SocketOption {
+    /// Read only: its number, 0 where a family has one alone.
+    Protocol,
     ReuseAddress,
     ReusePort,
     Broadcast,
@@ -95,6 +97,7 @@ pub(crate) enum SocketOption {
 impl SocketOption {
     const fn level_and_name(self) -> (i32, i32) {
         match self {
+            Self::Protocol => (libc::SOL_SOCKET, libc::SO_PROTOCOL),
             Self::ReuseAddress => (libc::SOL_SOCKET, libc::SO_REUSEADDR),
             Self::ReusePort => (libc::SOL_SOCKET, libc::SO_REUSEPORT),
             Self::Broadcast => (libc::SOL_SOCKET, libc::SO_BROADCAST),
