@@ -8,9 +8,9 @@ use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use rondel::{Error, StreamReader, StreamWriter};
+use rondel::{Error, NonBlocking, StreamReader, StreamWriter};
 
-use crate::fixture::{Pending, any_port, manual, peer, real, turns};
+use crate::fixture::{Pending, any_port, manual, pair, peer, real, turns};
 
 struct Counting;
 
@@ -155,4 +155,34 @@ fn a_line_echo_allocates_nothing_per_line() {
         })
         .unwrap();
     assert_eq!(allocations, 0);
+}
+
+#[test]
+fn operations_on_a_socket_allocate_nothing_though_they_wait() {
+    // FAULTS C-10
+    let event_loop = manual();
+    let (ours, mut theirs) = pair();
+    let (socket, handle) = (NonBlocking::new(ours).unwrap(), event_loop.handle());
+    let task = event_loop
+        .create_task(async move {
+            let mut buffer = [0; 64];
+            loop {
+                let count = handle.sock_recv_into(&socket, &mut buffer).await?;
+                if count == 0 {
+                    return Ok::<(), Error>(());
+                }
+                handle.sock_sendall(&socket, &buffer[..count]).await?;
+            }
+        })
+        .unwrap();
+    turns(&event_loop, 2);
+    let mut answer = [0; 5];
+    let allocations = counted(|| {
+        theirs.write_all(b"hello").unwrap();
+        turns(&event_loop, 2);
+        theirs.read_exact(&mut answer).unwrap();
+    });
+    assert_eq!((allocations, &answer), (0, b"hello"));
+    drop(theirs);
+    event_loop.run_until_complete(task).unwrap().unwrap();
 }
