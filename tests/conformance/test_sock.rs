@@ -98,6 +98,7 @@ fn assert_busy(error: &Error, operation: &str, owner: &str) {
 unsafe extern "C" {
     fn bind(fd: i32, addr: *const u8, length: u32) -> i32;
     fn listen(fd: i32, backlog: i32) -> i32;
+    fn send(fd: i32, buffer: *const u8, length: usize, flags: i32) -> isize;
 }
 
 /// Binds a TCP socket to a port of 127.0.0.1; `std` can't without connecting.
@@ -145,6 +146,7 @@ scenarios! {
     sk3_sendall_of_nothing_asks_nobody
     sk3_the_error_of_sendall_tells_how_many_bytes_were_sent
     sk4_a_connection_in_progress_is_waited_for_and_its_error_is_the_sockets
+    sk4_a_socket_that_was_refused_can_try_again
     sk4_connect_to_a_unix_path_and_to_an_abstract_name
     sk5_a_name_is_resolved_for_the_family_and_kind_of_the_socket
     sk6_accept_gives_a_nonblocking_connection_and_the_peers_address
@@ -166,6 +168,7 @@ scenarios! {
     a08_a_timeout_ends_a_connect_that_nobody_answers
     u01_an_unreachable_datagram_is_an_error_once
     u02_datagrams_of_all_sizes_and_truncation_is_flagged
+    n13_an_out_of_band_byte_wakes_nobody_and_harms_no_other_byte
     recvfrom_on_a_stream_loses_nothing
     sendfile_sends_a_part_and_moves_the_position
     sendfile_to_a_slow_reader_sends_all
@@ -365,6 +368,26 @@ fn sk4_a_connection_in_progress_is_waited_for_and_its_error_is_the_sockets() {
             assert_eq!(io_kind(&refused), Kind::ConnectionRefused);
             assert!(refused.to_string().starts_with("sock_connect: "), "{refused}");
         }
+        Ok(())
+    });
+}
+
+fn sk4_a_socket_that_was_refused_can_try_again() {
+    run(async |event_loop| {
+        let holder = event_loop.stream_socket(any_port())?;
+        let addr = bind_to(&holder, 0);
+        let socket = event_loop.stream_socket(addr)?;
+        for _ in 0..3 {
+            let refused = event_loop.sock_connect(&socket, addr).await.unwrap_err();
+            assert_eq!(io_kind(&refused), Kind::ConnectionRefused);
+        }
+        assert_eq!(event_loop.watched_descriptors(), 1, "registered before the next attempt");
+        // SAFETY: no pointers.
+        assert_eq!(unsafe { listen(holder.as_fd().as_raw_fd(), 1) }, 0);
+        event_loop.sock_connect(&socket, addr).await?;
+        let (accepted, _) = event_loop.sock_accept(&holder).await?;
+        event_loop.sock_sendall(&accepted, b"hello").await?;
+        assert_eq!(event_loop.sock_recv(&socket, 10).await?, b"hello");
         Ok(())
     });
 }
@@ -907,6 +930,33 @@ fn u02_datagrams_of_all_sizes_and_truncation_is_flagged() {
         event_loop.sock_sendall(&a, b"hello").await?;
         let datagram = event_loop.sock_recvfrom(&b, 2).await?;
         assert!(datagram.is_truncated && datagram.from.as_unix().unwrap().is_unnamed());
+        Ok(())
+    });
+}
+
+fn n13_an_out_of_band_byte_wakes_nobody_and_harms_no_other_byte() {
+    run(async |event_loop| {
+        const MSG_OOB: i32 = 1;
+        let (ours, mut theirs) = tcp_pair();
+        let ours = NonBlocking::new(ours)?;
+        let handle = event_loop.clone();
+        let task = waiting(&event_loop, async move {
+            let mut all = Vec::new();
+            while all.len() < 4 {
+                all.extend(handle.sock_recv(&ours, 10).await?);
+            }
+            Ok(all)
+        })
+        .await;
+        theirs.write_all(b"ab")?;
+        // SAFETY: one byte, good for reading.
+        assert_eq!(unsafe { send(theirs.as_raw_fd(), b"!".as_ptr(), 1, MSG_OOB) }, 1);
+        for _ in 0..10 {
+            event_loop.yield_now().await?;
+        }
+        assert!(!task.done());
+        theirs.write_all(b"cd")?;
+        assert_eq!(task.await??, b"abcd");
         Ok(())
     });
 }

@@ -254,7 +254,11 @@ impl EventLoopHandle {
         let addr = &addr.resolve_one(self, hints).await?;
         let mut operation = Operation::begin(self, sock, Direction::Write)?;
         let (kernel, fd) = (operation.kernel(), operation.fd());
-        let mut is_connected = kernel.connect(fd, addr)?;
+        let mut is_connected = match kernel.connect(fd, addr) {
+            // Of an earlier attempt that failed, and whose error was told: this was its end.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => kernel.connect(fd, addr)?,
+            answer => answer?,
+        };
         while !is_connected {
             operation.wait().await?;
             if let Some(error) = kernel.take_error(fd)? {
