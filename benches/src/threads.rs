@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::bare;
+use crate::calls::work;
 use crate::case::{Case, median};
 use crate::peers::{calloop, libuv, rondel, smol, tokio};
 
@@ -32,6 +33,21 @@ pub(crate) fn flood(case: &mut Case<'_>, producers: usize) {
 pub(crate) struct Flood {
     pub(crate) producers: usize,
     pub(crate) each: usize,
+}
+
+/// Is a call as it is put into a queue: what to do, and with what.
+#[derive(Debug)]
+pub(crate) struct Call(fn(u64), u64);
+
+impl Call {
+    /// Makes a call that does the least.
+    pub(crate) fn new() -> Self {
+        Self(core::hint::black_box(work), 1)
+    }
+
+    pub(crate) fn run(self) {
+        self.0(self.1);
+    }
 }
 
 impl Flood {

@@ -8,9 +8,8 @@ use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
-use crate::calls::work;
 use crate::lateness::Log;
-use crate::threads::{Answer, Flood, asking};
+use crate::threads::{Answer, Call, Flood, asking};
 
 /// Sleeps by a timerfd.
 pub(crate) fn lateness(count: usize) -> impl FnMut() -> f64 {
@@ -28,11 +27,11 @@ pub(crate) fn lateness(count: usize) -> impl FnMut() -> f64 {
 /// Puts each call into a queue, and rings for each.
 pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
     move || {
-        let shared: Arc<Shared<u64>> = Arc::default();
+        let shared: Arc<Shared<Call>> = Arc::default();
         let others = Arc::clone(&shared);
         let make_call = move || {
             let shared = Arc::clone(&others);
-            move || shared.push(1)
+            move || shared.push(Call::new())
         };
         flood.measure(make_call, || {
             let (mut received, mut batch) = (0, Vec::new());
@@ -40,7 +39,7 @@ pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
                 shared.bell.wait();
                 shared.take(&mut batch);
                 received += batch.len();
-                batch.drain(..).for_each(work);
+                batch.drain(..).for_each(Call::run);
             }
         })
     }

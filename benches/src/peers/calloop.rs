@@ -11,7 +11,7 @@ use calloop::{EventLoop, LoopHandle, RegistrationToken};
 use crate::calls::{BURST, work};
 use crate::case::{Random, ns_each};
 use crate::lateness::Log;
-use crate::threads::{Answer, Flood, asking};
+use crate::threads::{Answer, Call, Flood, asking};
 use crate::timers::{arm_and_fire, far, near};
 
 fn event_loop<Data>() -> EventLoop<'static, Data> {
@@ -136,17 +136,17 @@ pub(crate) fn lateness(count: usize) -> impl FnMut() -> f64 {
 pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
     move || {
         let mut event_loop = event_loop::<usize>();
-        let (sender, receiver) = channel::<u64>();
+        let (sender, receiver) = channel::<Call>();
         let receive = |event, (): &mut _, received: &mut usize| {
-            if let Event::Msg(number) = event {
-                work(number);
+            if let Event::Msg(call) = event {
+                Call::run(call);
                 *received += 1;
             }
         };
         event_loop.handle().insert_source(receiver, receive).expect("has room");
         let make_call = move || {
             let sender = sender.clone();
-            move || sender.send(1).expect("is open")
+            move || sender.send(Call::new()).expect("is open")
         };
         flood.measure(make_call, || {
             let mut received = 0;

@@ -9,7 +9,7 @@ use super::uv::{Bell, Handle, Idle, Loop, Mode, Timer};
 use crate::calls::{BURST, work};
 use crate::case::{Random, Unavailable, ns_each};
 use crate::lateness::Log;
-use crate::threads::{Answer, Flood, asking};
+use crate::threads::{Answer, Call, Flood, asking};
 use crate::timers::{arm_and_fire, far, near};
 
 type Round<F> = Result<F, Unavailable>;
@@ -162,11 +162,11 @@ impl<T> Queue<T> {
 pub(crate) fn flood(flood: Flood) -> Round<impl FnMut() -> f64> {
     extern "C" fn receive(handle: Handle) {
         // SAFETY: the bell was made with such a queue.
-        let queue: &Queue<u64> = unsafe { handle.bell_data() };
-        let numbers = queue.take();
-        let left = queue.left.load(Relaxed) - numbers.len();
+        let queue: &Queue<Call> = unsafe { handle.bell_data() };
+        let calls = queue.take();
+        let left = queue.left.load(Relaxed) - calls.len();
         queue.left.store(left, Relaxed);
-        numbers.into_iter().for_each(work);
+        calls.into_iter().for_each(Call::run);
         if left == 0 {
             handle.stop_loop();
         }
@@ -176,7 +176,7 @@ pub(crate) fn flood(flood: Flood) -> Round<impl FnMut() -> f64> {
     let bell = event_loop.bell(receive, queue);
     Ok(move || {
         queue.left.store(flood.total(), Relaxed);
-        flood.measure(move || move || queue.push(bell, 1), || event_loop.run(Mode::Default))
+        flood.measure(move || move || queue.push(bell, Call::new()), || event_loop.run(Mode::Default))
     })
 }
 

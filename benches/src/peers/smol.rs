@@ -16,7 +16,7 @@ use crate::calls::{BURST, work};
 use crate::case::{Random, ns_each};
 use crate::lateness::Log;
 use crate::tasks::TASKS;
-use crate::threads::{Answer, Flood, asking};
+use crate::threads::{Answer, Call, Flood, asking};
 use crate::timers::{arm_and_fire, far, near};
 
 pub(crate) fn burst(turns: usize) -> impl FnMut() -> f64 {
@@ -161,15 +161,15 @@ pub(crate) fn yields(turns: usize) -> impl FnMut() -> f64 {
 
 pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
     move || {
-        let (sender, receiver) = unbounded::<u64>();
+        let (sender, receiver) = unbounded::<Call>();
         let make_call = move || {
             let sender = sender.clone();
-            move || sender.try_send(1).expect("is open")
+            move || sender.try_send(Call::new()).expect("is open")
         };
         flood.measure(make_call, || {
             smol::block_on(async {
-                while let Ok(number) = receiver.recv().await {
-                    work(number);
+                while let Ok(call) = receiver.recv().await {
+                    call.run();
                 }
             });
         })

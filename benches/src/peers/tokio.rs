@@ -15,7 +15,7 @@ use crate::calls::{BURST, work};
 use crate::case::{Random, ns_each};
 use crate::lateness::Log;
 use crate::tasks::TASKS;
-use crate::threads::{Answer, Flood, asking};
+use crate::threads::{Answer, Call, Flood, asking};
 use crate::timers::{arm_and_fire, far, near};
 
 fn runtime() -> Runtime {
@@ -210,15 +210,15 @@ pub(crate) fn yields(turns: usize) -> impl FnMut() -> f64 {
 pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
     let runtime = runtime();
     move || {
-        let (sender, mut receiver) = mpsc::unbounded_channel::<u64>();
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Call>();
         let make_call = move || {
             let sender = sender.clone();
-            move || sender.send(1).expect("is open")
+            move || sender.send(Call::new()).expect("is open")
         };
         flood.measure(make_call, || {
             runtime.block_on(async {
-                while let Some(number) = receiver.recv().await {
-                    work(number);
+                while let Some(call) = receiver.recv().await {
+                    call.run();
                 }
             });
         })
