@@ -68,6 +68,8 @@ pub use crate::dns::{
     AddrInfo, AddrInfoFlags, EaiError, GetAddrInfo, GetNameInfo, Host, HostNameError, IpFamily, NameInfo,
     NameInfoFlags, Resolver, Resolving, Service, SocketType,
 };
+#[cfg(feature = "dns")]
+pub use crate::dns::{InLoopConfig, NameServerSource, NameServers};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::event_loop::{EventLoop, EventLoopHandle, ManualClock, run, running_loop};
 pub use crate::exception::ExceptionHandler;

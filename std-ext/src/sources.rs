@@ -43,6 +43,9 @@ pub(crate) enum Owner {
     Stream,
     /// A server.
     Server,
+    /// A look-up of a name.
+    #[allow(dead_code, reason = "made with the feature `dns` alone")]
+    Lookup,
 }
 
 impl Owner {
@@ -51,6 +54,7 @@ impl Owner {
             Self::Callbacks => "add_reader or add_writer",
             Self::Stream => "a stream",
             Self::Server => "a server",
+            Self::Lookup => "a look-up of a name",
         }
     }
 }

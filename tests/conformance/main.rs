@@ -10,6 +10,7 @@ mod fixture;
 mod test_base_events;
 mod test_debug;
 mod test_dns;
+mod test_dns_in_loop;
 mod test_events;
 mod test_exceptions;
 mod test_executor;

@@ -22,6 +22,19 @@ mod resolver;
 
 mod system;
 
+#[cfg(feature = "dns")]
+mod in_loop;
+
+#[cfg_attr(
+    all(feature = "dns", any(target_env = "musl", target_feature = "crt-static")),
+    path = "default_in_loop.rs"
+)]
+#[cfg_attr(
+    not(all(feature = "dns", any(target_env = "musl", target_feature = "crt-static"))),
+    path = "default_system.rs"
+)]
+mod default;
+
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
@@ -32,6 +45,8 @@ use crate::{EventLoopHandle, Result};
 
 pub use addr_info::{AddrInfo, NameInfo};
 pub use error::{EaiError, HostNameError};
+#[cfg(feature = "dns")]
+pub use in_loop::{InLoopConfig, NameServerSource, NameServers};
 pub use query::{AddrInfoFlags, Host, IpFamily, NameInfoFlags, Service, SocketType};
 pub(crate) use query::{Hints, Query};
 pub(crate) use resolver::Lookups;

@@ -6,19 +6,22 @@ use core::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query, Resolving, system};
+use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query, Resolving, default, system};
 use crate::executor::Executor;
 use crate::{Config, EventLoopHandle, Result};
 
 /// Says who resolves host names: a choice of [`Config`].
 ///
-/// At first it is the system's resolver, which blocks and so is asked in threads.
+/// At first it is the system's resolver, which blocks and so is asked in threads. In a static binary
+/// that has the feature `dns` it is [`Resolver::in_loop`], because there the C library lacks the
+/// system's sources of names (FAULTS E-09).
 #[derive(Clone, Default)]
 pub struct Resolver(Choice);
 
 #[derive(Clone, Default)]
 enum Choice {
     #[default]
+    Default,
     System,
     #[allow(dead_code, reason = "made with the feature `dns` alone")]
     InLoop(Arc<dyn Start>),
@@ -40,6 +43,7 @@ impl Resolver {
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            Choice::Default => f.write_str("Default"),
             Choice::System => f.write_str("System"),
             Choice::InLoop(start) => start.fmt(f),
         }
@@ -47,11 +51,13 @@ impl fmt::Debug for Resolver {
 }
 
 /// Makes a resolver for a loop.
+#[allow(dead_code, reason = "implemented with the feature `dns` alone")]
 pub(super) trait Start: fmt::Debug + Send + Sync {
-    fn start(&self, event_loop: &EventLoopHandle) -> Result<Rc<dyn Resolve>>;
+    fn start(&self) -> Rc<dyn Resolve>;
 }
 
 /// Resolves names within a loop.
+#[allow(dead_code, reason = "implemented with the feature `dns` alone")]
 pub(super) trait Resolve {
     fn getaddrinfo(self: Rc<Self>, event_loop: &EventLoopHandle, query: Query) -> Resolving<Vec<AddrInfo>>;
 
@@ -92,7 +98,7 @@ impl Lookups {
 }
 
 pub(super) async fn getaddrinfo(event_loop: &EventLoopHandle, query: Query) -> Result<Vec<AddrInfo>> {
-    match in_loop(event_loop)? {
+    match in_loop(event_loop) {
         None => system::getaddrinfo(event_loop, query).await,
         Some(resolver) => resolver.getaddrinfo(event_loop, query).await,
     }
@@ -103,7 +109,7 @@ pub(super) async fn getnameinfo(
     addr: SocketAddr,
     flags: NameInfoFlags,
 ) -> Result<NameInfo> {
-    let names = match in_loop(event_loop)? {
+    let names = match in_loop(event_loop) {
         None => system::getnameinfo(event_loop, addr, flags).await,
         Some(resolver) => resolver.getnameinfo(event_loop, addr, flags).await,
     };
@@ -111,12 +117,15 @@ pub(super) async fn getnameinfo(
 }
 
 /// Returns the resolver of the loop, made on first use, if it doesn't ask the system.
-fn in_loop(event_loop: &EventLoopHandle) -> Result<Option<Rc<dyn Resolve>>> {
+fn in_loop(event_loop: &EventLoopHandle) -> Option<Rc<dyn Resolve>> {
     let lookups = &event_loop.inner.lookups;
-    let Choice::InLoop(start) = &lookups.choice else { return Ok(None) };
     let mut resolver = lookups.in_loop.borrow_mut();
     if resolver.is_none() {
-        *resolver = Some(start.start(event_loop)?);
+        *resolver = match &lookups.choice {
+            Choice::Default => default::start(),
+            Choice::System => None,
+            Choice::InLoop(start) => Some(start.start()),
+        };
     }
-    Ok(resolver.clone())
+    resolver.clone()
 }

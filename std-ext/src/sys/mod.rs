@@ -386,6 +386,15 @@ pub(crate) trait Kernel {
         unsupported("hand_over")
     }
 
+    /// Reads a small file, `bytes_max` of it at most.
+    ///
+    /// # Errors
+    /// As `open` and `read`.
+    fn read_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let _ = (path, bytes_max);
+        unsupported("read_file")
+    }
+
     /// Fills `buf` with bytes that nobody can foresee.
     ///
     /// # Errors

@@ -7,7 +7,9 @@ use core::ffi::CStr;
 use core::net::SocketAddr;
 use core::ptr;
 use std::ffi::CString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 use super::address::RawAddress;
 use crate::dns::{AddrInfo, AddrInfoFlags, EaiError, IpFamily, NameInfoFlags, Query, SocketType};
@@ -92,6 +94,34 @@ pub(crate) fn getnameinfo(addr: SocketAddr, flags: NameInfoFlags) -> Result<(Str
         Ok(text.to_string_lossy().into_owned())
     };
     Ok((text(&host)?, text(&service)?))
+}
+
+/// Returns the number of a network interface: the zone of a link-local address.
+#[allow(dead_code, reason = "used with the feature `dns` alone")]
+pub(crate) fn interface_number(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the text ends with a NUL.
+    let number = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (number != 0).then_some(number)
+}
+
+/// Returns the name of a network interface.
+#[allow(dead_code, reason = "used with the feature `dns` alone")]
+pub(crate) fn interface_name(number: u32) -> Option<String> {
+    let mut name = [0u8; libc::IF_NAMESIZE];
+    // SAFETY: `name` is good for writing as many bytes as a name may have, its NUL included.
+    let found = unsafe { libc::if_indextoname(number, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return None;
+    }
+    Some(CStr::from_bytes_until_nul(&name).ok()?.to_string_lossy().into_owned())
+}
+
+/// Reads a file that tells about names, `bytes_max` of it at most.
+pub(super) fn read_file(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn number_of_family(family: IpFamily) -> i32 {

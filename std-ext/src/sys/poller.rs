@@ -142,6 +142,10 @@ macro_rules! real_descriptors {
             Ok(socket::hand_over(fd))
         }
 
+        fn read_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+            super::names::read_file(path, bytes_max)
+        }
+
         fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
             super::entropy::fill(buf)
         }
