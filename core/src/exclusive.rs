@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "hands out `&mut` from `&self` behind a flag that is checked")]
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use crate::sync::AtomicBool;
 
 /// Lends its value to one short section of code at a time.
 ///
