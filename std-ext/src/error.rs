@@ -19,7 +19,10 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 ///
 /// Any error can become one: by `?` for those of this crate and the common ones
 /// of `std`, by [`Error::new`] for the others.
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+/// Is boxed, so that a result without a value is a single word.
+struct Inner {
     kind: ErrorKind,
     operation: Option<&'static str>,
     source: Box<dyn StdError + 'static>,
@@ -64,59 +67,60 @@ impl Error {
     pub fn new(error: impl Into<Box<dyn StdError + 'static>>) -> Self {
         let source = error.into();
         let kind = if Cancelled::is_in(&*source) { ErrorKind::Cancelled } else { ErrorKind::Other };
-        Self { kind, operation: None, source }
+        Self::of(kind, source)
     }
 
+    #[cold]
     pub(crate) fn of(kind: ErrorKind, source: impl Into<Box<dyn StdError + 'static>>) -> Self {
-        Self { kind, operation: None, source: source.into() }
+        Self(Box::new(Inner { kind, operation: None, source: source.into() }))
     }
 
     /// Names the call that failed.
     pub(crate) fn during(mut self, operation: &'static str) -> Self {
-        self.operation = Some(operation);
+        self.0.operation = Some(operation);
         self
     }
 
     /// Returns the kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Tells whether a table or queue was full.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.kind == ErrorKind::Full
+        self.0.kind == ErrorKind::Full
     }
 
     /// Tells whether the loop was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.kind == ErrorKind::Closed
+        self.0.kind == ErrorKind::Closed
     }
 
     /// Tells whether the task was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.kind == ErrorKind::Cancelled
+        self.0.kind == ErrorKind::Cancelled
     }
 
     /// Tells whether the time was over.
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
-        self.kind == ErrorKind::TimedOut
+        self.0.kind == ErrorKind::TimedOut
     }
 
     /// Returns why a name was not resolved, if the resolver said so.
     #[must_use]
     pub fn as_eai(&self) -> Option<EaiError> {
-        self.source.downcast_ref().copied()
+        self.0.source.downcast_ref().copied()
     }
 
     /// Returns the operating system's error, if it is one.
     #[must_use]
     pub fn as_io(&self) -> Option<&io::Error> {
-        self.source.downcast_ref()
+        self.0.source.downcast_ref()
     }
 }
 
@@ -126,29 +130,32 @@ impl Error {
     /// # Errors
     /// Itself if it is another one.
     pub(crate) fn into_io(self) -> Result<io::Error, Self> {
-        let Self { kind, operation, source } = self;
-        source.downcast().map(|error| *error).map_err(|source| Self { kind, operation, source })
+        let Inner { kind, operation, source } = *self.0;
+        source
+            .downcast()
+            .map(|error| *error)
+            .map_err(|source| Self(Box::new(Inner { kind, operation, source })))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.operation {
-            Some(operation) => write!(f, "{operation}: {}", self.source),
-            None => self.source.fmt(f),
+        match self.0.operation {
+            Some(operation) => write!(f, "{operation}: {}", self.0.source),
+            None => self.0.source.fmt(f),
         }
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({:?}: {self})", self.kind)
+        write!(f, "Error({:?}: {self})", self.0.kind)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.source)
+        Some(&*self.0.source)
     }
 }
 

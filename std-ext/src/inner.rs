@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     /// Is the other ring of the inbox: empty between two turns, unless a panic
     /// left calls unrun.
     pub(crate) received: RefCell<VecDeque<(u64, Call)>>,
-    pub(crate) read_buffer: RefCell<Vec<u8>>,
+    pub(crate) read_buffer: Cell<Box<[u8]>>,
     pub(crate) read_buffer_bytes: usize,
     pub(crate) write_budget: WriteBudget,
     /// Counts the writes to transports that were closing or gone.
@@ -76,7 +76,7 @@ impl Inner {
             inbox: Arc::new(Inbox::new(ring()?, config.threadsafe_calls, wake.table)),
             received: RefCell::new(ring()?),
             read_buffer_bytes: read_buffer.len(),
-            read_buffer: RefCell::new(read_buffer.into_vec()),
+            read_buffer: Cell::new(read_buffer),
             write_budget: WriteBudget::new(config.write_buffers_bytes, config.write_buffer_bytes),
             dropped_writes: Cell::new(0),
             exception_handler: RefCell::new(None),
@@ -145,7 +145,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     #[inline]
     fn next(&mut self) -> Option<Event> {
-        let event = self.event_loop.inner.events.borrow().iter().nth(self.next);
+        let event = self.event_loop.inner.events.borrow().get(self.next);
         self.next += 1;
         event
     }

@@ -86,9 +86,33 @@ pub(crate) struct Side {
 }
 
 impl Side {
+    /// Notes an event, and returns who is to be told.
+    #[inline]
+    fn notice(&mut self, wakes: bool, is_final: bool) -> Listener {
+        if !wakes {
+            return Listener::None;
+        }
+        self.is_ready = true;
+        self.is_final |= is_final;
+        let listener = self.listener;
+        if let Listener::Waiter(_) = listener {
+            self.listener = Listener::None;
+        }
+        listener
+    }
+
     fn is_watched(&self) -> bool {
         self.is_claimed || self.listener != Listener::None
     }
+}
+
+/// What was noticed of a descriptor since its owner looked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noticed {
+    pub(crate) is_readable: bool,
+    pub(crate) is_writable: bool,
+    /// Tells that no further event follows.
+    pub(crate) is_final: bool,
 }
 
 /// A watched descriptor.
@@ -187,29 +211,19 @@ fn busy(fd: Fd, owner: Owner) -> Error {
 impl EventLoopHandle {
     /// Tells whoever listens that a descriptor is ready. A hang-up or an error
     /// is for both sides (contract IO-7).
+    #[inline]
     pub(crate) fn dispatch(&self, event: Event) {
-        for (direction, wakes) in [
-            (Direction::Read, event.readiness.reader_wakes()),
-            (Direction::Write, event.readiness.writer_wakes()),
-        ] {
-            if !wakes {
-                continue;
-            }
-            let readiness = event.readiness;
+        let readiness = event.readiness;
+        let listeners = {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(event.token) else { return };
             let is_final = readiness.read_closed || readiness.write_closed || readiness.error;
-            let listener = {
-                let mut sources = self.inner.sources.borrow_mut();
-                let Some(source) = sources.get(event.token) else { return };
-                let side = source.side(direction);
-                side.is_ready = true;
-                side.is_final |= is_final;
-                if let Listener::Waiter(waiter) = side.listener {
-                    side.listener = Listener::None;
-                    Listener::Waiter(waiter)
-                } else {
-                    side.listener
-                }
-            };
+            let reader = source.reader.notice(readiness.reader_wakes(), is_final);
+            let writer = source.writer.notice(readiness.writer_wakes(), is_final);
+            // One handler may listen to both.
+            if reader == writer { [reader, Listener::None] } else { [reader, writer] }
+        };
+        for listener in listeners {
             match listener {
                 Listener::None => {}
                 Listener::Handler(handler) => {
@@ -218,6 +232,19 @@ impl EventLoopHandle {
                 Listener::Waiter(waiter) => self.inner.scheduler.wake_waiter(self, waiter),
             }
         }
+    }
+
+    /// Takes what was noticed of a descriptor of our own into the hands of its
+    /// owner; `None` if it is not watched any more.
+    #[inline]
+    pub(crate) fn take_readiness(&self, token: Token) -> Option<Noticed> {
+        let mut sources = self.inner.sources.borrow_mut();
+        let source = sources.get(token)?;
+        Some(Noticed {
+            is_readable: core::mem::take(&mut source.reader.is_ready),
+            is_writable: core::mem::take(&mut source.writer.is_ready),
+            is_final: source.reader.is_final | source.writer.is_final,
+        })
     }
 
     /// Watches a descriptor of our own, both sides, for its whole life: a stream
@@ -305,26 +332,10 @@ impl EventLoopHandle {
         }
     }
 
-    /// Notes that an operation moved less than was asked for: the readiness is
-    /// exhausted, unless no further event would follow.
-    pub(crate) fn note_partial(&self, token: Token, direction: Direction) {
-        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            let side = source.side(direction);
-            side.is_ready = side.is_final;
-        }
-    }
-
     /// Sets the handler of one side of a descriptor of our own.
     pub(crate) fn listen(&self, token: Token, direction: Direction, handler: SlotId) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             source.side(direction).listener = Listener::Handler(handler);
-        }
-    }
-
-    /// Assumes that a side is ready: the first operation will tell.
-    pub(crate) fn assume_ready(&self, token: Token, direction: Direction) {
-        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.side(direction).is_ready = true;
         }
     }
 

@@ -315,6 +315,23 @@ impl StreamWriter {
         self.connection.write(data)
     }
 
+    /// Sends the first part of `data` without waiting, and returns its length; 0
+    /// if nothing can be sent at the moment.
+    ///
+    /// # Errors
+    /// If the connection broke or was closed; `Busy` while something is queued by
+    /// [`write`](Self::write).
+    pub fn try_write(&mut self, data: &[u8]) -> Result<usize> {
+        self.check()?;
+        if self.connection.queued() > 0 {
+            return Err(Error::of(ErrorKind::Busy, "what was written before is still to be sent"));
+        }
+        if data.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.connection.try_send(data)?.unwrap_or(0))
+    }
+
     /// Waits until what [`write`](Self::write) left behind is down to the
     /// low-water mark, if it was above the high one.
     ///

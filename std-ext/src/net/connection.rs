@@ -67,6 +67,15 @@ impl State {
     const WRITING_PAUSED: u16 = 1 << 8;
     /// The protocol was told so.
     const TOLD_PAUSED: u16 = 1 << 9;
+    /// The next receive may find something.
+    const READABLE: u16 = 1 << 10;
+    /// The next send may find room.
+    const WRITABLE: u16 = 1 << 11;
+    /// The peer closed, or an error came: no further event follows, so a short
+    /// transfer does not mean that there is nothing left.
+    const FINAL: u16 = 1 << 12;
+    /// Something is queued.
+    const QUEUED: u16 = 1 << 13;
 }
 
 impl Connection {
@@ -102,11 +111,11 @@ impl Connection {
                 return Err(error);
             }
         };
-        event_loop.assume_ready(token, Direction::Write);
         Ok(Self {
             event_loop: event_loop.clone(),
             fd,
-            state: Cell::new(State::default()),
+            // The first send will tell.
+            state: Cell::new(State(State::WRITABLE)),
             token,
             driver: Cell::new(None),
             protocol: RefCell::new(None),
@@ -138,17 +147,20 @@ impl Connection {
         if self.has(State::CLOSED) { Err(Refusal::Closed.into()) } else { Ok(self.fd) }
     }
 
+    #[inline]
     fn has(&self, flags: u16) -> bool {
         self.state.get().0 & flags != 0
     }
 
     /// Sets flags; tells whether one of them was set before.
+    #[inline]
     fn set(&self, flags: u16) -> bool {
         let state = self.state.get();
         self.state.set(State(state.0 | flags));
         state.0 & flags != 0
     }
 
+    #[inline]
     fn unset(&self, flags: u16) {
         self.state.set(State(self.state.get().0 & !flags));
     }
@@ -161,50 +173,96 @@ impl Connection {
     #[inline]
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
         self.check()?;
-        if !self.event_loop.is_ready(self.token, Direction::Read) {
+        if !self.is_ready(Direction::Read) {
             return Ok(None);
         }
-        let received = self.event_loop.inner.kernel.recv(self.fd, buffer);
-        self.settle(Direction::Read, received, buffer.len())
+        match self.event_loop.inner.kernel.recv(self.fd, buffer) {
+            Ok(count) => {
+                if count < buffer.len() {
+                    self.note_partial(State::READABLE);
+                }
+                Ok(Some(count))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.unset(State::READABLE);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sends a part of `data`; `None` if nothing can be sent at the moment.
     #[inline]
     pub(crate) fn try_send(&self, data: &[u8]) -> Result<Option<usize>> {
         self.check()?;
-        if !self.event_loop.is_ready(self.token, Direction::Write) {
+        if !self.is_ready(Direction::Write) {
             return Ok(None);
         }
-        let sent = self.event_loop.inner.kernel.send(self.fd, data);
-        self.settle(Direction::Write, sent, data.len())
+        match self.event_loop.inner.kernel.send(self.fd, data) {
+            Ok(count) if count == data.len() => Ok(Some(count)),
+            sent => self.sent_less(sent),
+        }
     }
 
-    fn try_send_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<Option<usize>> {
+    fn try_send_vectored(&self, bufs: &[IoSlice<'_>], asked: usize) -> Result<Option<usize>> {
         self.check()?;
-        if !self.event_loop.is_ready(self.token, Direction::Write) {
+        if !self.is_ready(Direction::Write) {
             return Ok(None);
         }
-        let sent = self.event_loop.inner.kernel.send_vectored(self.fd, bufs);
-        self.settle(Direction::Write, sent, bufs.iter().map(|buf| buf.len()).sum())
+        match self.event_loop.inner.kernel.send_vectored(self.fd, bufs) {
+            Ok(count) if count == asked => Ok(Some(count)),
+            sent => self.sent_less(sent),
+        }
     }
 
-    fn settle(&self, direction: Direction, moved: io::Result<usize>, asked: usize) -> Result<Option<usize>> {
-        let moved = match moved {
-            Ok(moved) if moved == asked => return Ok(Some(moved)),
-            Ok(moved) => {
-                self.event_loop.note_partial(self.token, direction);
-                Some(moved)
+    /// Notes that the kernel didn't take all.
+    #[cold]
+    fn sent_less(&self, sent: io::Result<usize>) -> Result<Option<usize>> {
+        let sent = match sent {
+            Ok(count) => {
+                self.note_partial(State::WRITABLE);
+                Some(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.event_loop.clear_ready(self.token, direction);
+                self.unset(State::WRITABLE);
                 None
             }
             Err(error) => return Err(error.into()),
         };
-        if direction == Direction::Write {
-            self.watch_writes()?;
+        self.watch_writes()?;
+        Ok(sent)
+    }
+
+    /// Notes that less was moved than was asked for: the readiness is exhausted,
+    /// unless no further event would follow.
+    #[inline]
+    fn note_partial(&self, side: u16) {
+        if !self.has(State::FINAL) {
+            self.unset(side);
         }
-        Ok(moved)
+    }
+
+    /// Tells whether a side may be ready, as far as is known without asking.
+    #[inline]
+    fn is_ready(&self, direction: Direction) -> bool {
+        let side = match direction {
+            Direction::Read => State::READABLE,
+            Direction::Write => State::WRITABLE,
+        };
+        if !self.has(side) {
+            self.look();
+        }
+        self.has(side)
+    }
+
+    /// Takes over what the loop has noticed.
+    #[inline]
+    fn look(&self) {
+        let Some(noticed) = self.event_loop.take_readiness(self.token) else { return };
+        let readable = if noticed.is_readable { State::READABLE } else { 0 };
+        let writable = if noticed.is_writable { State::WRITABLE } else { 0 };
+        let last = if noticed.is_final { State::FINAL } else { 0 };
+        self.set(readable | writable | last);
     }
 
     /// Has the kernel tell when the socket is writable: from the first time on
@@ -224,15 +282,20 @@ impl Connection {
         Ready { connection: self, direction, waiter: None, location: Location::caller() }
     }
 
+    #[inline]
     fn check(&self) -> Result<()> {
-        if let Some(error) = self.error.borrow_mut().take() {
-            return Err(*error);
-        }
         // A closed loop watches nothing: whoever waited would wait for ever.
-        if self.has(State::CLOSED) || self.event_loop.is_closed() {
-            return Err(Refusal::Closed.into());
+        if self.has(State::ENDING | State::CLOSED) || self.event_loop.is_closed() {
+            return Err(self.why_closed());
         }
         Ok(())
+    }
+
+    #[cold]
+    fn why_closed(&self) -> Error {
+        // A protocol is told in `connection_lost`.
+        let error = if self.protocol.borrow().is_none() { self.error.borrow_mut().take() } else { None };
+        error.map_or_else(|| Refusal::Closed.into(), |error| *error)
     }
 }
 
@@ -243,26 +306,26 @@ impl Connection {
     /// # Errors
     /// `InvalidState` after `write_eof` (TR-12); `Full` if it would be more than
     /// the buffers may hold: nothing of it was taken (TR-24).
+    #[inline]
     pub(crate) fn write(self: &Rc<Self>, data: &[u8]) -> Result<()> {
-        if self.drops_writes()? || data.is_empty() {
-            return Ok(());
+        if self.has(State::WRITE_EOF | State::CLOSING | State::QUEUED) || data.is_empty() {
+            return self.write_later(data);
         }
-        let queued = self.queued();
-        self.event_loop.inner.write_budget.check(queued, data.len())?;
-        let mut rest = data;
-        if queued == 0 {
-            match self.try_send(data) {
-                Ok(sent) => rest = &data[sent.unwrap_or(0)..],
-                Err(error) => {
-                    self.write_failed(error);
-                    return Ok(());
-                }
-            }
-            if rest.is_empty() {
-                return Ok(());
-            }
+        self.event_loop.inner.write_budget.check(0, data.len())?;
+        match self.try_send(data) {
+            Ok(Some(sent)) if sent == data.len() => {}
+            Ok(sent) => self.enqueue(&[IoSlice::new(data)], sent.unwrap_or(0)),
+            Err(error) => self.write_failed(error),
         }
-        self.enqueue(&[IoSlice::new(rest)], 0);
+        Ok(())
+    }
+
+    /// Writes behind what is queued, or not at all.
+    fn write_later(self: &Rc<Self>, data: &[u8]) -> Result<()> {
+        if !self.drops_writes()? && !data.is_empty() {
+            self.event_loop.inner.write_budget.check(self.queued(), data.len())?;
+            self.enqueue(&[IoSlice::new(data)], 0);
+        }
         Ok(())
     }
 
@@ -279,7 +342,7 @@ impl Connection {
         self.event_loop.inner.write_budget.check(queued, count)?;
         let mut sent = 0;
         if queued == 0 {
-            match self.try_send_vectored(bufs) {
+            match self.try_send_vectored(bufs, count) {
                 Ok(moved) => sent = moved.unwrap_or(0),
                 Err(error) => {
                     self.write_failed(error);
@@ -311,6 +374,7 @@ impl Connection {
         let is_over = {
             let mut flow = self.flow.borrow_mut();
             let flow = flow.get_or_insert_default();
+            self.set(State::QUEUED);
             for buf in bufs {
                 let skipped = sent.min(buf.len());
                 flow.push(&buf[skipped..], &self.event_loop.inner.write_budget);
@@ -318,7 +382,7 @@ impl Connection {
             }
             flow.len() > flow.limits.high()
         };
-        if self.event_loop.is_ready(self.token, Direction::Write) {
+        if self.is_ready(Direction::Write) {
             self.drive_soon();
         }
         if is_over {
@@ -329,6 +393,9 @@ impl Connection {
 
     /// Counts the bytes that wait to be sent.
     pub(crate) fn queued(&self) -> usize {
+        if !self.has(State::QUEUED) {
+            return 0;
+        }
         self.flow.borrow().as_ref().map_or(0, |flow| flow.len())
     }
 
@@ -359,7 +426,14 @@ impl Connection {
 
     /// Tells the protocol whether to write, if it doesn't know; if one of its
     /// methods runs, when that has returned (TR-18).
+    #[inline]
     fn tell_writing(self: &Rc<Self>) {
+        if self.has(State::WRITING_PAUSED) != self.has(State::TOLD_PAUSED) {
+            self.tell_paused_or_resumed();
+        }
+    }
+
+    fn tell_paused_or_resumed(self: &Rc<Self>) {
         while self.has(State::WRITING_PAUSED) != self.has(State::TOLD_PAUSED) && !self.has(State::ENDING) {
             let is_paused = self.has(State::WRITING_PAUSED);
             self.flip_told(is_paused);
@@ -403,6 +477,9 @@ impl Connection {
             Ok(Some(count)) => {
                 if let Some(flow) = &mut *self.flow.borrow_mut() {
                     flow.consume(count, &self.event_loop.inner.write_budget);
+                    if flow.len() == 0 {
+                        self.unset(State::QUEUED);
+                    }
                 }
             }
             Err(error) => return self.write_failed(error),
@@ -411,7 +488,7 @@ impl Connection {
         self.wake_waiter();
         self.tell_writing();
         if self.queued() > 0 {
-            if self.event_loop.is_ready(self.token, Direction::Write) {
+            if self.is_ready(Direction::Write) {
                 self.drive_soon();
             }
         } else if self.has(State::CLOSING) {
@@ -525,19 +602,25 @@ impl Connection {
 
     /// Is the handler: does what there is to do for the connection.
     fn turn(self: &Rc<Self>, transport: &Transport) {
-        if self.has(State::STARTING) {
-            self.make(transport);
-            return;
+        if self.has(State::STARTING | State::ENDING) {
+            return self.begin_or_end(transport);
         }
         self.tell_writing();
-        if self.has(State::ENDING) {
-            return self.lose();
-        }
-        if self.is_reading() {
+        self.look();
+        if self.is_reading() && self.has(State::READABLE) {
             self.read(transport);
         }
-        if self.event_loop.is_ready(self.token, Direction::Write) {
+        if self.has(State::QUEUED) {
             self.flush();
+        }
+    }
+
+    #[cold]
+    fn begin_or_end(self: &Rc<Self>, transport: &Transport) {
+        if self.has(State::STARTING) {
+            self.make(transport);
+        } else {
+            self.lose();
         }
     }
 
@@ -575,12 +658,14 @@ impl Connection {
         }
         core::mem::forget(panicked);
         self.tell_writing();
-        self.read_on();
+        if self.has(State::READABLE) {
+            self.read_on();
+        }
     }
 
     /// Reads more in the next turn, if there is more.
     fn read_on(&self) {
-        if self.is_reading() && self.event_loop.is_ready(self.token, Direction::Read) {
+        if self.is_reading() && self.is_ready(Direction::Read) {
             self.drive_soon();
         }
     }
@@ -643,9 +728,7 @@ impl Connection {
         if self.set(State::ENDING) {
             return;
         }
-        if let Some(flow) = &mut *self.flow.borrow_mut() {
-            flow.clear(&self.event_loop.inner.write_budget);
-        }
+        self.forget_queued();
         if let Some(error) = error {
             self.error.replace(Some(Box::new(error)));
         }
@@ -656,6 +739,14 @@ impl Connection {
                 self.lose();
             }
         }
+    }
+
+    /// Drops what is queued.
+    fn forget_queued(&self) {
+        if let Some(flow) = &mut *self.flow.borrow_mut() {
+            flow.clear(&self.event_loop.inner.write_budget);
+        }
+        self.unset(State::QUEUED);
     }
 
     /// Tells the protocol, and closes the socket.
@@ -712,9 +803,7 @@ fn is_everyday(error: &Error) -> bool {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(flow) = &mut *self.flow.borrow_mut() {
-            flow.clear(&self.event_loop.inner.write_budget);
-        }
+        self.forget_queued();
         self.finish();
     }
 }
@@ -737,9 +826,7 @@ impl Drop for Driven {
     fn drop(&mut self) {
         let connection = &self.0.connection;
         if connection.is_driven() && !connection.is_closed() {
-            if let Some(flow) = &mut *connection.flow.borrow_mut() {
-                flow.clear(&connection.event_loop.inner.write_budget);
-            }
+            connection.forget_queued();
             connection.lose();
         }
     }
@@ -792,7 +879,7 @@ impl Future for Ready<'_> {
             return Poll::Ready(Err(Cancelled.into()));
         }
         connection.check()?;
-        if event_loop.is_ready(connection.token, self.direction) {
+        if connection.is_ready(self.direction) {
             return Poll::Ready(Ok(()));
         }
         let waiter = event_loop.wait_ready(connection.token, self.direction, cx.waker(), self.location)?;
@@ -888,7 +975,7 @@ const READ_MIN: usize = 1024;
 /// none, and makes a small one for the moment.
 pub(crate) struct SharedBuffer<'a> {
     event_loop: &'a EventLoopHandle,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Box<[u8]>,
 }
 
 impl<'a> SharedBuffer<'a> {
@@ -896,7 +983,7 @@ impl<'a> SharedBuffer<'a> {
     pub(crate) fn take(event_loop: &'a EventLoopHandle) -> Self {
         let mut bytes = event_loop.inner.read_buffer.take();
         if bytes.is_empty() {
-            bytes = vec![0; READ_MIN];
+            bytes = vec![0; READ_MIN].into();
         }
         Self { event_loop, bytes }
     }
@@ -906,9 +993,20 @@ impl Drop for SharedBuffer<'_> {
     /// Puts the buffer back, unless a larger one is there.
     #[inline]
     fn drop(&mut self) {
-        let mut place = self.event_loop.inner.read_buffer.borrow_mut();
-        if place.len() < self.bytes.len() {
-            *place = core::mem::take(&mut self.bytes);
+        let place = &self.event_loop.inner.read_buffer;
+        let bytes = core::mem::take(&mut self.bytes);
+        let other = place.replace(bytes);
+        if !other.is_empty() {
+            self.put_larger(other);
         }
+    }
+}
+
+impl SharedBuffer<'_> {
+    #[cold]
+    fn put_larger(&self, other: Box<[u8]>) {
+        let place = &self.event_loop.inner.read_buffer;
+        let bytes = place.take();
+        place.set(if bytes.len() < other.len() { other } else { bytes });
     }
 }

@@ -22,6 +22,7 @@ pub use to_address::ToAddress;
 
 use crate::dns::Hints;
 use crate::net::address::Address;
+use crate::net::connection::SharedBuffer;
 use crate::sources::Direction;
 use crate::sys::{Family, Fd, Kernel, Received, SocketKind, SocketOption};
 use crate::{EventLoopHandle, IpFamily, Result, SocketType};
@@ -160,7 +161,7 @@ impl EventLoopHandle {
         max: usize,
         receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, T)>,
     ) -> io::Result<(Vec<u8>, T)> {
-        if let Some(shared) = self.inner.read_buffer.borrow_mut().get_mut(..max) {
+        if let Some(shared) = SharedBuffer::take(self).bytes.get_mut(..max) {
             let (length, rest) = receive(shared)?;
             return Ok((shared[..length].to_vec(), rest));
         }

@@ -164,7 +164,14 @@ impl Events {
         self.list.is_empty()
     }
 
+    /// Returns one of the events, in the order of the report.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Event> {
+        self.list.get(index).copied()
+    }
+
     /// Walks the events in the order of the report.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Event> + '_ {
         self.list.iter().copied()
     }

@@ -1,0 +1,123 @@
+//! An echo server: by protocols, or by streams.
+//!
+//! ```text
+//! $ cargo run --release --example echo_server -- tcp 127.0.0.1:7
+//! $ cargo run --release --example echo_server -- unix /tmp/echo.sock --streams
+//! ```
+
+use std::process::ExitCode;
+
+use rondel::{Config, Error, EventLoop, EventLoopHandle, Protocol, Server, StreamReader, StreamWriter, Transport};
+
+const HELP: &str = "\
+Sends back whatever it receives.
+
+Usage: echo_server MODE ADDR [--streams]
+
+  MODE        tcp or unix
+  ADDR        where to listen: an address and a port, or a path
+  --streams   serve each connection by a task with streams, not by a protocol
+  --help      print this";
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("echo_server: {error}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Arguments {
+    mode: String,
+    addr: String,
+    streams: bool,
+}
+
+impl Arguments {
+    /// Reads the command line; `None` if only help is wanted.
+    fn parse() -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::{Long, Short, Value, ValueExt};
+        let (mut values, mut streams) = (Vec::new(), false);
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Value(value) if values.len() < 2 => values.push(value.string()?),
+                Long("streams") => streams = true,
+                Short('h') | Long("help") => return Ok(None),
+                unexpected => return Err(unexpected.unexpected()),
+            }
+        }
+        let mut values = values.into_iter();
+        let (Some(mode), Some(addr)) = (values.next(), values.next()) else {
+            return Err("MODE and ADDR are missing".into());
+        };
+        Ok(Some(Self { mode, addr, streams }))
+    }
+}
+
+fn serve(arguments: Arguments) -> Result<(), Error> {
+    let capacity = 1 << 16;
+    let config = Config { descriptors: capacity, tasks: capacity, calls: 2 * capacity, ..Config::default() };
+    let event_loop = EventLoop::with_config(config)?;
+    event_loop.run_until_complete(async {
+        let server = listen(&event_loop, &arguments).await?;
+        println!("READY");
+        server.serve_forever().await
+    })
+}
+
+async fn listen(event_loop: &EventLoopHandle, arguments: &Arguments) -> Result<Server, Error> {
+    let addr = &arguments.addr;
+    match (arguments.mode.as_str(), arguments.streams) {
+        ("tcp", false) => event_loop.create_server(|| Echo, addr.clone()).backlog(4096).await,
+        ("tcp", true) => event_loop.start_server(addr.clone(), echo).backlog(4096).await,
+        ("unix", false) => event_loop.create_unix_server(|| Echo, addr).backlog(4096).await,
+        ("unix", true) => event_loop.start_unix_server(addr, echo).backlog(4096).await,
+        (mode, _) => Err(format!("there is no mode {mode:?}").into()),
+    }
+}
+
+/// Echoes as a protocol: what comes goes back at once.
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
+        transport.write(data)
+    }
+
+    /// Reads no more than the peer reads.
+    fn pause_writing(&mut self, transport: &Transport) -> rondel::Result<()> {
+        transport.pause_reading();
+        Ok(())
+    }
+
+    fn resume_writing(&mut self, transport: &Transport) -> rondel::Result<()> {
+        transport.resume_reading();
+        Ok(())
+    }
+}
+
+/// Echoes as a task, in the loop's own buffer while the peer keeps up.
+async fn echo(mut reader: StreamReader, mut writer: StreamWriter) -> rondel::Result<()> {
+    while !reader.at_eof() {
+        reader.readable().await?;
+        let rest = reader.try_read_with(|data| writer.try_write(data).map(|sent| data[sent..].to_vec()))?;
+        if let Some(rest) = rest {
+            writer.write_all(&rest?).await?;
+        }
+    }
+    Ok(())
+}
