@@ -38,10 +38,7 @@ impl<'a> Socket<'a> {
         let is_connected = kernel.connect(fd, &server)?;
         let token = event_loop.watch(fd, Owner::Lookup, Interest::BOTH)?;
         socket.token = Some(token);
-        event_loop.assume_ready(token, Direction::Read);
-        if is_connected {
-            event_loop.assume_ready(token, Direction::Write);
-        } else {
+        if !is_connected {
             socket.ready(token, Direction::Write).await?;
             if let Some(error) = kernel.take_error(fd)? {
                 return Err(error.into());
