@@ -7,7 +7,9 @@
 
 use std::process::ExitCode;
 
-use rondel::{Config, Error, EventLoop, EventLoopHandle, Protocol, Server, StreamReader, StreamWriter, Transport};
+use rondel::{
+    Config, Error, EventLoop, EventLoopHandle, Protocol, Server, StreamReader, StreamWriter, Transport,
+};
 
 const HELP: &str = "\
 Sends back whatever it receives.
