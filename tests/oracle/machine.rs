@@ -1,16 +1,22 @@
 //! The loops that scripts run on, under a clock that jumps.
 
 use core::cell::Cell;
+use core::error::Error;
+use core::future::Future;
 use core::mem::MaybeUninit;
+use core::pin::Pin;
+use core::time::Duration;
+use std::rc::Rc;
 use std::thread::ThreadId;
 
+use rondel::ErrorKind;
 use rondel_core::raw::{Bodies, Memory, Region, WakeCell, WakeTable, Wheel};
 use rondel_core::{
     Context, Doorbell, Driver, EventLoop, EventLoopHandle, ExceptionContext, Instant, Instrument, Limits,
-    ManualDriver, Running, Scheduler, Storage,
+    ManualDriver, RunError, Running, Scheduler, Storage, WaitError,
 };
 
-use crate::replay::{idle, report};
+use crate::replay::{Fail, idle, report, was_idle};
 
 /// Is as many as asyncio was granted, and far more than any script takes.
 const ITERATIONS_MAX: u64 = 10_000;
@@ -43,11 +49,151 @@ impl Busy {
 /// A loop to run one script on.
 pub struct Machine<C: Context> {
     pub context: C,
-    pub driver: &'static ManualDriver,
-    pub busy: &'static Busy,
+    pub owner: Rc<dyn Owner>,
+}
+
+/// What a script asks of the owner of its loop.
+pub trait Owner {
+    /// Runs until it is stopped, or until nothing is left to wait for.
+    fn run_forever(&self);
+
+    /// Runs a body, and gives it up then.
+    fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError>;
+
+    fn run_wait(&self, wait: Boxed<Result<(), WaitError>>) -> Result<Result<(), WaitError>, RunError>;
+
+    /// Lets time pass.
+    fn work(&self, duration: Duration);
+
+    /// Counts iterations: those in which something ran, or all.
+    fn iterations(&self) -> u64;
+}
+
+pub type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A loop under a clock that jumps.
+struct Core<C: Context> {
+    context: C,
+    driver: &'static ManualDriver,
+    busy: &'static Busy,
     /// Closes the loop when dropped.
-    #[allow(dead_code, reason = "is held")]
-    pub owner: Option<EventLoop>,
+    _owner: Option<EventLoop>,
+}
+
+impl<C: Context> Owner for Core<C> {
+    fn run_forever(&self) {
+        self.context.scheduler().run_forever(&self.context).expect("a run");
+    }
+
+    fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError> {
+        self.context.scheduler().run_until_complete(&self.context, body)
+    }
+
+    fn run_wait(&self, wait: Boxed<Result<(), WaitError>>) -> Result<Result<(), WaitError>, RunError> {
+        self.context.scheduler().run_until_complete(&self.context, wait)
+    }
+
+    fn work(&self, duration: Duration) {
+        self.driver.advance(duration);
+    }
+
+    fn iterations(&self) -> u64 {
+        self.busy.count()
+    }
+}
+
+impl<C: Context> Machine<C> {
+    fn new(context: C, driver: &'static ManualDriver, busy: &'static Busy, owner: Option<EventLoop>) -> Self {
+        let owner = Rc::new(Core { context: context.clone(), driver, busy, _owner: owner });
+        Self { context, owner }
+    }
+}
+
+/// Counts all iterations, and lets no time pass, as on [`rondel_loop`].
+struct Plain<C: Context>(Rc<dyn Owner>, C);
+
+impl<C: Context> Owner for Plain<C> {
+    fn run_forever(&self) {
+        self.0.run_forever();
+    }
+
+    fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError> {
+        self.0.run_body(body)
+    }
+
+    fn run_wait(&self, wait: Boxed<Result<(), WaitError>>) -> Result<Result<(), WaitError>, RunError> {
+        self.0.run_wait(wait)
+    }
+
+    fn work(&self, _duration: Duration) {}
+
+    fn iterations(&self) -> u64 {
+        self.1.scheduler().statistics().iterations
+    }
+}
+
+/// Makes the loop with which `rondel`'s is compared.
+pub fn plain_loop() -> Machine<Wheeled> {
+    let machine = wheel_loop();
+    Machine { owner: Rc::new(Plain(machine.owner, machine.context)), context: machine.context }
+}
+
+/// The loop of `rondel`, on the kernel that has no descriptors. Nothing can move
+/// its clock but its waits, and one that nothing can end is an error there.
+struct Rondel(rondel::EventLoop);
+
+impl Rondel {
+    fn ended<T>(ended: rondel::Result<T>) -> Result<T, RunError> {
+        ended.map_err(|error| match error.kind() {
+            ErrorKind::Stopped => RunError::Stopped,
+            ErrorKind::AwaitedCancelled => RunError::Cancelled,
+            ErrorKind::Io => {
+                was_idle();
+                RunError::Stopped
+            }
+            _ => panic!("{error}"),
+        })
+    }
+}
+
+impl From<Fail> for rondel::Error {
+    fn from(failure: Fail) -> Self {
+        Self::new(failure)
+    }
+}
+
+impl Owner for Rondel {
+    fn run_forever(&self) {
+        if let Err(error) = Self::ended(self.0.run_forever()) {
+            assert_eq!(error, RunError::Stopped);
+        }
+    }
+
+    fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError> {
+        let ended = self.0.run_until_complete(body);
+        // An error of the script is not one of the run.
+        let failure = ended.as_ref().err().and_then(|error| error.source()?.downcast_ref::<Fail>().copied());
+        failure.map_or_else(|| Self::ended(ended).map(Ok), |failure| Ok(Err(failure)))
+    }
+
+    fn run_wait(&self, wait: Boxed<Result<(), WaitError>>) -> Result<Result<(), WaitError>, RunError> {
+        Self::ended(self.0.run_until_complete(async { Ok::<_, rondel::Error>(wait.await) }))
+    }
+
+    fn work(&self, _duration: Duration) {}
+
+    fn iterations(&self) -> u64 {
+        self.0.statistics().iterations
+    }
+}
+
+/// Makes a loop of `rondel`.
+pub fn rondel_loop() -> Machine<rondel::EventLoopHandle> {
+    let config = rondel::Config { calls: CALLS, futures: FUTURES, tasks: TASKS, ..Default::default() };
+    let event_loop = rondel::EventLoop::without_descriptors(config).expect("memory");
+    let context = event_loop.handle();
+    context.set_exception_handler(|_, context| report(context));
+    Machine { context, owner: Rc::new(Rondel(event_loop)) }
 }
 
 fn leak<T>(value: T) -> &'static mut T {
@@ -79,7 +225,7 @@ pub fn core_loop() -> Machine<EventLoopHandle> {
     owner.set_exception_handler(Some(|_, context| report(context)));
     let busy = leak(Busy::default());
     owner.set_instrument(Some(leak(CountBusy { event_loop: owner.handle(), busy })));
-    Machine { context: owner.handle(), driver, busy, owner: Some(owner) }
+    Machine::new(owner.handle(), driver, busy, Some(owner))
 }
 
 /// A context like that of `rondel`: a wheel, and a doorbell that knows its thread.
@@ -150,5 +296,5 @@ pub fn wheel_loop() -> Machine<Wheeled> {
         wake,
     };
     let scheduler = Scheduler::new(memory, Limits::DEFAULT);
-    Machine { context: Wheeled(leak(WheeledShared { scheduler, driver, busy })), driver, busy, owner: None }
+    Machine::new(Wheeled(leak(WheeledShared { scheduler, driver, busy })), driver, busy, None)
 }

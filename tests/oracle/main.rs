@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rondel_core::Context;
 
-use machine::{Machine, core_loop, wheel_loop};
+use machine::{Machine, core_loop, plain_loop, rondel_loop, wheel_loop};
 use script::{Op, Script, parse};
 
 /// Minimal scripts of what was found.
@@ -43,6 +43,13 @@ fn scripts_on_the_loop_with_a_wheel() {
     all(SCRIPTS, wheel_loop);
 }
 
+/// The loop of `rondel` does what core's does, in as many iterations.
+#[test]
+fn scripts_on_the_loop_of_rondel() {
+    against_core(CORPUS);
+    against_core(SCRIPTS);
+}
+
 /// Writes the traces of the scripts of one file to another, for `generate.py
 /// --shrink`; without those, looks whether it would write the corpus as it is.
 #[test]
@@ -67,15 +74,28 @@ fn traced(script: &Script) -> String {
     format!("= {}\n--\n{lines}", script.name)
 }
 
+fn against_core(text: &str) {
+    let scripts = parse(text).into_iter().map(|script| {
+        let (trace, _) = replay(plain_loop(), &script);
+        Script { trace, ..script }
+    });
+    same(scripts, rondel_loop, "core");
+}
+
 fn all<C: Context>(text: &str, make: fn() -> Machine<C>) {
+    same(parse(text).into_iter(), make, "asyncio");
+}
+
+/// Requires that scripts leave the traces that `who` made of them.
+fn same<C: Context>(scripts: impl Iterator<Item = Script>, make: fn() -> Machine<C>, who: &str) {
     let mut explained = String::new();
     let (mut count, mut failed) = (0, Vec::new());
-    for script in parse(text) {
+    for script in scripts {
         count += 1;
         let (trace, lengths) = replay(make(), &script);
         if trace != script.trace {
             if failed.len() < SHOWN_MAX {
-                explained += &explain(&script, &trace, &lengths);
+                explained += &explain(&script, &trace, &lengths, who);
             }
             failed.push(script.name);
         }
@@ -100,14 +120,14 @@ fn replay<C: Context>(machine: Machine<C>, script: &Script) -> (Vec<String>, Vec
 }
 
 /// Shows the first line that differs, and the operations up to there.
-fn explain(script: &Script, trace: &[String], lengths: &[usize]) -> String {
+fn explain(script: &Script, trace: &[String], lengths: &[usize], who: &str) -> String {
     const CONTEXT: usize = 6;
     let at = (0..).find(|&at| trace.get(at) != script.trace.get(at)).unwrap_or(0);
     let begun = lengths.iter().filter(|&&length| length <= at).count();
     let mut text = format!("\nscript {}, line {}, executed up to:\n", script.name, at + 1);
     let prefix: Vec<String> = script.ops.iter().take(begun).map(Op::to_string).collect();
     text += &prefix.join("\n");
-    for (who, lines) in [("asyncio", &script.trace[..]), ("rondel", trace)] {
+    for (who, lines) in [(who, &script.trace[..]), ("rondel", trace)] {
         text += &format!("\n{who}:\n");
         for (index, line) in lines.iter().enumerate().skip(at.saturating_sub(CONTEXT)).take(2 * CONTEXT) {
             text += &format!("{} {line}\n", if index == at { "->" } else { "  " });

@@ -12,11 +12,11 @@ use std::rc::Rc;
 
 use rondel_core::{
     Callback, Cancelled, Context, DoneCallback, ExceptionContext, Future, FutureError, FutureId, Gather,
-    GatherError, GatherOutcomes, Handle, Instant, ManualDriver, RunError, Sleep, Task, TaskCell, TaskError,
-    TaskId, Timeout, TimeoutError, TimerHandle, WaitError, YieldNow,
+    GatherError, GatherOutcomes, Handle, Instant, RunError, Sleep, Task, TaskCell, TaskError, TaskId,
+    Timeout, TimeoutError, TimerHandle, WaitError, YieldNow,
 };
 
-use crate::machine::{Busy, Machine};
+use crate::machine::{Boxed, Machine, Owner};
 use crate::script::Op;
 
 /// Is far more runs than any script stops at its end.
@@ -24,7 +24,7 @@ const RUNS_MAX: usize = 1_000;
 
 /// How a body or an await fails.
 #[derive(Clone, Copy, Debug)]
-enum Fail {
+pub enum Fail {
     /// An error of the script.
     Error(u32),
     /// The task that awaits was cancelled.
@@ -144,6 +144,7 @@ enum AnyHandle<C: Context> {
 
 trait Hooks {
     fn idle(&self);
+    fn stop(&self);
     fn report(&self, context: &ExceptionContext<'_>);
 }
 
@@ -155,8 +156,16 @@ fn hooks() -> Option<Rc<dyn Hooks>> {
     HOOKS.with_borrow(Clone::clone)
 }
 
-/// Is called by a wait that nothing can end.
+/// Is called by a wait that nothing can end; it stops the loop then.
 pub fn idle() {
+    if let Some(hooks) = hooks() {
+        hooks.idle();
+        hooks.stop();
+    }
+}
+
+/// Is called after a wait that nothing could end has ended the run.
+pub fn was_idle() {
     if let Some(hooks) = hooks() {
         hooks.idle();
     }
@@ -171,8 +180,7 @@ pub fn report(context: &ExceptionContext<'_>) {
 
 struct World<C: Context> {
     context: C,
-    driver: &'static ManualDriver,
-    busy: &'static Busy,
+    owner: Rc<dyn Owner>,
     trace: RefCell<Vec<String>>,
     last: Cell<(u64, u64)>,
     handles: RefCell<BTreeMap<u32, Rc<AnyHandle<C>>>>,
@@ -213,6 +221,9 @@ impl<C: Context> Hooks for World<C> {
     fn idle(&self) {
         self.log("idle");
         self.is_idle.set(true);
+    }
+
+    fn stop(&self) {
         self.context.scheduler().stop();
     }
 
@@ -237,7 +248,7 @@ impl<C: Context> Hooks for World<C> {
 
 impl<C: Context> World<C> {
     fn log(&self, line: &str) {
-        let now = (self.busy.count(), self.context.now().as_nanos());
+        let now = (self.owner.iterations(), self.context.now().as_nanos());
         let last = self.last.replace(now);
         let mut trace = self.trace.borrow_mut();
         if now != last {
@@ -382,7 +393,7 @@ impl<C: Context> World<C> {
             }
             "q" => self.ask(&op.args[0]),
             "stop" => scheduler.stop(),
-            "work" => self.driver.advance(Duration::from_nanos(op.number(0).into())),
+            "work" => self.owner.work(Duration::from_nanos(op.number(0).into())),
             "raise" => return Err(Fail::Error(op.number(0))),
             kind => panic!("no such operation here: {kind}"),
         }
@@ -515,7 +526,7 @@ impl<C: Context> World<C> {
     }
 
     fn run(&self) {
-        self.context.scheduler().run_forever(&self.context).expect("a run");
+        self.owner.run_forever();
         self.log("r");
     }
 
@@ -537,19 +548,19 @@ impl<C: Context> World<C> {
                 "ruc" => {
                     let me = Me { label: format!("t{}", op.number(0)), timeouts: Cell::new(0) };
                     let body = run_task(Rc::clone(self), me, Rc::clone(&op.body));
-                    let ended = self.context.scheduler().run_until_complete(&self.context, body);
+                    let ended = self.owner.run_body(Box::pin(body));
                     self.ended(ended, |result| match result {
                         Ok(value) => value.to_string(),
                         Err(error) => Ended::with_error(error).shown,
                     });
                 }
                 "rucw" => {
-                    let wait = match self.source(&op.args[0]) {
+                    let wait: Boxed<_> = match self.source(&op.args[0]) {
                         None => continue,
-                        Some(Source::Future(future)) => future.wait(),
-                        Some(Source::Task(task)) => task.wait(),
+                        Some(Source::Future(future)) => Box::pin(future.wait()),
+                        Some(Source::Task(task)) => Box::pin(task.wait()),
                     };
-                    let ended = self.context.scheduler().run_until_complete(&self.context, wait);
+                    let ended = self.owner.run_wait(wait);
                     self.ended(ended, |result| Ended::from(result).shown);
                 }
                 _ => self.step(op).expect("nothing is raised outside of a callback"),
@@ -651,8 +662,7 @@ impl Drop for Unset {
 pub fn replay<C: Context>(machine: Machine<C>, script: &[Op]) -> (Vec<String>, Vec<usize>) {
     let world = Rc::new(World {
         context: machine.context.clone(),
-        driver: machine.driver,
-        busy: machine.busy,
+        owner: Rc::clone(&machine.owner),
         trace: RefCell::default(),
         last: Cell::new((0, 0)),
         handles: RefCell::default(),
