@@ -149,7 +149,6 @@ fn dn3_an_address_is_named_by_the_flags() {
 // DN-4
 #[test]
 fn dn4_closing_the_loop_with_lookups_in_flight_is_clean() {
-    let before = crate::fixture::descriptors();
     for _ in 0..10 {
         let event_loop = real();
         for host in ["localhost", "127.1", "fe80::1%1"] {
@@ -158,8 +157,26 @@ fn dn4_closing_the_loop_with_lookups_in_flight_is_clean() {
         }
         crate::fixture::turns(&event_loop, 2);
         event_loop.close().unwrap();
+        assert_eq!(event_loop.watched_descriptors(), 0);
     }
-    let _ = before;
+}
+
+// P-18: whatever the resolver and its threads have open.
+#[test]
+fn p18_a_child_sees_nothing_of_lookups_in_flight() {
+    let inherited = || {
+        let listed = std::process::Command::new("ls").arg("/proc/self/fd").output().unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    let before = inherited();
+    let event_loop = real();
+    for _ in 0..8 {
+        for host in ["localhost", "127.1", "localhost."] {
+            event_loop.create_task(event_loop.getaddrinfo(host, 80).into_future()).unwrap();
+        }
+        crate::fixture::turns(&event_loop, 2);
+        assert_eq!(inherited(), before);
+    }
 }
 
 // DN-4
