@@ -3,6 +3,8 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use crate::bare::os::resident_bytes;
+
 /// What the command line asks for.
 pub(crate) struct Options {
     rounds: usize,
@@ -34,6 +36,8 @@ pub(crate) struct Unavailable(pub(crate) String);
 
 struct Contender {
     name: &'static str,
+    /// Is what setting up took.
+    bytes: usize,
     round: Result<Box<dyn FnMut() -> f64>, Unavailable>,
     /// Has the result of each round, in ns.
     results: Vec<f64>,
@@ -61,17 +65,26 @@ const OURS: [&str; 2] = ["rondel-core", "rondel"];
 pub(crate) struct Case<'a> {
     options: &'a Options,
     name: String,
+    /// Is of how many things the memory is told, each.
+    population: Option<usize>,
     contenders: Vec<Contender>,
     goals: Vec<Goal>,
 }
 
 impl<'a> Case<'a> {
     pub(crate) fn new(options: &'a Options) -> Self {
-        Self { options, name: String::new(), contenders: Vec::new(), goals: Vec::new() }
+        Self { options, name: String::new(), population: None, contenders: Vec::new(), goals: Vec::new() }
     }
 
     pub(crate) fn name(&mut self, name: impl Into<String>) {
         self.name = name.into();
+    }
+
+    /// Lets the table tell how much memory a contender has for each of so many
+    /// things that it makes when it is set up. It does so for one that is measured
+    /// alone: else one gets what another left over.
+    pub(crate) fn show_bytes_each(&mut self, population: usize) {
+        self.population = Some(population);
     }
 
     /// Returns how often a round repeats its work: `count`, or little of it for
@@ -100,8 +113,10 @@ impl<'a> Case<'a> {
     {
         let full_name = format!("{} / {name}", self.name);
         if self.options.only.as_ref().is_none_or(|only| full_name.contains(only)) {
+            let before = resident_bytes();
             let round = set_up().map(|round| Box::new(round) as _);
-            self.contenders.push(Contender { name, round, results: Vec::new() });
+            let bytes = resident_bytes().saturating_sub(before);
+            self.contenders.push(Contender { name, bytes, round, results: Vec::new() });
         }
     }
 
@@ -137,6 +152,9 @@ impl<'a> Case<'a> {
             };
             for ours in OURS {
                 line += &format!("  {:<26}", self.comparison(ours, contender, &mut missed));
+            }
+            if let (Some(population), [_]) = (self.population, &self.contenders[..]) {
+                line += &format!("{:>6.0} bytes each", contender.bytes as f64 / population as f64);
             }
             println!("  {:<32} {}", contender.name, line.trim_end());
         }

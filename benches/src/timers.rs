@@ -19,6 +19,9 @@ pub(crate) fn rearm(case: &mut Case<'_>, outstanding: usize) {
         return;
     }
     let count = case.scaled(100_000);
+    if outstanding == 1_000_000 {
+        case.show_bytes_each(outstanding);
+    }
     case.add("bare wheel", || bare::wheel::rearm(outstanding, count));
     case.add("bare 4-ary heap", || bare::heap::rearm(outstanding, count));
     case.try_add("libuv timer", || libuv::rearm(outstanding, count));
