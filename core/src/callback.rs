@@ -3,8 +3,10 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::Location;
 
 use crate::inline::Inline;
+use crate::slots::NOWHERE;
 use crate::{Context, Outcome};
 
 /// A closure that the loop will call with its context, stored inline.
@@ -115,6 +117,69 @@ impl<C: Context> Callback<C> {
             // SAFETY: the vtable was made for this closure, which stays in place.
             unsafe { call(&mut self.closure, context) };
         }
+    }
+}
+
+/// Where a callback lies, beside the place in the program that it comes from.
+///
+/// The location stands where a [`Callback`] of 32-bit pointers has its padding.
+pub(crate) struct Place<C: 'static> {
+    /// Invariant: `None`, or made for `closure`.
+    vtable: Option<&'static VTable<C>>,
+    closure: Inline,
+    pub(crate) location: &'static Location<'static>,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<C> Place<C> {
+    /// Is the place of no callback, from nowhere.
+    pub(crate) const EMPTY: Self =
+        Self { vtable: None, closure: Inline::EMPTY, location: NOWHERE, _not_send: PhantomData };
+
+    /// Takes the callback out.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Callback<C>> {
+        let vtable = self.vtable.take()?;
+        Some(Callback { closure: self.closure, vtable, _not_send: PhantomData })
+    }
+
+    /// Empties the place, and returns the callback if there is anything to drop.
+    #[inline]
+    pub(crate) fn clear(&mut self) -> Option<Callback<C>> {
+        if self.vtable?.drop.is_none() {
+            self.vtable = None;
+            return None;
+        }
+        self.take()
+    }
+
+    /// Puts a callback in, which must find the place empty: what was there would
+    /// not be dropped.
+    #[inline]
+    pub(crate) fn put(&mut self, callback: Callback<C>) {
+        debug_assert!(self.vtable.is_none(), "nothing is dropped here");
+        (self.closure, self.vtable) = (callback.closure, Some(callback.vtable));
+        core::mem::forget(callback);
+    }
+
+    /// Exchanges what is here for `other`.
+    pub(crate) fn swap(&mut self, other: &mut Option<Callback<C>>) {
+        let taken = self.take();
+        if let Some(callback) = core::mem::replace(other, taken) {
+            self.put(callback);
+        }
+    }
+}
+
+impl<C> Drop for Place<C> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl<C> fmt::Debug for Place<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place {{ is_empty: {} }}", self.vtable.is_none())
     }
 }
 

@@ -1,10 +1,8 @@
 //! The call table: everything that the loop will call.
 
-use core::panic::Location;
-
 use crate::Instant;
-use crate::callback::Callback;
-use crate::slots::{Entry, Slots};
+use crate::callback::Place;
+use crate::slots::{Entry, Slots, Vacant};
 
 /// Tells in which list a call stands, and so how it is taken out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,12 +32,19 @@ pub enum Kind {
 /// What is to be called.
 #[derive(Debug)]
 pub struct Call<C: 'static> {
-    /// Invariant: `None` while the slot is free or the callback runs.
-    pub(crate) callback: Option<Callback<C>>,
-    pub(crate) location: &'static Location<'static>,
+    /// Invariant: empty while the slot is free or the callback runs.
+    pub(crate) callback: Place<C>,
     /// Is the deadline of a timer; for the callback or waiter of a future or
     /// task it carries that one's generation.
     pub(crate) when: Instant,
+}
+
+impl Vacant for Kind {
+    const VACANT: Self = Self::Soon;
+}
+
+impl<C> Vacant for Call<C> {
+    const VACANT: Self = Self { callback: Place::EMPTY, when: Instant::ZERO };
 }
 
 /// The memory of one call.

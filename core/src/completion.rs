@@ -63,17 +63,28 @@ impl<C: Context> Tables<C> {
         }
     }
 
-    /// Takes `node` out of the waiters of `source`, or out of the ready queue
-    /// if the source has completed.
-    pub(crate) fn unlink(&mut self, ready: &mut Ready, source: Source, node: Node) {
-        match self.completion(source) {
+    /// Takes a call out of the waiters of a source, or out of the ready queue.
+    ///
+    /// Returns the source if it is a done callback that holds a reference to it:
+    /// it does from the completion on.
+    pub(crate) fn unlink_call(&mut self, ready: &mut Ready, index: u32) -> Option<Source> {
+        let node = Node::call(index);
+        let entry = self.calls.at(index)?;
+        let kind = entry.kind;
+        let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
+        let source = Source::of(kind, owner);
+        match source.and_then(|source| self.completion(source)) {
             Some(completion) if !completion.is_done => {
                 completion.waiters.remove(&mut ready.links, node);
+                return None;
             }
-            _ => {
+            Some(_) if matches!(kind, Kind::FutureDone | Kind::TaskDone) => {
                 ready.remove(node);
+                return source;
             }
-        }
+            _ => ready.remove(node),
+        };
+        None
     }
 }
 
@@ -303,7 +314,7 @@ impl<C: Context> Scheduler<C> {
         let mut callback = Some(self.waking(waker));
         self.tables.with(|tables| {
             let Some(entry) = tables.calls.get_mut(id) else { return false };
-            core::mem::swap(&mut entry.value.callback, &mut callback);
+            entry.value.callback.swap(&mut callback);
             true
         })
     }

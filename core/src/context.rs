@@ -14,6 +14,10 @@ pub trait Context: Clone + Unpin + 'static {
     /// loop that never gives it one saves the code of the wheel.
     const HAS_WHEEL: bool = true;
 
+    /// Tells whether the scheduler's memory may keep calls for other threads. A
+    /// loop that never does saves the code that tells them apart.
+    const HAS_THREADSAFE_CALLS: bool = true;
+
     /// Returns the scheduler of this loop.
     fn scheduler(&self) -> &Scheduler<Self>;
 
@@ -38,8 +42,8 @@ pub trait Context: Clone + Unpin + 'static {
         Ok(step())
     }
 
-    /// Tells whether the hooks below do anything now; asked before each of them,
-    /// so that nothing is made ready for nobody.
+    /// Tells whether the two hooks below do anything now; asked before each call of
+    /// them, so that nothing is made ready for nobody.
     #[inline]
     fn is_observed(&self) -> bool {
         true

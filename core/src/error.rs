@@ -35,6 +35,8 @@ pub enum Refusal {
 pub enum Resource {
     /// A callback, timer, handler or waiter.
     Call,
+    /// A timer, where there is less room for those than for calls.
+    Timer,
     /// A future.
     Future,
     /// A task.
@@ -53,6 +55,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Call => "call",
+            Self::Timer => "timer",
             Self::Future => "future",
             Self::Task => "task",
             Self::TaskBody => "task's future",

@@ -111,7 +111,7 @@ impl<C: Context> Scheduler<C> {
         self.wake.collect();
         let has_timers = self.tables.with_both(|tables, ready| {
             ready.begin_batch();
-            !tables.timers.is_empty()
+            !tables.timers.is_empty::<C>()
         });
         if has_timers {
             self.fire_timers(context);
@@ -132,7 +132,7 @@ impl<C: Context> Scheduler<C> {
     ///
     /// The callback is moved in pieces as small as it was written in: to swap it
     /// with `None` takes fewer instructions and a quarter more time.
-    #[inline(always)]
+    #[inline]
     fn take_next(&self) -> Option<Next<C>> {
         self.tables.with_both(|tables, ready| {
             let index = match ready.pop()?.owner() {
@@ -144,7 +144,7 @@ impl<C: Context> Scheduler<C> {
             let Some(callback) = entry.value.callback.take() else { return Some(Next::Nothing) };
             let id = SlotId { index, seq: entry.seq };
             let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
-            let (kind, location) = (entry.kind, entry.value.location);
+            let (kind, location) = (entry.kind, entry.value.callback.location);
             if kind != Kind::Handler {
                 tables.release_call(index);
             }
@@ -168,9 +168,7 @@ impl<C: Context> Scheduler<C> {
     fn wait(&self, context: &C, is_idle: bool) {
         let mut deadline = if is_idle { self.wait_until() } else { Some(Instant::ZERO) };
         let sleeps = deadline != Some(Instant::ZERO);
-        if context.is_observed() {
-            context.before_wait(deadline);
-        }
+        context.before_wait(deadline);
         if sleeps {
             // From here on a wake rings; what came before, from the observer
             // above too, is seen by this second look.
@@ -179,9 +177,7 @@ impl<C: Context> Scheduler<C> {
             deadline = if idle { self.wait_until() } else { Some(Instant::ZERO) };
         }
         context.wait(deadline);
-        if context.is_observed() {
-            context.after_wait();
-        }
+        context.after_wait();
         if sleeps {
             self.wake.awake();
         }
@@ -220,32 +216,24 @@ impl<C: Context> Scheduler<C> {
     #[inline]
     fn call(&self, context: &C, call: Taken<C>) {
         let Taken { mut callback, id, kind, owner, location } = call;
-        let running = || Running::call(id, location);
-        match Source::of(kind, owner) {
-            None if kind == Kind::Handler => self.call_handler(context, id, Some(callback), running),
-            None => {
-                let _ = self.run_guarded(context, running, || callback.call(context));
-                // Nothing is left of it.
-                core::mem::forget(callback);
-            }
-            Some(source) => {
-                let _released = ReleaseSource { scheduler: self, context, source };
-                self.source.set(Some(source.id()));
-                let _ = self.run_guarded(context, running, || callback.call(context));
-            }
+        let running = Running::call(id, location);
+        if kind == Kind::Handler {
+            return self.call_handler(context, running, id, callback);
         }
+        let source = Source::of(kind, owner);
+        let _released = source.map(|source| {
+            self.source.set(Some(source.id()));
+            ReleaseSource { scheduler: self, context, source }
+        });
+        let _ = self.run_guarded(context, running, || callback.call(context));
+        // Nothing is left of it.
+        core::mem::forget(callback);
     }
 
     /// Runs a handler outside of its slot and puts it back, if it was not
     /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
-    fn call_handler(
-        &self,
-        context: &C,
-        id: SlotId,
-        callback: Option<Callback<C>>,
-        running: impl Fn() -> Running,
-    ) {
-        let mut returned = ReturnHandler { scheduler: self, context, id, callback };
+    fn call_handler(&self, context: &C, running: Running, id: SlotId, callback: Callback<C>) {
+        let mut returned = ReturnHandler { scheduler: self, context, id, callback: Some(callback) };
         let _ = self.run_guarded(context, running, || {
             if let Some(callback) = &mut returned.callback {
                 callback.call_again(context);
@@ -254,27 +242,31 @@ impl<C: Context> Scheduler<C> {
     }
 
     /// Runs a step of user code with everything that belongs around it.
-    ///
-    /// `running` is made anew for each use, and not copied: to read in one piece
-    /// what has just been written in several makes the processor wait.
     #[inline]
     pub(crate) fn run_guarded<R>(
         &self,
         context: &C,
-        running: impl Fn() -> Running,
+        running: Running,
         step: impl FnOnce() -> R,
     ) -> Result<R, Panicked> {
         self.callbacks.set(self.callbacks.get() + 1);
-        self.current.set(Some(running()));
+        self.current.set(Some(running));
         let _idle = Idle(self);
         if context.is_observed() {
-            context.before_callback(&running());
+            self.observe(context, C::before_callback);
         }
         let result = context.guard(step);
         if context.is_observed() {
-            context.after_callback(&running());
+            self.observe(context, C::after_callback);
         }
         result
+    }
+
+    #[cold]
+    fn observe(&self, context: &C, hook: fn(&C, &Running)) {
+        if let Some(running) = self.current.get() {
+            hook(context, &running);
+        }
     }
 }
 
@@ -344,7 +336,7 @@ impl<C: Context> Drop for ReturnHandler<'_, C> {
     fn drop(&mut self) {
         self.scheduler.tables.with(|tables| {
             if let Some(entry) = tables.calls.get_mut(self.id) {
-                core::mem::swap(&mut entry.value.callback, &mut self.callback);
+                entry.value.callback.swap(&mut self.callback);
             }
         });
         if let Some(removed) = self.callback.take() {

@@ -13,7 +13,9 @@ use crate::sync::AtomicBool;
 /// and tells a wake that arrives from a signal handler on the loop's own thread
 /// that a table is half changed (FAULTS W-05).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Exclusive<T> {
+    // The first, where a processor with short instructions reaches it by one.
     /// Invariant: true exactly while a `&mut T` made by [`Self::with`] lives.
     busy: AtomicBool,
     value: UnsafeCell<T>,

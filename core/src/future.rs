@@ -75,7 +75,7 @@ impl<T: 'static, C: Context> Future<T, C> {
         };
         let index = scheduler
             .tables
-            .with(|tables| tables.futures.insert(seq, 0, (), value).map_err(|_| tables.futures.capacity()));
+            .with(|tables| tables.futures.insert(seq, (), value).map_err(|_| tables.futures.capacity()));
         match index {
             Ok(index) => Ok(Self::of(context.clone(), SlotId { index, seq })),
             Err(limit) => {

@@ -10,7 +10,7 @@ use crate::exception::Exception;
 use crate::finally::Finally;
 use crate::inline::Inline;
 use crate::scheduler::{Scheduler, Source};
-use crate::slots::{Entry, SlotId, Slots};
+use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
 use crate::{Context, ExceptionContext, FutureId};
 
 /// The state of a future, without the type of its result.
@@ -40,6 +40,18 @@ pub struct FutureValue {
 
 /// The memory of one future.
 pub type FutureSlot = Entry<FutureValue, ()>;
+
+impl Vacant for FutureValue {
+    const VACANT: Self = Self {
+        completion: Completion::new(),
+        state: State::Taken,
+        drop_result: |_| (),
+        location: NOWHERE,
+        unread: false,
+        remaining: 0,
+        failed: None,
+    };
+}
 
 pub(crate) type Futures = Slots<FutureValue>;
 

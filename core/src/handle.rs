@@ -25,18 +25,20 @@ impl fmt::Display for HandleId {
 /// `Send`.
 pub struct Handle<C: Context> {
     context: C,
-    id: SlotId,
+    // An id in its parts, so that what was cancelled stands in its padding.
+    seq: u64,
+    index: u32,
     cancelled: Cell<bool>,
 }
 
 impl<C: Context> Handle<C> {
     pub(crate) fn new(context: C, id: SlotId) -> Self {
-        Self { context, id, cancelled: Cell::new(false) }
+        Self { context, seq: id.seq, index: id.index, cancelled: Cell::new(false) }
     }
 
     /// Returns the callback's identity, as reports name it.
     pub fn id(&self) -> HandleId {
-        HandleId(self.id)
+        HandleId(SlotId { index: self.index, seq: self.seq })
     }
 
     /// Cancels the callback if it has not run, and drops it at once.
@@ -44,7 +46,7 @@ impl<C: Context> Handle<C> {
     /// Has no effect afterwards, and none the second time (H-1).
     pub fn cancel(&self) {
         if !self.cancelled.replace(true) {
-            self.context.scheduler().cancel_call(&self.context, self.id);
+            self.context.scheduler().cancel_call(&self.context, self.id().0);
         }
     }
 
@@ -63,7 +65,7 @@ impl<C: Context> Handle<C> {
 impl<C: Context> fmt::Debug for Handle<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.cancelled() { "cancelled" } else { "scheduled" };
-        write!(f, "Handle({}, {state})", self.id.seq)
+        write!(f, "Handle({}, {state})", self.seq)
     }
 }
 

@@ -12,6 +12,7 @@ pub const INLINE_BYTES: usize = 24;
 ///
 /// Doesn't know the value's type and so doesn't drop it: the owner keeps the
 /// type beside it, usually as a table of functions.
+#[derive(Clone, Copy)]
 pub(crate) struct Inline([MaybeUninit<u64>; INLINE_BYTES / 8]);
 
 impl Inline {

@@ -43,14 +43,23 @@ impl<T> Region<T> {
         self.len
     }
 
-    /// Adds `value` at the high-water mark, or gives it back.
-    pub(crate) fn push(&mut self, value: T) -> Result<usize, T> {
-        let Some(place) = self.memory.get_mut(self.len) else {
-            return Err(value);
-        };
-        place.write(value);
-        self.len += 1;
-        Ok(self.len - 1)
+    /// Adds `value` at the high-water mark, if that is below `limit`, and returns
+    /// where.
+    #[inline]
+    pub(crate) fn push_below(&mut self, limit: usize, value: T) -> Option<usize> {
+        let at = self.len;
+        if at >= limit {
+            return None;
+        }
+        self.memory.get_mut(at)?.write(value);
+        self.len = at + 1;
+        Some(at)
+    }
+
+    /// Adds `value` at the high-water mark.
+    #[inline]
+    pub(crate) fn push(&mut self, value: T) -> Option<usize> {
+        self.push_below(usize::MAX, value)
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use core::panic::Location;
 
 use crate::body::Bodies;
 use crate::callback::Callback;
-use crate::calls::{Call, CallSlot, Calls, Kind};
+use crate::calls::{CallSlot, Calls, Kind};
 use crate::defect;
 use crate::exclusive::Joined;
 use crate::finally::Finally;
@@ -29,7 +29,8 @@ pub struct Memory<C: Context> {
     pub calls: Region<CallSlot<C>>,
     /// Is how many of `calls` are kept for calls from other threads.
     pub threadsafe_calls: usize,
-    /// Holds the timers that are due soon; as long as `calls`.
+    /// Holds the timers that are due soon: as long as `calls`, or without a wheel
+    /// ([`Context::HAS_WHEEL`]) as long as there shall be timers.
     pub heap: Region<HeapEntry>,
     /// Holds the other timers, in one wheel; without room for that all of them
     /// are in the heap.
@@ -155,20 +156,26 @@ impl<C: Context> Tables<C> {
     #[inline]
     fn check_call(&self, kind: Kind) -> Result<(), Refusal> {
         let Threadsafe { live, limit, room } = self.threadsafe;
-        if kind == Kind::Threadsafe {
+        if C::HAS_THREADSAFE_CALLS && kind == Kind::Threadsafe {
             let full = Refusal::Full { resource: Resource::ThreadsafeCall, limit };
             return if live < limit && self.calls.has_room() { Ok(()) } else { Err(full) };
         }
-        if self.calls.live() < room {
-            return Ok(());
+        if self.calls.live() >= room {
+            return Err(Refusal::Full { resource: Resource::Call, limit: room - live });
         }
-        Err(Refusal::Full { resource: Resource::Call, limit: room - live })
+        let limit = self.timers.capacity();
+        // With a wheel the heap is as long as the call table.
+        if kind == Kind::Timer && !C::HAS_WHEEL && self.timers.len::<C>() >= limit {
+            return Err(Refusal::Full { resource: Resource::Timer, limit });
+        }
+        Ok(())
     }
 
     /// Frees the slot of a call whose callback was taken out.
     #[inline]
     pub(crate) fn release_call(&mut self, index: u32) {
-        if self.calls.at(index).is_some_and(|entry| entry.seq != 0 && entry.kind == Kind::Threadsafe) {
+        let is_threadsafe = |entry: &CallSlot<C>| entry.seq != 0 && entry.kind == Kind::Threadsafe;
+        if C::HAS_THREADSAFE_CALLS && self.calls.at(index).is_some_and(is_threadsafe) {
             self.threadsafe.live -= 1;
             self.threadsafe.room -= 1;
         }
@@ -369,8 +376,10 @@ impl<C: Context> Scheduler<C> {
         let Some((callback, source)) = self.take_call(id) else {
             return false;
         };
-        let _released = Finally(|| self.release_source(context, source));
-        drop(callback);
+        // What most cancel has neither.
+        if callback.is_some() || source.is_some() {
+            self.drop_cancelled(context, callback, source);
+        }
         true
     }
 
@@ -380,7 +389,7 @@ impl<C: Context> Scheduler<C> {
             iterations: self.iterations.get(),
             callbacks: self.callbacks.get(),
             ready: ready.len(),
-            timers: tables.timers.len(),
+            timers: tables.timers.len::<C>(),
             calls: Usage {
                 capacity: tables.calls.capacity() - tables.threadsafe.limit,
                 ..tables.calls.usage()
@@ -457,9 +466,11 @@ impl<C: Context> Scheduler<C> {
         let seq = self.next_seq()?;
         self.tables.with_both(|tables, ready| {
             tables.check_call(kind).ok()?;
-            let call = Call { callback: None, location, when };
-            let index = tables.calls.insert(seq, 0, kind, call).ok()?;
-            if kind == Kind::Threadsafe {
+            let (index, entry) = tables.calls.reserve(seq)?;
+            entry.kind = kind;
+            entry.value.callback.location = location;
+            entry.value.when = when;
+            if C::HAS_THREADSAFE_CALLS && kind == Kind::Threadsafe {
                 tables.threadsafe.live += 1;
                 tables.threadsafe.room += 1;
             }
@@ -475,8 +486,7 @@ impl<C: Context> Scheduler<C> {
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.at_mut(index) {
                 debug_assert_eq!(entry.seq, id.seq, "nothing was reserved since");
-                // Nothing is dropped: a free slot has no callback.
-                core::mem::forget(entry.value.callback.replace(callback));
+                entry.value.callback.put(callback);
             }
         });
         id
@@ -489,34 +499,32 @@ impl<C: Context> Scheduler<C> {
         Refused::new(operation, full.filter(|_| !self.is_closed()).unwrap_or(Refusal::Closed), callback)
     }
 
+    #[inline(never)]
+    fn drop_cancelled(&self, context: &C, callback: Option<Callback<C>>, source: Option<Source>) {
+        let _released = Finally(|| self.release_source(context, source));
+        drop(callback);
+    }
+
     /// Takes a call out of its list and out of its slot.
     ///
     /// Returns what to drop, and the future or task whose done callback it was.
+    #[inline]
     fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
         self.tables.with_both(|tables, ready| {
             let entry = tables.calls.get_mut(id)?;
-            if defect::FIRE_CANCELLED && matches!(entry.kind, Kind::Timer | Kind::FarTimer) {
+            let is_timer = matches!(entry.kind, Kind::Timer | Kind::FarTimer);
+            if defect::FIRE_CANCELLED && is_timer {
                 return None;
             }
-            let callback = entry.value.callback.take();
-            let (kind, at) = (entry.kind, entry.at);
-            let owner = SlotId { index: at, seq: entry.value.when.as_nanos() };
-            let node = Node::call(id.index);
-            let source = Source::of(kind, owner);
-            // A done callback holds a reference from the completion on.
-            let is_done = source.and_then(|source| tables.completion(source)).is_some_and(|it| it.is_done);
-            let holds = is_done && matches!(kind, Kind::FutureDone | Kind::TaskDone);
-            match (kind, source) {
-                (Kind::Timer | Kind::FarTimer, _) => {
-                    tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
-                }
-                (_, Some(source)) => tables.unlink(ready, source, node),
-                _ => {
-                    ready.remove(node);
-                }
-            }
+            let callback = entry.value.callback.clear();
+            let source = if is_timer {
+                tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
+                None
+            } else {
+                tables.unlink_call(ready, id.index)
+            };
             tables.release_call(id.index);
-            Some((callback, source.filter(|_| holds)))
+            Some((callback, source))
         })
     }
 

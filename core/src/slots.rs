@@ -1,5 +1,7 @@
 //! Generational slots: a table whose stale keys are inert.
 
+use core::panic::Location;
+
 use crate::Usage;
 use crate::region::Region;
 
@@ -18,7 +20,11 @@ pub struct SlotId {
 const NO_SLOT: u32 = u32::MAX;
 
 /// One slot: the header that every table needs, and the table's own value.
+///
+/// Where pointers have 64 bits it begins with a line of the cache, and a call is
+/// exactly that line: memory from an allocator would begin in the middle of one.
 #[derive(Debug)]
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub struct Entry<T, K> {
     /// Invariant: zero while the slot is free.
     pub(crate) seq: u64,
@@ -38,7 +44,24 @@ pub(crate) struct Slots<T: 'static, K: 'static = ()> {
     live: u32,
 }
 
-impl<T, K> Slots<T, K> {
+/// What a slot holds that was never used; it owns nothing.
+pub(crate) trait Vacant {
+    const VACANT: Self;
+}
+
+/// Is the location of what was never used; one for all tables, because each has
+/// the name of its file with it.
+pub(crate) const NOWHERE: &Location<'static> = Location::caller();
+
+impl Vacant for () {
+    const VACANT: Self = ();
+}
+
+impl<T> Vacant for core::marker::PhantomData<T> {
+    const VACANT: Self = Self;
+}
+
+impl<T: Vacant, K: Vacant> Slots<T, K> {
     pub(crate) fn new(entries: Region<Entry<T, K>>) -> Self {
         Self::with_limit(entries, crate::ready::NODES_MAX)
     }
@@ -69,29 +92,43 @@ impl<T, K> Slots<T, K> {
         self.free != NO_SLOT || self.entries.len() < self.capacity()
     }
 
-    /// Puts `value` into a free slot and returns its index, or gives it back.
+    /// Takes a free slot; its kind, `at` and value are for the caller to write.
     #[inline]
-    pub(crate) fn insert(&mut self, seq: u64, at: u32, kind: K, value: T) -> Result<u32, T> {
-        let index = self.free;
-        if let Some(entry) = self.entries.get_mut(index as usize) {
-            self.free = entry.at;
-            // Has nothing to drop.
-            core::mem::forget(core::mem::replace(entry, Entry { seq, at, kind, value }));
-            self.live += 1;
-            return Ok(index);
+    pub(crate) fn reserve(&mut self, seq: u64) -> Option<(u32, &mut Entry<T, K>)> {
+        if self.free == NO_SLOT && !self.grow() {
+            return None;
         }
-        self.insert_first(Entry { seq, at, kind, value }).map_err(|entry| entry.value)
+        let index = self.free;
+        let entry = self.entries.get_mut(index as usize)?;
+        self.free = entry.at;
+        entry.seq = seq;
+        self.live += 1;
+        Some((index, entry))
     }
 
-    /// Puts `entry` into a slot that was never used.
+    /// Makes a slot that was never used the only free one.
     #[inline(never)]
-    fn insert_first(&mut self, entry: Entry<T, K>) -> Result<u32, Entry<T, K>> {
-        if self.entries.len() >= self.capacity() {
-            return Err(entry);
+    fn grow(&mut self) -> bool {
+        let vacant = Entry { seq: 0, at: NO_SLOT, kind: K::VACANT, value: T::VACANT };
+        match self.entries.push_below(self.capacity, vacant) {
+            Some(index) => self.free = index as u32,
+            None => return false,
         }
-        let index = self.entries.push(entry)?;
-        self.live += 1;
-        Ok(index as u32)
+        true
+    }
+
+    /// Puts `value` into a free slot and returns its index, or gives it back.
+    #[inline]
+    pub(crate) fn insert(&mut self, seq: u64, kind: K, value: T) -> Result<u32, T> {
+        match self.reserve(seq) {
+            Some((index, entry)) => {
+                entry.kind = kind;
+                // Has nothing to drop.
+                core::mem::forget(core::mem::replace(&mut entry.value, value));
+                Ok(index)
+            }
+            None => Err(value),
+        }
     }
 
     /// Frees the slot. Its value must own nothing of the user's any more.
@@ -101,8 +138,7 @@ impl<T, K> Slots<T, K> {
             && entry.seq != 0
         {
             entry.seq = 0;
-            entry.at = self.free;
-            self.free = index;
+            entry.at = core::mem::replace(&mut self.free, index);
             self.live -= 1;
         }
     }
@@ -166,16 +202,20 @@ mod tests {
 
     use super::*;
 
+    impl Vacant for char {
+        const VACANT: Self = ' ';
+    }
+
     #[test]
     fn w07_a_stale_id_never_names_the_next_use_of_its_slot() {
         let memory = Box::leak(Box::new([const { core::mem::MaybeUninit::uninit() }; 1]));
         let mut slots: Slots<char> = Slots::new(Region::new(memory));
-        let index = slots.insert(1, 0, (), 'a').unwrap();
+        let index = slots.insert(1, (), 'a').unwrap();
         let old = SlotId { index, seq: 1 };
-        assert_eq!(slots.insert(2, 0, (), 'b'), Err('b'), "capacity 1 is full with one");
+        assert_eq!(slots.insert(2, (), 'b'), Err('b'), "capacity 1 is full with one");
         slots.release(index);
         assert!(slots.get(old).is_none());
-        assert_eq!(slots.insert(3, 0, (), 'c'), Ok(index), "the slot is used again");
+        assert_eq!(slots.insert(3, (), 'c'), Ok(index), "the slot is used again");
         assert!(slots.get(old).is_none(), "the old id stays inert");
         slots.release(index);
         slots.release(index);

@@ -482,6 +482,9 @@ impl Context for EventLoopHandle {
     /// `Storage` has none: a few dozen timers are best off in the heap.
     const HAS_WHEEL: bool = false;
 
+    /// Other threads and interrupts wake tasks.
+    const HAS_THREADSAFE_CALLS: bool = false;
+
     #[inline]
     fn scheduler(&self) -> &Scheduler<Self> {
         &self.shared.scheduler

@@ -40,8 +40,7 @@ impl<C: Context> Scheduler<C> {
         let Some(waker) = self.wake.lend(index) else {
             return;
         };
-        let running = || Running::step(id, location);
-        let ended = self.run_guarded(context, running, || {
+        let ended = self.run_guarded(context, Running::step(id, location), || {
             let settle = SettleStep { scheduler: self, context, id };
             // SAFETY: the body is in its slot, and `is_running` keeps everybody
             // else from it until the step is over.
@@ -250,7 +249,7 @@ impl<C: Context> Scheduler<C> {
         let mut callback = Some(callback);
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.get_mut(waiter) {
-                core::mem::swap(&mut entry.value.callback, &mut callback);
+                entry.value.callback.swap(&mut callback);
             }
         });
     }

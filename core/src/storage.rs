@@ -18,7 +18,8 @@ use crate::timers::HeapEntry;
 use crate::wake::{WakeCell, WakeTable};
 
 /// The memory of one loop: `CALLS` callbacks and timers, `FUTURES` futures, and
-/// `TASKS` tasks of up to `BYTES` bytes each.
+/// `TASKS` tasks of up to `BYTES` bytes each. Of the calls, `TIMERS` may be timers
+/// that are armed at once: all of them, unless it says less.
 ///
 /// Its size is known when the program is linked, and the loop needs no other.
 ///
@@ -33,14 +34,26 @@ use crate::wake::{WakeCell, WakeTable};
 /// event_loop.run_forever().unwrap();
 /// assert!(STORAGE.take().is_none(), "a second loop needs a storage of its own");
 /// ```
-pub struct Storage<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> {
+pub struct Storage<
+    const CALLS: usize,
+    const FUTURES: usize,
+    const TASKS: usize,
+    const BYTES: usize,
+    const TIMERS: usize = CALLS,
+> {
     is_taken: AtomicBool,
-    memory: UnsafeCell<StaticMemory<CALLS, FUTURES, TASKS, BYTES>>,
+    memory: UnsafeCell<StaticMemory<CALLS, FUTURES, TASKS, BYTES, TIMERS>>,
 }
 
-struct StaticMemory<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> {
+struct StaticMemory<
+    const CALLS: usize,
+    const FUTURES: usize,
+    const TASKS: usize,
+    const BYTES: usize,
+    const TIMERS: usize,
+> {
     calls: [MaybeUninit<CallSlot<EventLoopHandle>>; CALLS],
-    heap: [MaybeUninit<HeapEntry>; CALLS],
+    heap: [MaybeUninit<HeapEntry>; TIMERS],
     futures: [MaybeUninit<FutureSlot>; FUTURES],
     tasks: [MaybeUninit<TaskSlot<EventLoopHandle>>; TASKS],
     bodies: [MaybeUninit<TaskBytes<BYTES>>; TASKS],
@@ -57,13 +70,18 @@ struct StaticMemory<const CALLS: usize, const FUTURES: usize, const TASKS: usize
 struct TaskBytes<const BYTES: usize>([u8; BYTES]);
 
 // SAFETY: the memory is handed out once, to whoever sets `is_taken` first.
-unsafe impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> Sync
-    for Storage<CALLS, FUTURES, TASKS, BYTES>
+unsafe impl<
+    const CALLS: usize,
+    const FUTURES: usize,
+    const TASKS: usize,
+    const BYTES: usize,
+    const TIMERS: usize,
+> Sync for Storage<CALLS, FUTURES, TASKS, BYTES, TIMERS>
 {
 }
 
-impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize>
-    Storage<CALLS, FUTURES, TASKS, BYTES>
+impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize, const TIMERS: usize>
+    Storage<CALLS, FUTURES, TASKS, BYTES, TIMERS>
 {
     /// Makes the memory of a loop; for a `static`.
     #[must_use]
@@ -72,7 +90,7 @@ impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: 
             is_taken: AtomicBool::new(false),
             memory: UnsafeCell::new(StaticMemory {
                 calls: [const { MaybeUninit::uninit() }; CALLS],
-                heap: [const { MaybeUninit::uninit() }; CALLS],
+                heap: [const { MaybeUninit::uninit() }; TIMERS],
                 futures: [const { MaybeUninit::uninit() }; FUTURES],
                 tasks: [const { MaybeUninit::uninit() }; TASKS],
                 bodies: [const { MaybeUninit::uninit() }; TASKS],
@@ -117,19 +135,19 @@ impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: 
     }
 }
 
-impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> Default
-    for Storage<CALLS, FUTURES, TASKS, BYTES>
+impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize, const TIMERS: usize>
+    Default for Storage<CALLS, FUTURES, TASKS, BYTES, TIMERS>
 {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize> fmt::Debug
-    for Storage<CALLS, FUTURES, TASKS, BYTES>
+impl<const CALLS: usize, const FUTURES: usize, const TASKS: usize, const BYTES: usize, const TIMERS: usize>
+    fmt::Debug for Storage<CALLS, FUTURES, TASKS, BYTES, TIMERS>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Storage<{CALLS}, {FUTURES}, {TASKS}, {BYTES}>")
+        write!(f, "Storage<{CALLS}, {FUTURES}, {TASKS}, {BYTES}, {TIMERS}>")
     }
 }
 

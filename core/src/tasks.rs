@@ -9,7 +9,7 @@ use crate::finally::Finally;
 use crate::ready::Node;
 use crate::region::Region;
 use crate::scheduler::{Scheduler, Source};
-use crate::slots::{Entry, SlotId, Slots};
+use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
 use crate::{Context, Refusal, Refused, Resource, Usage};
 
 /// Names a task of one loop; never used again for another.
@@ -65,6 +65,25 @@ pub struct TaskValue {
     pub(crate) waiting: Option<(Source, u64)>,
     /// Tells that an awaitable of this task was polled with another waker.
     pub(crate) has_foreign_waiters: bool,
+}
+
+impl Vacant for TaskValue {
+    const VACANT: Self = Self {
+        completion: Completion::new(),
+        status: Status::Pending,
+        body: None,
+        name: None,
+        location: NOWHERE,
+        is_running: false,
+        has_started: false,
+        must_cancel: false,
+        must_time_out: false,
+        abort_requested: false,
+        has_failed: false,
+        unread: false,
+        waiting: None,
+        has_foreign_waiters: false,
+    };
 }
 
 impl fmt::Debug for TaskValue {
@@ -194,30 +213,15 @@ impl<C: Context> Scheduler<C> {
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
         let seq = self.next_seq().ok_or(Refusal::Closed)?;
-        let value = TaskValue {
-            completion: Completion::new(),
-            status: Status::Pending,
-            body: None,
-            name: None,
-            location,
-            is_running: false,
-            has_started: false,
-            must_cancel: false,
-            must_time_out: false,
-            abort_requested: false,
-            has_failed: false,
-            unread: false,
-            waiting: None,
-            has_foreign_waiters: false,
-        };
-        let kind = core::marker::PhantomData;
         let index = self.tables.with(|tables| {
             let tasks = &mut tables.tasks;
             self.reclaim_retired(tasks);
             let full = Refusal::Full { resource: Resource::Task, limit: tasks.slots.capacity() };
-            let inserted = tasks.slots.insert(seq, 0, kind, value).map_err(|_| full);
+            let (index, entry) = tasks.slots.reserve(seq).ok_or(full)?;
+            entry.value = TaskValue::VACANT;
+            entry.value.location = location;
             tasks.peak = tasks.peak.max(tasks.slots.live());
-            inserted
+            Ok(index)
         })?;
         let id = SlotId { index, seq };
         let mut task = NewTask { id: TaskId(id), location, size, name: None };

@@ -28,22 +28,31 @@ const BUCKETS: usize = 1 << LEVEL_BITS;
 /// Is the levels that span 64 bits of nanoseconds.
 const LEVELS: usize = ((u64::BITS - TICK_BITS) / LEVEL_BITS) as usize;
 
-/// One timer in the heap.
+/// One timer in the heap. All children of one lie in 64 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct HeapEntry {
     when: u64,
-    seq: u64,
     index: u32,
 }
 
 impl HeapEntry {
     #[inline]
-    const fn is_before(&self, other: &Self) -> bool {
+    fn is_before<C>(&self, other: &Self, calls: &Calls<C>) -> bool {
         if defect::TIMERS_REVERSED {
             return self.when > other.when;
         }
-        self.when < other.when || (self.when == other.when && self.seq < other.seq)
+        if self.when == other.when {
+            return was_armed_before(calls, self.index, other.index);
+        }
+        self.when < other.when
     }
+}
+
+/// Tells which of two timers with one deadline was armed first.
+#[inline(never)]
+fn was_armed_before<C>(calls: &Calls<C>, one: u32, other: u32) -> bool {
+    let seq = |index| calls.at(index).map_or(0, |entry| entry.seq);
+    seq(one) < seq(other)
 }
 
 /// The buckets of the far timers; 4 KiB.
@@ -177,18 +186,25 @@ pub(crate) struct Timers {
 
 impl Timers {
     pub(crate) fn new(heap: Region<HeapEntry>, mut wheel: Region<Wheel>) -> Self {
-        let horizon = if wheel.push(Wheel::new()).is_ok() { 0 } else { u64::MAX };
+        let horizon = if wheel.push(Wheel::new()).is_some() { 0 } else { u64::MAX };
         Self { heap, len: 0, wheel, horizon, unfinished: None }
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub(crate) fn is_empty<C: Context>(&self) -> bool {
+        self.len::<C>() == 0
     }
 
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.len + self.wheel.get(0).map_or(0, |wheel| wheel.len as usize)
+    pub(crate) fn len<C: Context>(&self) -> usize {
+        let far = self.wheel.get(0).filter(|_| C::HAS_WHEEL).map_or(0, |wheel| wheel.len as usize);
+        self.len + far
+    }
+
+    /// Returns how many timers there may be: all of them may be due soon.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.heap.capacity()
     }
 
     /// Arms the call at `index`.
@@ -201,7 +217,7 @@ impl Timers {
         now: Instant,
     ) {
         let Some(entry) = calls.at(index) else { return };
-        let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
+        let when = entry.value.when.as_nanos();
         if let Some(wheel) = self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL) {
             if self.len == 0 && wheel.len == 0 {
                 self.horizon = now.as_nanos() >> TICK_BITS << TICK_BITS;
@@ -213,7 +229,7 @@ impl Timers {
                 return;
             }
         }
-        self.push_heap(calls, HeapEntry { when, seq, index });
+        self.push_heap(calls, HeapEntry { when, index });
     }
 
     /// Disarms the call at `index`, which must be armed.
@@ -324,9 +340,9 @@ impl Timers {
                 continue;
             };
             let Some(entry) = calls.at(index) else { continue };
-            let (when, seq) = (entry.value.when.as_nanos(), entry.seq);
+            let when = entry.value.when.as_nanos();
             if bucket.level == 0 {
-                push_heap(&mut self.heap, &mut self.len, calls, HeapEntry { when, seq, index });
+                push_heap(&mut self.heap, &mut self.len, calls, HeapEntry { when, index });
             } else {
                 wheel.push(links, calls, index, when, bucket.start);
             }
@@ -364,8 +380,8 @@ impl Timers {
 
 fn push_heap<C>(heap: &mut Region<HeapEntry>, len: &mut usize, calls: &mut Calls<C>, entry: HeapEntry) {
     let at = *len;
-    // The heap is as large as the call table, and each call is in it once.
-    if at == heap.len() && heap.push(entry).is_err() {
+    // It has room for all timers that are let in, and each is in it once.
+    if at == heap.len() && heap.push(entry).is_none() {
         return;
     }
     *len += 1;
@@ -380,7 +396,7 @@ fn sift_up<C>(entries: &mut [HeapEntry], calls: &mut Calls<C>, mut at: usize, en
     while at > 0 {
         let parent = (at - 1) / ARITY;
         let Some(&above) = entries.get(parent) else { break };
-        if !entry.is_before(&above) {
+        if !entry.is_before(&above, calls) {
             break;
         }
         set(entries, calls, at, above);
@@ -403,11 +419,11 @@ fn sift_down<C>(entries: &mut [HeapEntry], calls: &mut Calls<C>, mut at: usize, 
         let mut least = first_child;
         let mut place = first;
         for (offset, child) in children.iter().enumerate().skip(1) {
-            if child.is_before(&least) {
+            if child.is_before(&least, calls) {
                 (least, place) = (*child, first + offset);
             }
         }
-        if !least.is_before(&entry) {
+        if !least.is_before(&entry, calls) {
             return at;
         }
         set(entries, calls, at, least);

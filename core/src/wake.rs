@@ -74,10 +74,12 @@ impl Default for WakeCell {
 
 /// What wakers can reach of a loop: its wake cells, its ready queue and its
 /// doorbell. It is never freed; std-ext uses it again for the next loop.
+#[repr(C)]
 pub struct WakeTable {
+    // The first, for the reason that `Exclusive` gives.
+    ready: Exclusive<Ready>,
     cells: &'static [WakeCell],
     doorbell: &'static dyn Doorbell,
-    ready: Exclusive<Ready>,
     /// Tells that some `group_woken` may be set.
     pending: AtomicBool,
     /// Tells that the loop waits, or is about to, and wants a ring.

@@ -1,7 +1,9 @@
 //! `Storage`: taken once, and never moved (W-16; the compile-fail side is in
 //! `tests/compile_fail`).
 
-use rondel_core::{EventLoop, EventLoopHandle, ManualDriver, Storage};
+use core::time::Duration;
+
+use rondel_core::{EventLoop, EventLoopHandle, ManualDriver, Refusal, Resource, Storage};
 
 use crate::fixture::leak;
 
@@ -47,4 +49,19 @@ fn capacities_show_in_the_statistics() {
     handles.iter().for_each(rondel_core::Handle::cancel);
     let s = event_loop.statistics();
     assert_eq!((s.calls.live, s.calls.peak), (0, 2));
+}
+
+#[test]
+fn timers_may_have_less_room_than_calls_and_are_refused_beyond_it() {
+    let storage: &'static Storage<4, 0, 0, 0, 1> = leak(Storage::new());
+    let event_loop = EventLoop::new(storage.take().unwrap(), leak(ManualDriver::new()));
+    let second = Duration::from_secs(1);
+    let timer = event_loop.call_later(second, |_| ()).unwrap();
+    let refused = event_loop.call_later(second, |_| ()).unwrap_err();
+    assert_eq!(refused.refusal(), Refusal::Full { resource: Resource::Timer, limit: 1 });
+    event_loop.call_soon(|_| ()).unwrap();
+    timer.cancel();
+    event_loop.call_later(second, EventLoopHandle::stop).unwrap();
+    event_loop.run_forever().unwrap();
+    assert_eq!(event_loop.statistics().calls.live, 0);
 }

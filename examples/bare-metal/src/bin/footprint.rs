@@ -18,7 +18,7 @@ const SOON: usize = 16;
 const TASK_BYTES: usize = 96;
 
 // A timer is a call too.
-static STORAGE: Storage<{ SOON + TIMERS }, 0, TASKS, TASK_BYTES> = Storage::new();
+static STORAGE: Storage<{ SOON + TIMERS }, 0, TASKS, TASK_BYTES, TIMERS> = Storage::new();
 
 static RAN: AtomicU32 = AtomicU32::new(0);
 
