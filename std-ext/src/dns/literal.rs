@@ -72,3 +72,43 @@ pub(crate) fn expand(
     }
     answers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::names;
+
+    // DN-1: whatever is answered here, the system answers in the same way.
+    #[test]
+    fn dn1_a_literal_address_is_answered_as_the_system_answers_it() {
+        let flags = [
+            AddrInfoFlags::PASSIVE,
+            AddrInfoFlags::CANONICAL_NAME,
+            AddrInfoFlags::NUMERIC_HOST,
+            AddrInfoFlags::V4_MAPPED,
+            AddrInfoFlags::ALL,
+            AddrInfoFlags::NUMERIC_SERVICE,
+        ];
+        let mut answered = 0;
+        for set in 0..1 << flags.len() {
+            let chosen = flags.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1);
+            let flags = chosen.fold(AddrInfoFlags::default(), |all, (_, &flag)| all | flag);
+            for host in ["127.0.0.1", "::1", "::ffff:192.0.2.1"] {
+                for family in [None, Some(IpFamily::V4), Some(IpFamily::V6)] {
+                    for kind in [None, Some(SocketType::Stream), Some(SocketType::Datagram)] {
+                        for protocol in [0, TCP, UDP] {
+                            for service in [Service::None, Service::Port(80)] {
+                                let hints = Hints { family, kind, protocol, flags };
+                                let query = Query { host: Some(host.to_owned()), service, hints };
+                                let Some(answer) = super::answer(&query) else { continue };
+                                assert_eq!(answer, names::getaddrinfo(&query), "{query:?}");
+                                answered += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(answered > 1000);
+    }
+}

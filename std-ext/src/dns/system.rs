@@ -38,7 +38,7 @@ fn lane(event_loop: &EventLoopHandle) -> Arc<dyn Executor> {
             thread_name_prefix: "rondel-lookup".into(),
             ..ThreadPoolConfig::default()
         };
-        Arc::new(ThreadPoolExecutor::on_threads(config, event_loop.inner.kernel.threads()))
+        Arc::new(ThreadPoolExecutor::on_threads(config, event_loop.inner.kernel.threads().threads()))
     });
     Arc::clone(made)
 }

@@ -124,7 +124,7 @@ impl EventLoopHandle {
         let made = executor.get_or_insert_with(|| {
             let config =
                 ThreadPoolConfig { thread_name_prefix: "rondel-worker".into(), ..Default::default() };
-            Arc::new(ThreadPoolExecutor::on_threads(config, self.inner.kernel.threads()))
+            Arc::new(ThreadPoolExecutor::on_threads(config, self.inner.kernel.threads().threads()))
         });
         Arc::clone(made)
     }

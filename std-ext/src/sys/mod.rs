@@ -71,7 +71,7 @@ pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
 pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
 pub(crate) use syscall::{is_family_unknown, is_out_of_resources};
-pub(crate) use threads::{RealThreads, Threads};
+pub(crate) use threads::{RealThreads, ThreadSource, Threads};
 
 /// Everything that the loop wants from outside.
 ///
@@ -404,9 +404,9 @@ pub(crate) trait Kernel {
         unsupported("entropy")
     }
 
-    /// Returns what starts threads for jobs that block.
-    fn threads(&self) -> &'static dyn Threads {
-        &threads::NoThreads
+    /// Tells where threads for jobs that block come from.
+    fn threads(&self) -> ThreadSource {
+        ThreadSource::Kernel(&threads::NoThreads)
     }
 
     /// Tells whether an [`Fd`] of this kernel is a descriptor of the process.

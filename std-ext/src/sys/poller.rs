@@ -150,8 +150,8 @@ macro_rules! real_descriptors {
             super::entropy::fill(buf)
         }
 
-        fn threads(&self) -> &'static dyn super::Threads {
-            &super::RealThreads
+        fn threads(&self) -> super::ThreadSource {
+            super::ThreadSource::System
         }
 
         fn has_real_descriptors(&self) -> bool {

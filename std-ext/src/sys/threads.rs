@@ -17,6 +17,26 @@ pub(crate) trait Threads: Sync {
     fn start(&self, name: String, stack_bytes: Option<usize>, body: Body) -> io::Result<()>;
 }
 
+/// Where a kernel's threads come from. A name for the system's own, so that a program without jobs
+/// doesn't link what starts them.
+#[derive(Clone, Copy)]
+pub(crate) enum ThreadSource {
+    /// The operating system.
+    System,
+    /// The kernel itself.
+    Kernel(&'static dyn Threads),
+}
+
+impl ThreadSource {
+    /// Returns what starts the threads.
+    pub(crate) fn threads(self) -> &'static dyn Threads {
+        match self {
+            Self::System => &RealThreads,
+            Self::Kernel(threads) => threads,
+        }
+    }
+}
+
 /// Threads of the operating system.
 pub(crate) struct RealThreads;
 
