@@ -16,6 +16,11 @@ pub struct SlotId {
     pub(crate) seq: u64,
 }
 
+impl SlotId {
+    /// Names no slot, and never will.
+    pub const NONE: Self = Self { index: NO_SLOT, seq: 0 };
+}
+
 /// Is the end of the list of free slots.
 const NO_SLOT: u32 = u32::MAX;
 

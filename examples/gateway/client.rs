@@ -20,7 +20,7 @@ pub(crate) async fn serve(
     figures: Rc<Figures>,
     stop: Future<()>,
 ) -> rondel::Result<()> {
-    let peer = reader.peer_addr().clone();
+    let peer = reader.peer_addr();
     println!("{peer} connected");
     figures.client_connected();
     let mut client = Client { event_loop, writer, figures, stop, delayed: BTreeMap::new(), sequence: 0 };

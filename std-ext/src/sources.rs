@@ -2,7 +2,6 @@
 
 use core::panic::Location;
 use core::task::Waker;
-use std::collections::HashMap;
 use std::io;
 
 use rondel_core::{Context, ExceptionContext, Refusal, Resource, SlotId};
@@ -70,10 +69,19 @@ pub(crate) enum Listener {
     Waiter(SlotId),
 }
 
-/// One side of a watched descriptor.
-#[derive(Clone, Copy, Debug, Default)]
+/// Tells the listeners apart, without their slots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ListenerKind {
+    None,
+    Handler,
+    Waiter,
+}
+
+/// One side of a watched descriptor. Each idle connection has two.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
-    pub(crate) listener: Listener,
+    slot: SlotId,
+    kind: ListenerKind,
     /// Tells that the last operation was not known to exhaust the readiness:
     /// the next one may succeed. Edge-triggered sources only.
     pub(crate) is_ready: bool,
@@ -85,7 +93,32 @@ pub(crate) struct Side {
     is_claimed: bool,
 }
 
+impl Default for Side {
+    fn default() -> Self {
+        let kind = ListenerKind::None;
+        Self { slot: SlotId::NONE, kind, is_ready: false, is_final: false, is_claimed: false }
+    }
+}
+
 impl Side {
+    #[inline]
+    fn listener(&self) -> Listener {
+        match self.kind {
+            ListenerKind::None => Listener::None,
+            ListenerKind::Handler => Listener::Handler(self.slot),
+            ListenerKind::Waiter => Listener::Waiter(self.slot),
+        }
+    }
+
+    #[inline]
+    fn set_listener(&mut self, listener: Listener) {
+        (self.kind, self.slot) = match listener {
+            Listener::None => (ListenerKind::None, SlotId::NONE),
+            Listener::Handler(slot) => (ListenerKind::Handler, slot),
+            Listener::Waiter(slot) => (ListenerKind::Waiter, slot),
+        };
+    }
+
     /// Notes an event, and returns who is to be told.
     #[inline]
     fn notice(&mut self, wakes: bool, is_final: bool) -> Listener {
@@ -94,15 +127,15 @@ impl Side {
         }
         self.is_ready = true;
         self.is_final |= is_final;
-        let listener = self.listener;
-        if let Listener::Waiter(_) = listener {
-            self.listener = Listener::None;
+        let listener = self.listener();
+        if self.kind == ListenerKind::Waiter {
+            self.kind = ListenerKind::None;
         }
         listener
     }
 
     fn is_watched(&self) -> bool {
-        self.is_claimed || self.listener != Listener::None
+        self.is_claimed || self.kind != ListenerKind::None
     }
 }
 
@@ -119,12 +152,12 @@ pub(crate) struct Noticed {
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) fd: Fd,
-    generation: usize,
+    generation: u32,
     owner: Owner,
     reader: Side,
     writer: Side,
     /// Counts those who keep it registered while nobody waits.
-    keepers: u32,
+    keepers: u16,
     /// Is what stays watched for them.
     /// Invariant: `None` without keepers.
     kept: Option<Interest>,
@@ -151,15 +184,20 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct Sources {
     slab: Slab<Source>,
-    by_fd: HashMap<Fd, usize>,
+    /// Is the key of each descriptor's source, [`NO_KEY`] for one without. The
+    /// system gives out the lowest number that is free, so it stays short.
+    by_fd: Vec<u32>,
     limit: usize,
-    generation: usize,
+    generation: u32,
 }
+
+/// Stands where a descriptor has no source.
+const NO_KEY: u32 = u32::MAX;
 
 impl Sources {
     pub(crate) fn new(limit: usize) -> Self {
-        let limit = limit.min(KEY_MASK);
-        Self { slab: Slab::new(), by_fd: HashMap::new(), limit, generation: 0 }
+        let limit = limit.min(KEY_MASK).min(NO_KEY as usize);
+        Self { slab: Slab::new(), by_fd: Vec::new(), limit, generation: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -168,40 +206,52 @@ impl Sources {
 
     /// Adds a source that has no listener yet.
     fn insert(&mut self, fd: Fd, owner: Owner) -> Result<Token> {
-        if let Some(&key) = self.by_fd.get(&fd) {
-            return Err(busy(fd, self.slab.get(key).map_or(owner, |source| source.owner)));
+        if let Some((_, owner)) = self.find(fd) {
+            return Err(busy(fd, owner));
         }
+        let Ok(place) = usize::try_from(fd.as_raw()) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
+        };
         if self.slab.len() >= self.limit {
             return Err(Refusal::Full { resource: Resource::Descriptor, limit: self.limit }.into());
         }
         // The two highest tokens are the kernel's.
-        self.generation = (self.generation + 1) & (KEY_MASK >> 1);
+        self.generation = (self.generation + 1) & (KEY_MASK >> 1) as u32;
         let generation = self.generation;
         let (reader, writer) = (Side::default(), Side::default());
         let source = Source { fd, generation, owner, reader, writer, keepers: 0, kept: None };
         let key = self.slab.insert(source);
-        self.by_fd.insert(fd, key);
-        Ok(Token((generation << KEY_BITS) | key))
+        if self.by_fd.len() <= place {
+            self.by_fd.resize(place + 1, NO_KEY);
+        }
+        self.by_fd[place] = key as u32;
+        Ok(token(generation, key))
     }
 
     fn remove(&mut self, token: Token) -> Option<Source> {
         self.get(token)?;
         let source = self.slab.try_remove(token.0 & KEY_MASK)?;
-        self.by_fd.remove(&source.fd);
+        if let Some(key) = self.by_fd.get_mut(source.fd.as_raw() as usize) {
+            *key = NO_KEY;
+        }
         Some(source)
     }
 
     pub(crate) fn get(&mut self, token: Token) -> Option<&mut Source> {
         let source = self.slab.get_mut(token.0 & KEY_MASK)?;
-        (source.generation == token.0 >> KEY_BITS).then_some(source)
+        (source.generation as usize == token.0 >> KEY_BITS).then_some(source)
     }
 
     /// Returns the source of `fd`.
     fn find(&self, fd: Fd) -> Option<(Token, Owner)> {
-        let key = *self.by_fd.get(&fd)?;
+        let key = *self.by_fd.get(usize::try_from(fd.as_raw()).ok()?)? as usize;
         let source = self.slab.get(key)?;
-        Some((Token((source.generation << KEY_BITS) | key), source.owner))
+        Some((token(source.generation, key), source.owner))
     }
+}
+
+fn token(generation: u32, key: usize) -> Token {
+    Token(((generation as usize) << KEY_BITS) | key)
 }
 
 fn busy(fd: Fd, owner: Owner) -> Error {
@@ -271,7 +321,7 @@ impl EventLoopHandle {
         // Fails only if the descriptor is gone, and then there is nothing to undo.
         let _ = self.inner.kernel.deregister(source.fd);
         for side in [source.reader, source.writer] {
-            match side.listener {
+            match side.listener() {
                 Listener::None => {}
                 Listener::Handler(handler) => {
                     self.inner.scheduler.cancel_call(self, handler);
@@ -298,13 +348,13 @@ impl EventLoopHandle {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
             let (fd, owner) = (source.fd, source.owner);
-            if source.side(direction).listener != Listener::None {
+            if source.side(direction).listener() != Listener::None {
                 return Err(busy(fd, owner).during("wait"));
             }
         }
         let waiter = self.inner.scheduler.add_waiter(waker, location)?;
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.side(direction).listener = Listener::Waiter(waiter);
+            source.side(direction).set_listener(Listener::Waiter(waiter));
         }
         Ok(waiter)
     }
@@ -313,8 +363,8 @@ impl EventLoopHandle {
     pub(crate) fn stop_waiting(&self, token: Token, direction: Direction, waiter: SlotId) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             let side = source.side(direction);
-            if side.listener == Listener::Waiter(waiter) {
-                side.listener = Listener::None;
+            if side.listener() == Listener::Waiter(waiter) {
+                side.set_listener(Listener::None);
             }
         }
         self.inner.scheduler.cancel_call(self, waiter);
@@ -332,10 +382,18 @@ impl EventLoopHandle {
         }
     }
 
+    /// Returns the handler of one side.
+    pub(crate) fn handler(&self, token: Token, direction: Direction) -> Option<SlotId> {
+        match self.inner.sources.borrow_mut().get(token)?.side(direction).listener() {
+            Listener::Handler(handler) => Some(handler),
+            _ => None,
+        }
+    }
+
     /// Sets the handler of one side of a descriptor of our own.
     pub(crate) fn listen(&self, token: Token, direction: Direction, handler: SlotId) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.side(direction).listener = Listener::Handler(handler);
+            source.side(direction).set_listener(Listener::Handler(handler));
         }
     }
 
@@ -359,8 +417,8 @@ impl EventLoopHandle {
             if source.side(direction).is_claimed {
                 return Err(claims::busy_side(fd, direction));
             }
-            let previous =
-                core::mem::replace(&mut source.side(direction).listener, Listener::Handler(handler));
+            let previous = source.side(direction).listener();
+            source.side(direction).set_listener(Listener::Handler(handler));
             (previous, source.interest().unwrap_or(direction.interest()))
         };
         let kernel = &self.inner.kernel;
@@ -371,7 +429,7 @@ impl EventLoopHandle {
         };
         if let Err(error) = asked {
             if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-                source.side(direction).listener = previous;
+                source.side(direction).set_listener(previous);
             }
             if is_new {
                 self.inner.sources.borrow_mut().remove(token);
@@ -395,7 +453,7 @@ impl EventLoopHandle {
         let Some(source) = source else { return };
         let socket = source.fd.as_raw();
         for side in [source.reader, source.writer] {
-            match side.listener {
+            match side.listener() {
                 Listener::None => {}
                 Listener::Handler(handler) => {
                     let _ = self.guard(|| self.inner.scheduler.cancel_call(self, handler));
@@ -420,8 +478,8 @@ impl EventLoopHandle {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return false };
             let side = source.side(direction);
-            let Listener::Handler(handler) = side.listener else { return false };
-            side.listener = Listener::None;
+            let Listener::Handler(handler) = side.listener() else { return false };
+            side.set_listener(Listener::None);
             (handler, source.interest())
         };
         match interest {
@@ -445,7 +503,7 @@ impl EventLoopHandle {
         let interest = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return };
-            if source.side(direction).listener != Listener::Handler(handler) {
+            if source.side(direction).listener() != Listener::Handler(handler) {
                 return;
             }
             source.interest().unwrap_or(direction.interest())
@@ -462,7 +520,7 @@ impl EventLoopHandle {
             let token = {
                 let sources = self.inner.sources.borrow();
                 let first = sources.slab.iter().next();
-                first.map(|(key, source)| Token((source.generation << KEY_BITS) | key))
+                first.map(|(key, source)| token(source.generation, key))
             };
             let Some(token) = token else { return };
             self.unwatch(token);

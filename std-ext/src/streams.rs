@@ -43,7 +43,7 @@ pub struct StreamReader {
 impl StreamReader {
     /// Returns the address of the peer.
     #[must_use]
-    pub fn peer_addr(&self) -> &Address {
+    pub fn peer_addr(&self) -> Address {
         self.connection.peer_addr()
     }
 
@@ -278,7 +278,7 @@ impl StreamWriter {
     /// # Python
     /// `writer.get_extra_info('peername')`.
     #[must_use]
-    pub fn peer_addr(&self) -> &Address {
+    pub fn peer_addr(&self) -> Address {
         self.connection.peer_addr()
     }
 
@@ -287,7 +287,7 @@ impl StreamWriter {
     /// # Python
     /// `writer.get_extra_info('sockname')`.
     #[must_use]
-    pub fn local_addr(&self) -> Option<&Address> {
+    pub fn local_addr(&self) -> Option<Address> {
         self.connection.local_addr()
     }
 

@@ -173,7 +173,7 @@ impl Transport {
     /// # Python
     /// `transport.get_extra_info('peername')`.
     #[must_use]
-    pub fn peer_addr(&self) -> &Address {
+    pub fn peer_addr(&self) -> Address {
         self.connection.peer_addr()
     }
 
@@ -183,7 +183,7 @@ impl Transport {
     /// # Python
     /// `transport.get_extra_info('sockname')`.
     #[must_use]
-    pub fn local_addr(&self) -> Option<&Address> {
+    pub fn local_addr(&self) -> Option<Address> {
         self.connection.local_addr()
     }
 

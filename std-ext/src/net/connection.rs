@@ -1,6 +1,6 @@
 //! A connected stream socket: its readiness, what it has to send, and its end.
 
-use core::cell::{Cell, OnceCell, RefCell};
+use core::cell::{Cell, OnceCell};
 use core::fmt;
 use core::future::Future;
 use core::panic::Location;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rondel_core::{Callback, Cancelled, Context, ExceptionContext, Refusal, SlotId};
 
-use crate::net::address::Address;
+use crate::net::address::{Address, PackedAddress};
 use crate::net::flow::{Flow, WriteBufferLimits};
 use crate::net::server::Attached;
 use crate::protocol::{AfterEof, AnyProtocol, Received};
@@ -31,13 +31,13 @@ pub(crate) struct Connection {
     fd: Fd,
     state: Cell<State>,
     token: Token,
-    driver: Cell<Option<SlotId>>,
-    protocol: RefCell<Option<Rc<dyn AnyProtocol>>>,
-    flow: RefCell<Option<Box<Flow>>>,
-    /// Is why it ends; `connection_lost` or the stream's next call takes it.
-    error: RefCell<Option<Box<Error>>>,
-    peer: Address,
-    local: OnceCell<Address>,
+    /// Invariant: taken out only for a moment, in which no other code runs.
+    protocol: Cell<Option<Rc<dyn AnyProtocol>>>,
+    /// Is made when something is queued, or waited for, for the first time.
+    /// Invariant: as of `protocol`.
+    flow: Cell<Option<Box<Flow>>>,
+    peer: PackedAddress,
+    local: OnceCell<PackedAddress>,
     /// Is told when the connection is gone.
     server: Option<Attached>,
 }
@@ -76,6 +76,8 @@ impl State {
     const FINAL: u16 = 1 << 12;
     /// Something is queued.
     const QUEUED: u16 = 1 << 13;
+    /// A handler of the loop drives it.
+    const DRIVEN: u16 = 1 << 14;
 }
 
 impl Connection {
@@ -117,11 +119,9 @@ impl Connection {
             // The first send will tell.
             state: Cell::new(State(State::WRITABLE)),
             token,
-            driver: Cell::new(None),
-            protocol: RefCell::new(None),
-            flow: RefCell::new(None),
-            error: RefCell::new(None),
-            peer,
+            protocol: Cell::new(None),
+            flow: Cell::new(None),
+            peer: peer.into(),
             local: OnceCell::new(),
             server,
         })
@@ -131,15 +131,15 @@ impl Connection {
         &self.event_loop
     }
 
-    pub(crate) fn peer_addr(&self) -> &Address {
-        &self.peer
+    pub(crate) fn peer_addr(&self) -> Address {
+        self.peer.unpack()
     }
 
-    pub(crate) fn local_addr(&self) -> Option<&Address> {
+    pub(crate) fn local_addr(&self) -> Option<Address> {
         if self.local.get().is_none() && !self.has(State::CLOSED) {
-            let _ = self.local.set(self.event_loop.inner.kernel.local_addr(self.fd).ok()?);
+            let _ = self.local.set(self.event_loop.inner.kernel.local_addr(self.fd).ok()?.into());
         }
-        self.local.get()
+        self.local.get().map(PackedAddress::unpack)
     }
 
     /// Returns the descriptor, as long as it is open.
@@ -294,8 +294,30 @@ impl Connection {
     #[cold]
     fn why_closed(&self) -> Error {
         // A protocol is told in `connection_lost`.
-        let error = if self.protocol.borrow().is_none() { self.error.borrow_mut().take() } else { None };
-        error.map_or_else(|| Refusal::Closed.into(), |error| *error)
+        let error = if self.protocol().is_none() { self.take_error() } else { None };
+        error.unwrap_or_else(|| Refusal::Closed.into())
+    }
+
+    /// Takes out why the connection ended, if it is an error.
+    fn take_error(&self) -> Option<Error> {
+        self.with_flow(|flow| flow.error.take()).flatten()
+    }
+
+    /// Calls `look` with what there is to send, if there ever was something.
+    #[inline]
+    fn with_flow<R>(&self, look: impl FnOnce(&mut Flow) -> R) -> Option<R> {
+        let mut flow = self.flow.take()?;
+        let result = look(&mut flow);
+        self.flow.set(Some(flow));
+        Some(result)
+    }
+
+    /// Calls `look` with what there is to send.
+    fn with_new_flow<R>(&self, look: impl FnOnce(&mut Flow) -> R) -> R {
+        let mut flow = self.flow.take().unwrap_or_default();
+        let result = look(&mut flow);
+        self.flow.set(Some(flow));
+        result
     }
 }
 
@@ -371,17 +393,15 @@ impl Connection {
 
     /// Queues `bufs` without their first `sent` bytes.
     fn enqueue(self: &Rc<Self>, bufs: &[IoSlice<'_>], mut sent: usize) {
-        let is_over = {
-            let mut flow = self.flow.borrow_mut();
-            let flow = flow.get_or_insert_default();
-            self.set(State::QUEUED);
+        self.set(State::QUEUED);
+        let is_over = self.with_new_flow(|flow| {
             for buf in bufs {
                 let skipped = sent.min(buf.len());
                 flow.push(&buf[skipped..], &self.event_loop.inner.write_budget);
                 sent -= skipped;
             }
             flow.len() > flow.limits.high()
-        };
+        });
         if self.is_ready(Direction::Write) {
             self.drive_soon();
         }
@@ -396,15 +416,15 @@ impl Connection {
         if !self.has(State::QUEUED) {
             return 0;
         }
-        self.flow.borrow().as_ref().map_or(0, |flow| flow.len())
+        self.with_flow(|flow| flow.len()).unwrap_or(0)
     }
 
     pub(crate) fn write_buffer_limits(&self) -> WriteBufferLimits {
-        self.flow.borrow().as_ref().map(|flow| flow.limits).unwrap_or_default()
+        self.with_flow(|flow| flow.limits).unwrap_or_default()
     }
 
     pub(crate) fn set_write_buffer_limits(self: &Rc<Self>, limits: WriteBufferLimits) {
-        self.flow.borrow_mut().get_or_insert_default().limits = limits;
+        self.with_new_flow(|flow| flow.limits = limits);
         self.weigh();
         self.tell_writing();
     }
@@ -437,8 +457,7 @@ impl Connection {
         while self.has(State::WRITING_PAUSED) != self.has(State::TOLD_PAUSED) && !self.has(State::ENDING) {
             let is_paused = self.has(State::WRITING_PAUSED);
             self.flip_told(is_paused);
-            let protocol = self.protocol.borrow().clone();
-            let Some(protocol) = protocol else { return };
+            let Some(protocol) = self.protocol() else { return };
             let transport = Transport { connection: Rc::clone(self) };
             let told = self.event_loop.guard(|| protocol.tell_writing(&transport, is_paused));
             match told {
@@ -467,23 +486,20 @@ impl Connection {
 
     /// Sends what is queued, as far as there is room.
     fn flush(self: &Rc<Self>) {
-        let sent = {
-            let flow = self.flow.borrow();
-            let Some(flow) = flow.as_ref().filter(|flow| flow.len() > 0) else { return };
-            self.try_send(flow.as_slice())
-        };
-        match sent {
+        let Some(flow) = self.flow.take() else { return };
+        let sent = self.try_send(flow.as_slice());
+        self.flow.set(Some(flow));
+        let count = match sent {
             Ok(None) => return,
-            Ok(Some(count)) => {
-                if let Some(flow) = &mut *self.flow.borrow_mut() {
-                    flow.consume(count, &self.event_loop.inner.write_budget);
-                    if flow.len() == 0 {
-                        self.unset(State::QUEUED);
-                    }
-                }
-            }
+            Ok(Some(count)) => count,
             Err(error) => return self.write_failed(error),
-        }
+        };
+        self.with_flow(|flow| {
+            flow.consume(count, &self.event_loop.inner.write_budget);
+            if flow.len() == 0 {
+                self.unset(State::QUEUED);
+            }
+        });
         self.weigh();
         self.wake_waiter();
         self.tell_writing();
@@ -532,7 +548,7 @@ impl Connection {
     }
 
     fn wake_waiter(&self) {
-        let waiter = self.flow.borrow_mut().as_mut().and_then(|flow| flow.waiter.take());
+        let waiter = self.with_flow(|flow| flow.waiter.take()).flatten();
         if let Some(waiter) = waiter {
             self.event_loop.inner.scheduler.wake_waiter(&self.event_loop, waiter);
         }
@@ -553,7 +569,7 @@ impl Connection {
             self.protocol.replace(None);
             return Err(error);
         }
-        if let Some(driver) = self.driver.get() {
+        if let Some(driver) = self.driver() {
             self.event_loop.listen(self.token, Direction::Read, driver);
         }
         self.drive_soon();
@@ -561,7 +577,9 @@ impl Connection {
     }
 
     pub(crate) fn protocol(&self) -> Option<Rc<dyn AnyProtocol>> {
-        self.protocol.borrow().clone()
+        let protocol = self.protocol.take()?;
+        self.protocol.set(Some(Rc::clone(&protocol)));
+        Some(protocol)
     }
 
     /// Gives it another protocol; nothing is told to a connection that is over.
@@ -574,7 +592,7 @@ impl Connection {
 
     /// Gets a handler of the loop that sends, and for a protocol reads.
     pub(crate) fn drive(self: &Rc<Self>) -> Result<()> {
-        if self.driver.get().is_some() {
+        if self.is_driven() {
             return Ok(());
         }
         let scheduler = &self.event_loop.inner.scheduler;
@@ -584,18 +602,23 @@ impl Connection {
         };
         let driver = scheduler.add_handler(driven, erase, Location::caller());
         let driver = driver.map_err(|refused| refused.refusal())?;
-        self.driver.set(Some(driver));
+        self.set(State::DRIVEN);
         self.event_loop.listen(self.token, Direction::Write, driver);
         Ok(())
     }
 
     pub(crate) fn is_driven(&self) -> bool {
-        self.driver.get().is_some()
+        self.has(State::DRIVEN)
+    }
+
+    /// Returns the handler that drives it, which stands where it listens.
+    fn driver(&self) -> Option<SlotId> {
+        if self.is_driven() { self.event_loop.handler(self.token, Direction::Write) } else { None }
     }
 
     /// Has the handler run in the next turn.
     fn drive_soon(&self) {
-        if let Some(driver) = self.driver.get() {
+        if let Some(driver) = self.driver() {
             self.event_loop.inner.scheduler.make_ready(driver);
         }
     }
@@ -730,9 +753,9 @@ impl Connection {
         }
         self.forget_queued();
         if let Some(error) = error {
-            self.error.replace(Some(Box::new(error)));
+            self.with_new_flow(|flow| flow.error = Some(error));
         }
-        let driver = self.driver.get();
+        let driver = self.driver();
         if !driver.is_some_and(|driver| self.event_loop.inner.scheduler.make_ready(driver)) {
             // Nobody drives it, or it will be driven already.
             if driver.is_none_or(|driver| !self.event_loop.inner.scheduler.is_scheduled(driver)) {
@@ -743,9 +766,7 @@ impl Connection {
 
     /// Drops what is queued.
     fn forget_queued(&self) {
-        if let Some(flow) = &mut *self.flow.borrow_mut() {
-            flow.clear(&self.event_loop.inner.write_budget);
-        }
+        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
         self.unset(State::QUEUED);
     }
 
@@ -753,9 +774,9 @@ impl Connection {
     fn lose(self: &Rc<Self>) {
         let _closed = Finally(|| self.finish());
         let Some(protocol) = self.protocol.take() else { return };
-        let error = self.error.borrow_mut().take();
+        let error = self.take_error();
         let transport = Transport { connection: Rc::clone(self) };
-        let lost = protocol.lost(&transport, error.as_deref());
+        let lost = protocol.lost(&transport, error.as_ref());
         if let Err(error) = lost {
             self.report("protocol.connection_lost() failed", &error);
         }
@@ -773,16 +794,13 @@ impl Connection {
         if self.local.get().is_none()
             && let Ok(addr) = kernel.local_addr(self.fd)
         {
-            let _ = self.local.set(addr);
+            let _ = self.local.set(addr.into());
         }
         kernel.close(self.fd);
         if let Some(server) = &self.server {
             server.detach();
         }
         self.wake_waiter();
-        if let Some(driver) = self.driver.take() {
-            self.event_loop.inner.scheduler.cancel_call(&self.event_loop, driver);
-        }
     }
 
     fn report(&self, message: &str, error: &Error) {
@@ -810,7 +828,7 @@ impl Drop for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fd={}, peer={}", self.fd.as_raw(), self.peer)?;
+        write!(f, "fd={}, peer={}", self.fd.as_raw(), self.peer_addr())?;
         if self.is_closing() {
             f.write_str(if self.is_closed() { ", closed" } else { ", closing" })?;
         }
@@ -918,11 +936,11 @@ pub(crate) struct Drained<'a> {
 impl Drained<'_> {
     fn stop_waiting(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
-        if let Some(flow) = &mut *self.connection.flow.borrow_mut()
-            && flow.waiter == Some(waiter)
-        {
-            flow.waiter = None;
-        }
+        self.connection.with_flow(|flow| {
+            if flow.waiter == Some(waiter) {
+                flow.waiter = None;
+            }
+        });
         self.connection.event_loop.inner.scheduler.cancel_call(&self.connection.event_loop, waiter);
     }
 
@@ -954,7 +972,7 @@ impl Future for Drained<'_> {
             return Poll::Ready(Ok(()));
         }
         let waiter = event_loop.inner.scheduler.add_waiter(cx.waker(), self.location)?;
-        connection.flow.borrow_mut().get_or_insert_default().waiter = Some(waiter);
+        connection.with_new_flow(|flow| flow.waiter = Some(waiter));
         self.waiter = Some(waiter);
         Poll::Pending
     }

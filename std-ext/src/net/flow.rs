@@ -6,6 +6,8 @@ use core::fmt;
 
 use rondel_core::{Refusal, Resource, SlotId};
 
+use crate::Error;
+
 /// The marks between which the buffer of a transport swings, in bytes.
 ///
 /// # Python
@@ -117,6 +119,9 @@ pub(crate) struct Flow {
     pub(crate) limits: WriteBufferLimits,
     /// Is who waits for it to shrink: a task.
     pub(crate) waiter: Option<SlotId>,
+    /// Is why the connection ends; `connection_lost` or the stream's next call
+    /// takes it.
+    pub(crate) error: Option<Error>,
 }
 
 /// Is the room that is kept in front, at least, before bytes are moved.

@@ -770,7 +770,7 @@ impl Server {
             client.abort();
         }
         self.wait_closed().await?;
-        Ok(late.iter().map(|client| client.peer_addr().clone()).collect())
+        Ok(late.iter().map(|client| client.peer_addr()).collect())
     }
 }
 

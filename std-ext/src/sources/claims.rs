@@ -67,7 +67,7 @@ impl EventLoopHandle {
         let (is_watched, interest) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
-            if source.side(direction).listener != Listener::None {
+            if source.side(direction).listener() != Listener::None {
                 return Err(busy(fd, Owner::Callbacks));
             }
             let is_watched = held == Some(token) && source.keeps(direction);
