@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use rondel_core::{Context, Instant, Outcome, RunError, Statistics};
 
+use crate::faults::Faults;
 use crate::inner::Inner;
-use crate::sys::{Kernel, ManualKernel, NullKernel, RealKernel};
+use crate::sys::{FaultyKernel, Kernel, ManualKernel, NullKernel, RealKernel};
 use crate::threadsafe::Inbox;
 use crate::{Config, Error, Result};
 
@@ -65,6 +66,19 @@ impl EventLoop {
         let kernel = Rc::new(ManualKernel::new()?);
         let event_loop = Self::on_kernel(&config, Rc::<ManualKernel>::clone(&kernel))?;
         Ok((event_loop, ManualClock { kernel }))
+    }
+
+    /// As [`with_manual_clock`](Self::with_manual_clock), on an operating system
+    /// that fails on request.
+    ///
+    /// # Errors
+    /// As [`EventLoop::new`].
+    pub fn with_faults(config: Config) -> Result<(Self, ManualClock, Faults)> {
+        let kernel = Rc::new(ManualKernel::new()?);
+        let faults = Faults::default();
+        let faulty = FaultyKernel::new(Rc::clone(&kernel), faults.clone());
+        let event_loop = Self::on_kernel(&config, Rc::new(faulty))?;
+        Ok((event_loop, ManualClock { kernel }, faults))
     }
 
     /// Makes a loop without any operating system: its clock jumps, and whatever
@@ -374,7 +388,8 @@ impl fmt::Debug for EventLoopHandle {
     }
 }
 
-/// Moves the clock of a loop made by [`EventLoop::with_manual_clock`].
+/// Moves the clock of a loop made by [`EventLoop::with_manual_clock`] or
+/// [`EventLoop::with_faults`].
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     kernel: Rc<ManualKernel>,

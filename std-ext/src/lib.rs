@@ -51,6 +51,8 @@ mod exception;
 
 mod debug;
 
+mod faults;
+
 mod inner;
 mod sources;
 mod tables;
@@ -77,6 +79,7 @@ pub use crate::executor::{
     Executor, Job, JobError, JobFuture, JobRefusal, JobRefused, StuckJob, StuckJobs, ThreadPoolConfig,
     ThreadPoolExecutor,
 };
+pub use crate::faults::{Faults, Operation};
 pub use crate::inner::TaskFactory;
 pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
 pub use crate::net::client::CreateConnection;

@@ -8,14 +8,15 @@
 //! |---|---|---|---|
 //! | [`RealKernel`] | real | `CLOCK_MONOTONIC` | sleeps |
 //! | [`ManualKernel`] | real | the test moves it | jumps to the deadline |
+//! | [`FaultyKernel`] | real, with answers from a script | the test moves it | jumps to the deadline |
 //! | [`NullKernel`] | none | moves by waits | jumps to the deadline |
 //!
 //! Inside the seam a descriptor is a plain number, [`Fd`]; it is closed by its owner through the
 //! kernel that made it. [`Doorbell`] is the one thing here that other threads and signal handlers
 //! may touch.
 //!
-//! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`] and [`null`] the
-//! kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
+//! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
+//! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
 //! [`file`] and [`address`] the socket calls, [`names`] the system's resolver, [`threads`] and
 //! [`entropy`] what they are called, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
@@ -28,6 +29,8 @@ mod real;
 
 #[allow(dead_code, reason = "chosen by tests alone; always compiled, so that the seam stays honest")]
 mod manual;
+
+mod faulty;
 
 #[allow(dead_code, reason = "chosen by tests alone; always compiled, so that the seam stays honest")]
 mod null;
@@ -65,6 +68,7 @@ use rondel_core::Instant;
 use crate::net::address::Address;
 
 pub(crate) use doorbell::Doorbell;
+pub(crate) use faulty::FaultyKernel;
 pub(crate) use fd::{Event, Events, Fd, Interest, Token};
 pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
@@ -76,7 +80,8 @@ pub(crate) use threads::{RealThreads, ThreadSource, Threads};
 /// Everything that the loop wants from outside.
 ///
 /// All methods take `&self`, none calls back into the loop, and all belong to the loop's thread. What
-/// needs a descriptor is `Unsupported` unless a kernel has it.
+/// needs a descriptor is `Unsupported` unless a kernel has it. Each method stands in [`faulty`] too,
+/// so that a test can have it fail.
 #[allow(dead_code, reason = "the rooms of the network use the rest; each kernel has all of it, tested")]
 pub(crate) trait Kernel {
     /// Reads the clock, counted from the kernel's construction; never earlier than the reading before

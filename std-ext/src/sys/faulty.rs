@@ -1,0 +1,232 @@
+//! The kernel that a test of failures runs on: the manual one, with answers from a script.
+
+use core::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use rondel_core::Instant;
+
+use super::doorbell::Doorbell;
+use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
+use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
+use super::{Kernel, ManualKernel, Threads};
+use crate::faults::{Fault, Faults, Operation};
+use crate::net::address::Address;
+
+/// Does what a [`ManualKernel`] does, unless the script says otherwise.
+///
+/// It injects above the system calls, so what those deal with themselves, `EINTR`, is none of its
+/// business; whatever else a call may answer, and the short transfers, are.
+pub(crate) struct FaultyKernel {
+    kernel: Rc<ManualKernel>,
+    faults: Faults,
+    /// Is what is watched, for reports that the system doesn't make.
+    watched: RefCell<Vec<(Fd, Token, Interest)>>,
+}
+
+impl FaultyKernel {
+    /// Puts a script before `kernel`.
+    pub(crate) fn new(kernel: Rc<ManualKernel>, faults: Faults) -> Self {
+        Self { kernel, faults, watched: RefCell::new(Vec::new()) }
+    }
+
+    /// Asks the script; `fd` is what the call is about, or none.
+    fn before(&self, operation: Operation, fd: Fd) -> io::Result<()> {
+        match self.faults.next(operation) {
+            None => Ok(()),
+            Some(Fault::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+            Some(Fault::Spurious) => {
+                self.report_again(fd);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    /// Has the system report again what is ready, after an edge was wasted.
+    fn report_again(&self, fd: Fd) {
+        let found = self.watched.borrow().iter().find(|entry| entry.0 == fd).copied();
+        if let Some((fd, token, interest)) = found {
+            // Fails only if the descriptor is gone, and then there is nothing to report.
+            let _ = self.kernel.reregister(fd, token, interest);
+        }
+    }
+
+    fn forget(&self, fd: Fd) {
+        self.watched.borrow_mut().retain(|entry| entry.0 != fd);
+    }
+
+    /// Reports everything that is watched, as far as there is room.
+    fn report_all(&self, events: &mut Events) {
+        let readiness = Readiness { readable: true, writable: true, ..Readiness::default() };
+        for &(_, token, _) in &*self.watched.borrow() {
+            if events.list.len() < events.list.capacity() {
+                events.list.push(Event { token, readiness });
+            }
+        }
+    }
+}
+
+/// Writes the methods that ask the script and then the kernel.
+macro_rules! scripted {
+    ($($operation:ident: $method:ident(fd $(, $argument:ident: $type:ty)*) -> $answer:ty;)*) => {$(
+        fn $method(&self, fd: Fd $(, $argument: $type)*) -> io::Result<$answer> {
+            self.before(Operation::$operation, fd)?;
+            self.kernel.$method(fd $(, $argument)*)
+        }
+    )*};
+}
+
+impl Kernel for FaultyKernel {
+    fn now(&self) -> Instant {
+        self.kernel.now()
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        self.kernel.wall_clock()
+    }
+
+    fn register(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        self.before(Operation::Register, fd)?;
+        self.kernel.register(fd, token, interest)?;
+        self.watched.borrow_mut().push((fd, token, interest));
+        Ok(())
+    }
+
+    fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        self.before(Operation::Reregister, fd)?;
+        self.kernel.reregister(fd, token, interest)?;
+        self.forget(fd);
+        self.watched.borrow_mut().push((fd, token, interest));
+        Ok(())
+    }
+
+    fn deregister(&self, fd: Fd) -> io::Result<()> {
+        self.forget(fd);
+        self.before(Operation::Deregister, fd)?;
+        self.kernel.deregister(fd)
+    }
+
+    fn wait(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()> {
+        if let Err(error) = self.before(Operation::Wait, Fd::NONE) {
+            events.clear();
+            return Err(error);
+        }
+        if self.faults.take_wakes_all() {
+            self.kernel.wait(Some(Instant::ZERO), events)?;
+            self.report_all(events);
+            return Ok(());
+        }
+        self.kernel.wait(deadline, events)
+    }
+
+    fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
+        self.kernel.attach_doorbell(bell)
+    }
+
+    fn detach_doorbell(&self, bell: &'static Doorbell) {
+        self.kernel.detach_doorbell(bell);
+    }
+
+    fn socket(&self, family: Family, kind: SocketKind, protocol: i32) -> io::Result<Fd> {
+        self.before(Operation::Socket, Fd::NONE)?;
+        self.kernel.socket(family, kind, protocol)
+    }
+
+    fn recv(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
+        self.before(Operation::Recv, fd)?;
+        let count = self.faults.limited(Operation::Recv, buf.len());
+        let received = self.kernel.recv(fd, &mut buf[..count])?;
+        if received == count && count < buf.len() {
+            // Short, and yet more may be there: as by a peer that has just sent it.
+            self.report_again(fd);
+        }
+        Ok(received)
+    }
+
+    fn send(&self, fd: Fd, buf: &[u8]) -> io::Result<usize> {
+        self.before(Operation::Send, fd)?;
+        let count = self.faults.limited(Operation::Send, buf.len());
+        let sent = self.kernel.send(fd, &buf[..count])?;
+        if sent == count && count < buf.len() {
+            self.report_again(fd);
+        }
+        Ok(sent)
+    }
+
+    fn send_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let total = bufs.iter().map(|buf| buf.len()).sum();
+        if self.faults.limited(Operation::Send, total) == total {
+            self.before(Operation::Send, fd)?;
+            return self.kernel.send_vectored(fd, bufs);
+        }
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        let sent = self.send(fd, first.map_or(&[], |buf| buf))?;
+        self.report_again(fd);
+        Ok(sent)
+    }
+
+    fn sendfile(&self, fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
+        self.before(Operation::Sendfile, fd)?;
+        self.kernel.sendfile(fd, file, offset, self.faults.limited(Operation::Sendfile, count))
+    }
+
+    scripted! {
+        Bind: bind(fd, addr: &Address) -> ();
+        Listen: listen(fd, backlog: i32) -> ();
+        Accept: accept(fd) -> (Fd, Address);
+        Connect: connect(fd, addr: &Address) -> bool;
+        TakeError: take_error(fd) -> Option<io::Error>;
+        RecvFrom: recv_from(fd, buf: &mut [u8]) -> Received;
+        SendTo: send_to(fd, buf: &[u8], addr: &Address) -> usize;
+        ReadAt: read_at(fd, buf: &mut [u8], offset: u64) -> usize;
+        Seek: seek(fd, offset: u64) -> ();
+        ShutdownWrite: shutdown_write(fd) -> ();
+        LocalAddr: local_addr(fd) -> Address;
+        PeerAddr: peer_addr(fd) -> Address;
+        SetOption: set_option(fd, option: SocketOption, value: i32) -> ();
+        SetOption: set_linger(fd, seconds: Option<u16>) -> ();
+        Option: option(fd, option: SocketOption) -> i32;
+        SocketKind: socket_kind(fd) -> (Family, SocketKind);
+        SetNonblocking: set_nonblocking(fd) -> ();
+    }
+
+    fn file_at(&self, path: &Path) -> io::Result<FileAt> {
+        self.before(Operation::FileAt, Fd::NONE)?;
+        self.kernel.file_at(path)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.before(Operation::Unlink, Fd::NONE)?;
+        self.kernel.unlink(path)
+    }
+
+    fn socket_pair(&self) -> io::Result<(Fd, Fd)> {
+        self.before(Operation::SocketPair, Fd::NONE)?;
+        self.kernel.socket_pair()
+    }
+
+    fn close(&self, fd: Fd) {
+        self.forget(fd);
+        self.kernel.close(fd);
+    }
+
+    fn hand_over(&self, fd: Fd) -> io::Result<OwnedFd> {
+        self.kernel.hand_over(fd)
+    }
+
+    fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
+        self.before(Operation::Entropy, Fd::NONE)?;
+        self.kernel.entropy(buf)
+    }
+
+    fn threads(&self) -> &'static dyn Threads {
+        self.kernel.threads()
+    }
+
+    fn has_real_descriptors(&self) -> bool {
+        self.kernel.has_real_descriptors()
+    }
+}
