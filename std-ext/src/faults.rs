@@ -183,6 +183,8 @@ pub enum Operation {
     Unlink,
     /// `socketpair`.
     SocketPair,
+    /// Reads a small file, whole.
+    ReadFile,
     /// `getrandom`.
     Entropy,
 }

@@ -5,32 +5,17 @@ use core::time::Duration;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
-use std::process::Command;
 use std::rc::Rc;
 use std::thread;
 
 use rondel::{Config, Error, ErrorKind, EventLoop, Instant, StreamReader, StreamWriter};
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, defer, descriptors, full, manual, manual_with, never, pair, quietly,
-    real, reports, run_until_idle, sends, small, turns,
+    Counter, Oops, Trace, alone, any_port, defer, descriptors, full, manual, manual_with, never, pair,
+    quietly, real, reports, run_until_idle, sends, small, turns,
 };
 
 const MS: Duration = Duration::from_millis(1);
-
-/// Runs `body` in a process of its own, where nothing else opens descriptors,
-/// under a limit of their number: the test `name` starts itself once more.
-fn alone(name: &str, descriptors: usize, body: fn()) {
-    const ALONE: &str = "RONDEL_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let binary = std::env::current_exe().unwrap();
-    let script = format!("ulimit -n {descriptors}; exec \"$0\" --exact faults::{name} --test-threads=1");
-    let output = Command::new("sh").args(["-c", &script]).arg(binary).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-}
 
 #[test]
 fn c01_a_full_queue_gives_the_callback_back_and_one_run_makes_room() {
@@ -225,7 +210,7 @@ fn thousands_of_loops() {
 
 #[test]
 fn c11_loops_come_and_go_and_leave_no_descriptor_and_no_memory() {
-    alone("c11_loops_come_and_go_and_leave_no_descriptor_and_no_memory", 64, thousands_of_loops);
+    alone("faults::c11_loops_come_and_go_and_leave_no_descriptor_and_no_memory", 64, thousands_of_loops);
 }
 
 #[test]
@@ -556,7 +541,11 @@ fn out_of_descriptors() {
 
 #[test]
 fn a01_a_server_out_of_descriptors_reports_once_and_resumes_by_itself() {
-    alone("a01_a_server_out_of_descriptors_reports_once_and_resumes_by_itself", 32, out_of_descriptors);
+    alone(
+        "faults::a01_a_server_out_of_descriptors_reports_once_and_resumes_by_itself",
+        32,
+        out_of_descriptors,
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Once;
 use std::thread::JoinHandle;
@@ -283,6 +284,22 @@ pub fn pair() -> (std::os::unix::net::UnixStream, std::os::unix::net::UnixStream
     a.set_nonblocking(true).expect("non-blocking");
     b.set_nonblocking(true).expect("non-blocking");
     (a, b)
+}
+
+/// Is set in the process that [`alone`] starts.
+pub const ALONE: &str = "RONDEL_TEST_ALONE";
+
+/// Runs `body` in a process of its own, where nothing else opens descriptors,
+/// under a limit of their number: the test `name` starts itself once more.
+pub fn alone(name: &str, descriptors: usize, body: fn()) {
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let binary = std::env::current_exe().unwrap();
+    let script = format!("ulimit -n {descriptors}; exec \"$0\" --exact {name} --test-threads=1");
+    let output = Command::new("sh").args(["-c", &script]).arg(binary).env(ALONE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 /// Counts the descriptors of the process in the given range of numbers.

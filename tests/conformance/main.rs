@@ -16,6 +16,7 @@ mod test_exceptions;
 mod test_executor;
 mod test_futures;
 mod test_selector_events;
+mod test_servers;
 mod test_sock;
 mod test_streams;
 mod test_tasks;

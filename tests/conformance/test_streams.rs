@@ -446,7 +446,8 @@ fn closing_a_server_is_at_once_and_leaves_connections_alone() {
             assert!(handle.statistics().futures.live <= futures + 1);
             let (first, second) = (server.clone(), server.clone());
             let first = handle.create_task(async move { first.wait_closed().await })?;
-            let second = handle.create_task(async move { second.serve_forever().await })?;
+            let second = handle.create_task(async move { second.wait_closed().await })?;
+            assert!(server.serve_forever().await.unwrap_err().is_closed());
             handle.yield_now().await?;
             go.send(()).unwrap();
             first.await??;

@@ -1,6 +1,6 @@
 //! A listening socket.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::panic::Location;
 use core::time::Duration;
@@ -16,7 +16,7 @@ use crate::net::server::ServerState;
 use crate::net::unix::{self, SocketFile};
 use crate::sources::{Direction, Owner};
 use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
-use crate::{Error, ErrorKind, EventLoopHandle, Result};
+use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
 
 /// Is how long accepting rests when descriptors or memory ran out (SV-8).
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -46,8 +46,8 @@ pub struct Listener {
     token: Cell<Option<Token>>,
     handler: Cell<Option<SlotId>>,
     is_closed: Cell<bool>,
-    /// Tells that accepting rests because something ran out.
-    is_resting: Cell<bool>,
+    /// Is what ends the rest of accepting, while something has run out.
+    rest: RefCell<Option<TimerHandle>>,
 }
 
 impl Listener {
@@ -60,11 +60,10 @@ impl Listener {
         event_loop: &EventLoopHandle,
         addr: &Address,
         options: ListenOptions,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, AddressError> {
         let kernel = &event_loop.inner.kernel;
         let family = Family::of(addr);
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), AddressError { addr: addr.clone(), error });
+        let named = |error| AddressError { addr: addr.clone(), error };
         let fd = kernel.socket(family, SocketKind::Stream, 0).map_err(named)?;
         let bound = || {
             if family != Family::Unix {
@@ -78,7 +77,15 @@ impl Listener {
                 kernel.set_option(fd, SocketOption::V6Only, 1)?;
             }
             let file = unix::bind(kernel, fd, addr, SocketKind::Stream)?;
-            Ok((file, kernel.local_addr(fd)?))
+            match kernel.local_addr(fd) {
+                Ok(addr) => Ok((file, addr)),
+                Err(error) => {
+                    if let Some(file) = file {
+                        file.remove();
+                    }
+                    Err(error)
+                }
+            }
         };
         match bound() {
             Ok((file, addr)) => Ok(Self::new(event_loop, fd, addr, options.backlog, file)),
@@ -121,7 +128,7 @@ impl Listener {
             token: Cell::new(None),
             handler: Cell::new(None),
             is_closed: Cell::new(false),
-            is_resting: Cell::new(false),
+            rest: RefCell::new(None),
         }
     }
 
@@ -136,12 +143,14 @@ impl Listener {
     /// Begins to listen and to accept. A second call does nothing.
     ///
     /// # Errors
-    /// As `listen`; if a table is full.
+    /// As `listen`, with the address named; if a table is full. It can be tried
+    /// again.
     pub(crate) fn start(self: &Rc<Self>, server: &Rc<ServerState>) -> Result<()> {
         if self.handler.get().is_some() || self.is_closed() {
             return Ok(());
         }
-        self.event_loop.inner.kernel.listen(self.fd, self.backlog.cast_signed())?;
+        let listens = self.event_loop.inner.kernel.listen(self.fd, self.backlog.cast_signed());
+        listens.map_err(|error| AddressError { addr: self.addr.clone(), error })?;
         let token = match self.token.get() {
             Some(token) => token,
             None => self.event_loop.watch(self.fd, Owner::Server, Interest::READABLE)?,
@@ -180,6 +189,13 @@ impl Listener {
         if let Some(handler) = self.handler.take() {
             self.event_loop.inner.scheduler.cancel_call(&self.event_loop, handler);
         }
+        if let Some(rest) = self.rest.take() {
+            rest.cancel();
+        }
+    }
+
+    fn is_resting(&self) -> bool {
+        self.rest.borrow().is_some()
     }
 
     /// Rests until descriptors or memory may be free again, or whatever it was
@@ -193,12 +209,12 @@ impl Listener {
         let resting = Rc::downgrade(self);
         let timer = self.event_loop.call_later(ACCEPT_RETRY_DELAY, move |_| {
             if let Some(listener) = resting.upgrade() {
-                listener.is_resting.set(false);
+                listener.rest.replace(None);
                 listener.accept_again();
             }
         });
         // Without room for a timer the next connection makes the next attempt.
-        self.is_resting.set(timer.is_ok());
+        self.rest.replace(timer.ok());
     }
 }
 
@@ -245,7 +261,7 @@ pub(crate) fn adopt(event_loop: &EventLoopHandle, socket: OwnedFd, kind: SocketK
     }
 }
 
-/// What failed, and for which address.
+/// What failed, and for which address; inside the `io::Error` that users get.
 #[derive(Debug)]
 pub(crate) struct AddressError {
     pub(crate) addr: Address,
@@ -264,6 +280,18 @@ impl core::error::Error for AddressError {
     }
 }
 
+impl From<AddressError> for io::Error {
+    fn from(error: AddressError) -> Self {
+        Self::new(error.error.kind(), error)
+    }
+}
+
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
 /// Accepts the connections of one socket.
 struct Acceptor {
     listener: Rc<Listener>,
@@ -276,7 +304,7 @@ impl Acceptor {
         let Self { listener, server } = self;
         for _ in 0..listener.backlog {
             // A callback of the batch may have closed it (SV-13).
-            if listener.is_closed() || listener.is_resting.get() || server.is_full() {
+            if listener.is_closed() || listener.is_resting() || server.is_full() {
                 return;
             }
             match listener.event_loop.inner.kernel.accept(listener.fd) {
@@ -299,10 +327,13 @@ impl Acceptor {
 }
 
 impl Drop for Acceptor {
-    /// Also when the loop is closed: nobody accepts any more.
+    /// Also when the loop is closed: nobody accepts any more. One that was refused
+    /// its place among the handlers has accepted nothing, and ends nothing.
     fn drop(&mut self) {
-        self.listener.close();
-        let _ = self.listener.event_loop.guard(|| self.server.tell_waiters());
+        if self.listener.is_accepting() {
+            self.listener.close();
+            let _ = self.listener.event_loop.guard(|| self.server.listener_closed());
+        }
     }
 }
 
@@ -326,17 +357,11 @@ enum AfterError {
 }
 
 fn after(error: &io::Error) -> AfterError {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::ConnectionAborted
-        | Kind::ConnectionReset
-        | Kind::NetworkDown
-        | Kind::NetworkUnreachable
-        | Kind::HostUnreachable
-        | Kind::PermissionDenied
-        | Kind::TimedOut => AfterError::Skip,
-        Kind::OutOfMemory => AfterError::Rest,
-        _ if crate::sys::is_out_of_resources(error) => AfterError::Rest,
-        _ => AfterError::Report,
+    if crate::sys::is_of_one_connection(error) {
+        AfterError::Skip
+    } else if crate::sys::is_out_of_resources(error) {
+        AfterError::Rest
+    } else {
+        AfterError::Report
     }
 }

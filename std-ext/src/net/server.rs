@@ -284,35 +284,22 @@ impl<T: Target, M: MakeConnection> IntoFuture for CreateServer<T, M> {
     type IntoFuture = Pin<Box<dyn StdFuture<Output = Result<Server>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async { self.listen().await.map_err(|error| error.during(M::NAME)) })
-    }
-}
-
-impl<T: Target, M: MakeConnection> CreateServer<T, M> {
-    async fn listen(self) -> Result<Server> {
-        let Self { event_loop, target, mut make, options, max_connections, start_serving, on_refused } = self;
-        // From here on a failure closes the sockets.
-        let listeners = target.bind(&event_loop, options).await?;
-        let first = listeners.iter().find_map(|listener| listener.addr.as_inet());
-        let state = Rc::new(ServerState {
-            event_loop,
-            local_addr: first.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
-            listeners: RefCell::new(listeners.into_iter().map(Rc::new).collect()),
-            make: RefCell::new(Some(Box::new(move |connection| make.connected(connection)))),
-            clients: RefCell::new(Slab::new()),
-            max_connections,
-            accepted: Cell::new(0),
-            refused: Cell::new(0),
-            on_refused,
-            is_closed: Cell::new(false),
-            over: RefCell::new(None),
-        });
-        let server = Server { state };
-        if start_serving && let Err(error) = server.start_serving() {
-            server.close();
-            return Err(error);
-        }
-        Ok(server)
+        let Self { event_loop, target, make, options, max_connections, start_serving, on_refused } = self;
+        // From here on nothing is borrowed: the address may have been.
+        let listeners = target.bind(&event_loop, options);
+        Box::pin(async move {
+            let listen = async {
+                // From here on a failure closes the sockets.
+                let listeners = listeners.await?;
+                let server = Server::new(event_loop, listeners, make, max_connections, on_refused);
+                if start_serving && let Err(error) = server.start_serving() {
+                    server.close();
+                    return Err(error);
+                }
+                Ok(server)
+            };
+            listen.await.map_err(|error: Error| error.during(M::NAME))
+        })
     }
 }
 
@@ -323,26 +310,37 @@ impl<T, M> fmt::Debug for CreateServer<T, M> {
 }
 
 /// Where a server is to listen.
-pub trait Target: 'static {
-    /// Makes the sockets.
+pub trait Target {
+    /// Makes the sockets; what it is made of may end before the future does.
     #[doc(hidden)]
     fn bind(
         self,
         event_loop: &EventLoopHandle,
         options: ListenOptions,
-    ) -> impl StdFuture<Output = Result<Vec<Listener>>>;
+    ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static;
 }
 
 /// Internet addresses.
 #[derive(Debug)]
 pub struct Inet<A>(A);
 
-impl<A: ToAddrs + 'static> Target for Inet<A> {
-    async fn bind(self, event_loop: &EventLoopHandle, options: ListenOptions) -> Result<Vec<Listener>> {
+impl<A: ToAddrs> Target for Inet<A> {
+    fn bind(
+        self,
+        event_loop: &EventLoopHandle,
+        options: ListenOptions,
+    ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
         let hints = Hints { family: options.family, flags: AddrInfoFlags::PASSIVE, ..Hints::default() };
-        let addrs = self.0.resolve(event_loop, hints).await?;
-        bind_all(event_loop, addrs, options)
+        bind_resolved(event_loop.clone(), self.0.resolve(event_loop, hints), options)
     }
+}
+
+async fn bind_resolved(
+    event_loop: EventLoopHandle,
+    addrs: impl StdFuture<Output = Result<Vec<SocketAddr>>>,
+    options: ListenOptions,
+) -> Result<Vec<Listener>> {
+    bind_all(&event_loop, addrs.await?, options)
 }
 
 /// Binds a socket for each address.
@@ -364,7 +362,12 @@ fn bind_all(
         seen.push(addr);
         match Listener::bind(event_loop, &addr.into(), options) {
             Ok(listener) => listeners.push(listener),
-            Err(error) if is_not_here(&error) => skipped = Some(error),
+            Err(failed) if is_not_here(&failed.error) => {
+                if event_loop.debug() {
+                    log::warn!("a server skips {failed}");
+                }
+                skipped = Some(failed);
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -392,9 +395,16 @@ impl UnixPath {
 }
 
 impl Target for UnixPath {
-    async fn bind(self, event_loop: &EventLoopHandle, options: ListenOptions) -> Result<Vec<Listener>> {
-        let addr = Address::from(self.0?);
-        Ok(vec![Listener::bind(event_loop, &addr, options)?])
+    fn bind(
+        self,
+        event_loop: &EventLoopHandle,
+        options: ListenOptions,
+    ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
+        let event_loop = event_loop.clone();
+        async move {
+            let addr = Address::from(self.0?);
+            Ok(vec![Listener::bind(&event_loop, &addr, options)?])
+        }
     }
 }
 
@@ -403,8 +413,13 @@ impl Target for UnixPath {
 pub struct Sock(OwnedFd);
 
 impl Target for Sock {
-    async fn bind(self, event_loop: &EventLoopHandle, options: ListenOptions) -> Result<Vec<Listener>> {
-        Ok(vec![Listener::adopt(event_loop, self.0, options.backlog)?])
+    fn bind(
+        self,
+        event_loop: &EventLoopHandle,
+        options: ListenOptions,
+    ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
+        let event_loop = event_loop.clone();
+        async move { Ok(vec![Listener::adopt(&event_loop, self.0, options.backlog)?]) }
     }
 }
 
@@ -509,7 +524,7 @@ impl ServerState {
     /// Takes over an accepted connection, or closes it, counted and told.
     pub(crate) fn connected(self: &Rc<Self>, fd: Fd, peer: Address) {
         let key = self.clients.borrow_mut().insert(Weak::new());
-        let attached = Attached { server: Rc::clone(self), key };
+        let attached = Attached { server: Rc::clone(self), key: Cell::new(Some(key)) };
         match self.make_connection(fd, peer, attached) {
             Ok(connection) => {
                 self.accepted.set(self.accepted.get() + 1);
@@ -525,10 +540,10 @@ impl ServerState {
 
     fn make_connection(&self, fd: Fd, peer: Address, attached: Attached) -> Result<Rc<Connection>> {
         let connection = Connection::new(&self.event_loop, fd, None, peer, Some(attached))?;
-        let mut make = self.make.borrow_mut();
-        let Some(make) = &mut *make else { return Err(rondel_core::Refusal::Closed.into()) };
+        let Some(make) = self.make.take() else { return Err(closed()) };
+        let mut lent = Lent { server: self, make: Some(make) };
         self.event_loop
-            .guard(|| make(connection))
+            .guard(|| lent.make(connection))
             .unwrap_or_else(|_| Err(Error::of(ErrorKind::Panicked, "the factory panicked")))
     }
 
@@ -553,12 +568,18 @@ impl ServerState {
         for listener in &listeners {
             listener.close();
         }
-        // Borrowed if it is the factory that closes: it goes with the server then.
-        if let Ok(mut make) = self.make.try_borrow_mut() {
-            let make = make.take();
-            drop(make);
-        }
+        // Lent if it is the factory that closes: it goes when it has returned.
+        let make = self.make.take();
+        drop(make);
         self.tell_waiters();
+    }
+
+    /// Is called when a listener was closed, by the server or by its loop; with
+    /// the loop the server is closed too.
+    pub(crate) fn listener_closed(&self) {
+        if self.event_loop.is_closed() {
+            self.close();
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -589,10 +610,37 @@ impl ServerState {
     }
 }
 
+/// The factory while it runs. It goes back to its server, or goes if that was
+/// closed meanwhile: a factory may hold its own server.
+struct Lent<'a> {
+    server: &'a ServerState,
+    make: Option<Factory>,
+}
+
+impl Lent<'_> {
+    fn make(&mut self, connection: Connection) -> Result<Rc<Connection>> {
+        self.make.as_mut().map_or_else(|| Err(closed()), |make| make(connection))
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if !self.server.is_closed.get() {
+            self.server.make.replace(self.make.take());
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::of(ErrorKind::Closed, "the server is closed")
+}
+
 /// Says that a connection belongs to a server, and when it doesn't any more.
 pub(crate) struct Attached {
     server: Rc<ServerState>,
-    key: usize,
+    /// Is the place among the clients, until the socket is closed: it is somebody
+    /// else's afterwards, and the connection may live on in a transport's hands.
+    key: Cell<Option<usize>>,
 }
 
 impl Drop for Attached {
@@ -604,11 +652,9 @@ impl Drop for Attached {
 impl Attached {
     /// Is called when the connection's socket is closed.
     pub(crate) fn detach(&self) {
+        let Some(key) = self.key.take() else { return };
         let was_full = self.server.is_full();
-        let client = self.server.clients.borrow_mut().try_remove(self.key);
-        if client.is_none() {
-            return;
-        }
+        self.server.clients.borrow_mut().try_remove(key);
         if was_full {
             for listener in &*self.server.listeners.borrow() {
                 listener.accept_again();
@@ -628,6 +674,30 @@ pub struct Server {
 }
 
 impl Server {
+    fn new(
+        event_loop: EventLoopHandle,
+        listeners: Vec<Listener>,
+        mut make: impl MakeConnection,
+        max_connections: usize,
+        on_refused: Option<RefusedHook>,
+    ) -> Self {
+        let first = listeners.iter().find_map(|listener| listener.addr.as_inet());
+        let state = Rc::new(ServerState {
+            event_loop,
+            local_addr: first.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
+            listeners: RefCell::new(listeners.into_iter().map(Rc::new).collect()),
+            make: RefCell::new(Some(Box::new(move |connection| make.connected(connection)))),
+            clients: RefCell::new(Slab::new()),
+            max_connections,
+            accepted: Cell::new(0),
+            refused: Cell::new(0),
+            on_refused,
+            is_closed: Cell::new(false),
+            over: RefCell::new(None),
+        });
+        Self { state }
+    }
+
     /// Returns the addresses of the listening sockets, with the ports that were
     /// picked for 0; none once the server is closed (SV-10).
     ///
@@ -650,11 +720,15 @@ impl Server {
     /// `start_serving(false)`.
     ///
     /// # Errors
-    /// If the kernel refuses to listen, or a table is full.
+    /// If the kernel refuses to listen, or a table is full: it can be tried again.
+    /// `Closed` if the server is.
     ///
     /// # Python
     /// `await server.start_serving()`.
     pub fn start_serving(&self) -> Result<()> {
+        if self.state.is_closed.get() {
+            return Err(closed());
+        }
         let listeners = self.state.listeners.borrow().clone();
         for listener in &listeners {
             listener.start(&self.state)?;
@@ -737,10 +811,15 @@ impl Server {
         Ok(over.wait().await?)
     }
 
-    /// Accepts until the task is cancelled, and then closes the server.
+    /// Accepts until the task is cancelled, and then closes the server. Ends
+    /// without an error if somebody else closes it, when its last connection is
+    /// gone.
     ///
     /// # Errors
     /// The cancellation; as [`start_serving`](Self::start_serving).
+    ///
+    /// # Cancellation
+    /// Closes the server, and leaves its connections alone.
     ///
     /// # Python
     /// `await server.serve_forever()`.

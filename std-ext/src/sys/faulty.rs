@@ -12,7 +12,7 @@ use rondel_core::Instant;
 use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
 use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
-use super::{Kernel, ManualKernel, Threads};
+use super::{Kernel, ManualKernel, ThreadSource};
 use crate::faults::{Fault, Faults, Operation};
 use crate::net::address::Address;
 
@@ -217,12 +217,17 @@ impl Kernel for FaultyKernel {
         self.kernel.hand_over(fd)
     }
 
+    fn read_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        self.before(Operation::ReadFile, Fd::NONE)?;
+        self.kernel.read_file(path, bytes_max)
+    }
+
     fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
         self.before(Operation::Entropy, Fd::NONE)?;
         self.kernel.entropy(buf)
     }
 
-    fn threads(&self) -> &'static dyn Threads {
+    fn threads(&self) -> ThreadSource {
         self.kernel.threads()
     }
 

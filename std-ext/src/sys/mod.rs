@@ -74,7 +74,7 @@ pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
 pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
-pub(crate) use syscall::{is_family_unknown, is_out_of_resources};
+pub(crate) use syscall::{is_family_unknown, is_of_one_connection, is_out_of_resources};
 pub(crate) use threads::{RealThreads, ThreadSource, Threads};
 
 /// Everything that the loop wants from outside.

@@ -36,3 +36,24 @@ pub(crate) fn is_out_of_resources(error: &std::io::Error) -> bool {
 pub(crate) fn is_family_unknown(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPFNOSUPPORT | libc::EPROTONOSUPPORT))
 }
+
+/// Tells whether a failure of `accept` is that of a connection which is gone, or refused by a
+/// firewall, and no longer stands before the others (accept(2), "Error handling").
+pub(crate) fn is_of_one_connection(error: &std::io::Error) -> bool {
+    let Some(errno) = error.raw_os_error() else { return false };
+    matches!(
+        errno,
+        libc::ECONNABORTED
+            | libc::ECONNRESET
+            | libc::EPERM
+            | libc::EPROTO
+            | libc::ENOPROTOOPT
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ENONET
+            | libc::EOPNOTSUPP
+            | libc::ETIMEDOUT
+    )
+}
