@@ -10,7 +10,7 @@ use crate::calls::Kind;
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{List, Node, Owner, Ready};
-use crate::scheduler::{Source, Tables};
+use crate::tables::{Source, Tables};
 use crate::{Context, Instant, Outcome, Refusal, Refused, Scheduler, SlotId};
 
 /// The part of a future or task that others hold on to.

@@ -19,10 +19,10 @@ use crate::completion::DoneCallback;
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
-use crate::scheduler::{Scheduler, Source};
 use crate::slots::SlotId;
+use crate::tables::Source;
 use crate::tasks::Status;
-use crate::{Context, Instant, Outcome, Panicked, RunError, Running};
+use crate::{Context, Instant, Outcome, Panicked, RunError, Running, Scheduler};
 
 impl<C: Context> Scheduler<C> {
     /// Runs until [`Scheduler::stop`] is called.

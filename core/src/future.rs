@@ -15,7 +15,7 @@ use crate::error::{FutureError, InvalidState};
 use crate::exception::Exception;
 use crate::futures::{FutureValue, State};
 use crate::inline::Inline;
-use crate::scheduler::Source;
+use crate::tables::Source;
 use crate::wait::Wait;
 use crate::{Cancelled, Context, Outcome, Refusal, Refused, Resource, SlotId};
 

@@ -9,9 +9,9 @@ use crate::defect;
 use crate::exception::Exception;
 use crate::finally::Finally;
 use crate::inline::Inline;
-use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
-use crate::{Context, ExceptionContext, FutureId};
+use crate::tables::Source;
+use crate::{Context, ExceptionContext, FutureId, Scheduler};
 
 /// The state of a future, without the type of its result.
 pub(crate) enum State {

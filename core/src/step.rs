@@ -8,10 +8,10 @@ use crate::calls::Kind;
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
-use crate::scheduler::{Scheduler, Source};
 use crate::slots::SlotId;
+use crate::tables::Source;
 use crate::tasks::Status;
-use crate::{Context, ExceptionContext, Running, TaskId};
+use crate::{Context, ExceptionContext, Running, Scheduler, TaskId};
 
 impl<C: Context> Scheduler<C> {
     /// Runs one step of the task in the slot `index`.

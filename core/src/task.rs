@@ -12,11 +12,11 @@ use crate::body::Body;
 use crate::callback::Callback;
 use crate::completion::Passed;
 use crate::completion::{DoneCallback, Registration};
-use crate::scheduler::{Scheduler, Source};
 use crate::slots::SlotId;
+use crate::tables::Source;
 use crate::tasks::Status;
 use crate::wait::Wait;
-use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskId};
+use crate::{Cancelled, Context, Outcome, Refusal, Refused, Scheduler, TaskId};
 
 /// A future that the loop runs.
 ///

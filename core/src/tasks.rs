@@ -8,9 +8,9 @@ use crate::completion::Completion;
 use crate::finally::Finally;
 use crate::ready::Node;
 use crate::region::Region;
-use crate::scheduler::{Scheduler, Source};
 use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
-use crate::{Context, Refusal, Refused, Resource, Usage};
+use crate::tables::Source;
+use crate::{Context, Refusal, Refused, Resource, Scheduler, Usage};
 
 /// Names a task of one loop; never used again for another.
 ///

@@ -6,7 +6,7 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
 use crate::completion::Registration;
-use crate::scheduler::Source;
+use crate::tables::Source;
 use crate::{Cancelled, Context, WaitError};
 
 /// Waits for a future or task and leaves its result there.
