@@ -3,17 +3,35 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use jiff::Zoned;
-use rondel::{ErrorKind, EventLoopHandle, Future, Instant, StreamReader, StreamWriter, TimeoutError};
+use rondel::{ErrorKind, EventLoopHandle, Future, Instant, Server, StreamReader, StreamWriter, TimeoutError};
 
 use crate::command::{self, Command};
-use crate::figures::Figures;
+use crate::figures::{self, Figures};
+use crate::options::Options;
 
 /// Is the most answers that a client may have outstanding.
 const DELAYED_MAX: usize = 1000;
 
+/// Listens for clients, and serves each by a task.
+pub(crate) async fn listen(
+    event_loop: &EventLoopHandle,
+    options: &Options,
+    figures: &Rc<Figures>,
+    stop: &Future<()>,
+) -> rondel::Result<Server> {
+    let (on, counted, stop) = (event_loop.clone(), Rc::clone(figures), stop.clone());
+    let server = event_loop
+        .start_server(options.tcp, move |reader, writer| {
+            serve(on.clone(), reader, writer, Rc::clone(&counted), stop.clone())
+        })
+        .reuse_port(options.loops > 1)
+        .await?;
+    figures.watch(&server);
+    Ok(server)
+}
+
 /// Serves a client until it hangs up.
-pub(crate) async fn serve(
+async fn serve(
     event_loop: EventLoopHandle,
     reader: StreamReader,
     writer: StreamWriter,
@@ -103,9 +121,8 @@ impl Client {
             Ok(Command::Nothing) => Ok(()),
             Ok(Command::Help) => self.writer.write_all(command::HELP.as_bytes()).await,
             Ok(Command::Time) => {
-                let now = Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
-                let up = self.event_loop.time().as_secs_f64();
-                self.line(&format!("{now}, the loop is at {up:.3} s")).await
+                let text = figures::time(&self.event_loop);
+                self.line(&text).await
             }
             Ok(Command::Echo(text)) => self.line(text).await,
             Ok(Command::Stats) => {

@@ -1,48 +1,70 @@
 //! What the gateway counts, beside what its loop counts.
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use rondel::{EventLoopHandle, Instant, Statistics};
+use jiff::Zoned;
 
-/// The gateway's counters.
+use rondel::{EventLoopHandle, Instant, Server, Statistics};
+
+/// What all loops of the gateway count together.
+#[derive(Default)]
+pub(crate) struct Totals {
+    clients: AtomicU64,
+    connections: AtomicU64,
+    commands: AtomicU64,
+}
+
+/// What one loop counts.
 pub(crate) struct Figures {
-    clients: Cell<u64>,
-    connections: Cell<u64>,
-    commands: Cell<u64>,
+    totals: Arc<Totals>,
+    server: OnceCell<Server>,
     /// Is what the loop had counted when the last line was printed, and when.
     last: Cell<(Statistics, Instant)>,
 }
 
 impl Figures {
-    pub(crate) fn new(event_loop: &EventLoopHandle) -> Self {
-        let (clients, connections, commands) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Self { clients, connections, commands, last: Cell::new((event_loop.statistics(), event_loop.time())) }
+    pub(crate) fn new(event_loop: &EventLoopHandle, totals: Arc<Totals>) -> Self {
+        let last = Cell::new((event_loop.statistics(), event_loop.time()));
+        Self { totals, server: OnceCell::new(), last }
+    }
+
+    /// Looks at a server from now on.
+    pub(crate) fn watch(&self, server: &Server) {
+        let _ = self.server.set(server.clone());
     }
 
     pub(crate) fn client_connected(&self) {
-        self.clients.set(self.clients.get() + 1);
-        self.connections.set(self.connections.get() + 1);
+        self.totals.clients.fetch_add(1, Ordering::Relaxed);
+        self.totals.connections.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn client_left(&self) {
-        self.clients.set(self.clients.get() - 1);
+        self.totals.clients.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn command_received(&self) {
-        self.commands.set(self.commands.get() + 1);
+        self.totals.commands.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Describes the present.
     pub(crate) fn describe(&self, event_loop: &EventLoopHandle) -> String {
         let now = event_loop.statistics();
+        let of_server = |count: fn(&Server) -> u64| self.server.get().map_or(0, count);
         format!(
-            "clients {} (ever {}), commands {}; iterations {}, callbacks {}, ready {}, timers {}, \
-             tasks {}/{} (peak {}), calls {}/{} (peak {})",
-            self.clients.get(),
-            self.connections.get(),
-            self.commands.get(),
+            "clients {} (ever {}), commands {}; this loop: accepted {}, refused {}, to be sent {} bytes, \
+             descriptors {}, iterations {}, callbacks {}, ready {}, timers {}, tasks {}/{} (peak {}), \
+             calls {}/{} (peak {})",
+            self.totals.clients.load(Ordering::Relaxed),
+            self.totals.connections.load(Ordering::Relaxed),
+            self.totals.commands.load(Ordering::Relaxed),
+            of_server(Server::accepted),
+            of_server(Server::refused),
+            event_loop.write_buffers_size(),
+            event_loop.watched_descriptors(),
             now.iterations,
             now.callbacks,
             now.ready,
@@ -70,6 +92,12 @@ impl Figures {
             rate(now.callbacks, then.callbacks),
         );
     }
+}
+
+/// Tells the time of day, and of the loop.
+pub(crate) fn time(event_loop: &EventLoopHandle) -> String {
+    let now = Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    format!("{now}, the loop is at {:.3} s", event_loop.time().as_secs_f64())
 }
 
 /// Prints the figures each second, for as long as the loop runs.

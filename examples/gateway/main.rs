@@ -1,33 +1,35 @@
-//! A small daemon: serves line commands over TCP, and prints what it does.
+//! A small daemon: serves line commands, and prints what it does.
 //!
 //! ```text
-//! $ cargo run --release --example gateway
+//! $ cargo run --release --example gateway -- --unix /tmp/gateway.sock
 //! $ nc 127.0.0.1 7007
+//! $ socat - UNIX-CONNECT:/tmp/gateway.sock
 //! ```
+//!
+//! A client over TCP is a task that reads and writes streams (`client`), one of
+//! the control socket a protocol (`control`).
 
 mod client;
 mod command;
+mod control;
 mod figures;
+mod fleet;
+mod options;
 
-use core::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use rondel::EventLoopHandle;
+use rondel::{EventLoopHandle, Server};
 
-use crate::figures::Figures;
-
-const HELP: &str = "\
-A small daemon that serves line commands over TCP.
-
-Usage: gateway [--tcp ADDR]
-
-  --tcp ADDR   the address to listen on (default 127.0.0.1:7007)
-  --help       print this";
+use crate::control::Control;
+use crate::figures::{Figures, Totals};
+use crate::fleet::Fleet;
+use crate::options::{HELP, Options};
 
 fn main() -> ExitCode {
-    let tcp = match parse_arguments() {
-        Ok(Some(tcp)) => tcp,
+    let options = match Options::parse() {
+        Ok(Some(options)) => options,
         Ok(None) => {
             println!("{HELP}");
             return ExitCode::SUCCESS;
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match rondel::run(async |event_loop| serve(event_loop, tcp).await) {
+    match rondel::run(async |event_loop| serve(event_loop, options).await) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");
@@ -46,41 +48,28 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the address to listen on, `None` if only help is wanted.
-fn parse_arguments() -> Result<Option<SocketAddr>, lexopt::Error> {
-    use lexopt::prelude::{Long, Short, ValueExt};
-    let mut tcp = SocketAddr::from(([127, 0, 0, 1], 7007));
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("tcp") => tcp = parser.value()?.parse()?,
-            Short('h') | Long("help") => return Ok(None),
-            unexpected => return Err(unexpected.unexpected()),
-        }
-    }
-    Ok(Some(tcp))
-}
-
 /// Serves until a client says `stop`.
-async fn serve(event_loop: EventLoopHandle, tcp: SocketAddr) -> rondel::Result<()> {
+async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Result<()> {
     let stop = event_loop.create_future::<()>()?;
-    let figures = Rc::new(Figures::new(&event_loop));
+    let totals = Arc::new(Totals::default());
+    let figures = Rc::new(Figures::new(&event_loop, Arc::clone(&totals)));
 
-    let stopper = stop.clone();
-    let counted = Rc::clone(&figures);
-    let on = event_loop.clone();
-    let server = event_loop
-        .start_server(tcp, move |reader, writer| {
-            client::serve(on.clone(), reader, writer, Rc::clone(&counted), stopper.clone())
-        })
-        .await?;
-    println!("listening on {}", server.local_addr());
-    println!("try:  nc {} {}", server.local_addr().ip(), server.local_addr().port());
+    let server = client::listen(&event_loop, &options, &figures, &stop).await?;
+    options.tcp = server.local_addr();
+    println!("listening on {}", options.tcp);
+    println!("try:  nc {} {}", options.tcp.ip(), options.tcp.port());
+    let control = match &options.unix {
+        Some(path) => Some(Control::listen(&event_loop, path, &figures, &stop).await?),
+        None => None,
+    };
+    let fleet = Fleet::start(&event_loop, &options, &totals, &stop)?;
     figures::print_each_second(&event_loop, Rc::clone(&figures))?;
 
     stop.await?;
     println!("stopping: no longer accepting, disconnecting clients: {}", server.connections());
     server.close();
+    control.as_ref().map(Server::close);
+    fleet.stop();
     figures.print(&event_loop);
     Ok(())
 }

@@ -1,0 +1,48 @@
+//! The command line.
+
+use core::net::SocketAddr;
+use std::path::PathBuf;
+
+pub(crate) const HELP: &str = "\
+A small daemon that serves line commands: over TCP, and on a control socket.
+
+Usage: gateway [--tcp ADDR] [--unix PATH] [--loops N]
+
+  --tcp ADDR    the address to listen on (default 127.0.0.1:7007)
+  --unix PATH   the path of a control socket (none by default)
+  --loops N     how many loops serve TCP, each in a thread of its own (default 1)
+  --help        print this";
+
+/// What the gateway is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) tcp: SocketAddr,
+    pub(crate) unix: Option<PathBuf>,
+    pub(crate) loops: usize,
+}
+
+impl Options {
+    /// Reads the command line; `None` if only help is wanted.
+    pub(crate) fn parse() -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::{Long, Short, ValueExt};
+        let mut options = Self { tcp: SocketAddr::from(([127, 0, 0, 1], 7007)), unix: None, loops: 1 };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("tcp") => options.tcp = parser.value()?.parse()?,
+                Long("unix") => options.unix = Some(parser.value()?.into()),
+                Long("loops") => options.loops = parser.value()?.parse_with(loops)?,
+                Short('h') | Long("help") => return Ok(None),
+                unexpected => return Err(unexpected.unexpected()),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+fn loops(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(loops @ 1..=64) => Ok(loops),
+        _ => Err(String::from("there can be 1 to 64 loops")),
+    }
+}
