@@ -200,7 +200,8 @@ impl Context for EventLoopHandle {
 
     #[inline]
     fn guard<R>(&self, step: impl FnOnce() -> R) -> Result<R, Panicked> {
-        if self.inner.propagates_panics() {
+        // A second panic while one unwinds would end the program.
+        if self.inner.propagates_panics() && !std::thread::panicking() {
             return Ok(step());
         }
         catch_unwind(AssertUnwindSafe(step)).map_err(|payload| {

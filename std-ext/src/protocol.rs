@@ -201,6 +201,7 @@ pub(crate) mod sealed {
         fn pause(&mut self, transport: &Transport) -> Result<()>;
         fn resume(&mut self, transport: &Transport) -> Result<()>;
         fn lost(&mut self, transport: &Transport, error: Option<&Error>) -> Result<()>;
+        const RECEIVES: &'static str;
     }
 }
 
@@ -242,6 +243,8 @@ impl<P: Protocol> sealed::Sealed<kind::Streaming> for P {
     }
 
     forward!(Protocol);
+
+    const RECEIVES: &'static str = "data_received";
 }
 
 #[allow(private_interfaces, reason = "nobody outside can name it")]
@@ -250,8 +253,12 @@ impl<P: BufferedProtocol> sealed::Sealed<kind::Buffered> for P {
         let connection = &transport.connection;
         let buffer = self.buffer(connection.event_loop().inner.read_buffer_bytes);
         if buffer.is_empty() {
-            let message = "the protocol's buffer is empty";
+            let message = "the buffer of the protocol is empty";
             return Received::Data(Err(Error::of(ErrorKind::InvalidState, message)));
+        }
+        // Whoever made the buffer may have ended the connection, or paused it.
+        if !connection.is_reading() {
+            return Received::Nothing;
         }
         match connection.try_receive(buffer) {
             Ok(None) => Received::Nothing,
@@ -262,6 +269,8 @@ impl<P: BufferedProtocol> sealed::Sealed<kind::Buffered> for P {
     }
 
     forward!(BufferedProtocol);
+
+    const RECEIVES: &'static str = "buffer_updated";
 }
 
 /// A protocol of any type, as its transport sees it.
@@ -272,6 +281,8 @@ pub(crate) trait AnyProtocol: 'static {
     /// Tells whether to write; `None` if one of its methods runs.
     fn tell_writing(&self, transport: &Transport, is_paused: bool) -> Option<Result<()>>;
     fn lost(&self, transport: &Transport, error: Option<&Error>) -> Result<()>;
+    /// Is the name of the method that is told what was received.
+    fn receives(&self) -> &'static str;
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 
@@ -320,6 +331,10 @@ impl<P: StreamProtocol<Kind>, Kind: 'static> AnyProtocol for Seat<P, Kind> {
 
     fn lost(&self, transport: &Transport, error: Option<&Error>) -> Result<()> {
         self.enter()?.lost(transport, error)
+    }
+
+    fn receives(&self) -> &'static str {
+        P::RECEIVES
     }
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {

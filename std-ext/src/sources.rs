@@ -313,6 +313,24 @@ impl EventLoopHandle {
         Ok(token)
     }
 
+    /// Refuses a descriptor from outside that callbacks watch: whose it is now
+    /// can't be told (FAULTS P-07). Whoever was called for it isn't any more.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub(crate) fn check_unwatched(&self, fd: Fd) -> Result<()> {
+        let found = self.inner.sources.borrow().find(fd);
+        let Some((token, owner)) = found else { return Ok(()) };
+        // Not there: of a former descriptor with this number.
+        let asked = self.inner.kernel.reregister(fd, token, Interest::READABLE);
+        if asked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(());
+        }
+        self.remove_handler(fd, Direction::Read);
+        self.remove_handler(fd, Direction::Write);
+        Err(busy(fd, owner))
+    }
+
     /// Stops watching a descriptor of our own; the kernel is told before it is
     /// closed, on every path.
     pub(crate) fn unwatch(&self, token: Token) {

@@ -342,3 +342,43 @@ impl rondel::Outcome for Trace {
         Ok(self)
     }
 }
+
+/// Makes each scenario a test, and one more test that runs them all in a process
+/// of its own and counts its descriptors after each (FAULTS C-11).
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        mod scenario {
+            $(#[test]
+            fn $name() {
+                super::$name();
+            })*
+        }
+
+        #[test]
+        fn c11_no_scenario_leaves_a_descriptor() {
+            let test = concat!(module_path!(), "::c11_no_scenario_leaves_a_descriptor");
+            let all: &[(&str, fn())] = &[$((stringify!($name), $name)),*];
+            $crate::fixture::count_descriptors(test, all);
+        }
+    };
+}
+pub(crate) use scenarios;
+
+pub fn count_descriptors(test: &str, scenarios: &[(&str, fn())]) {
+    const ALONE: &str = "RONDEL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        for (name, scenario) in scenarios {
+            let before = descriptors();
+            scenario();
+            assert_eq!(descriptors(), before, "{name}");
+        }
+        return;
+    }
+    let (_, test) = test.split_once("::").expect("a module of this crate");
+    let binary = std::env::current_exe().expect("this binary");
+    let arguments = ["--exact", test, "--test-threads=1"];
+    let output = std::process::Command::new(binary).args(arguments).env(ALONE, "1").output();
+    let output = output.expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}

@@ -6,8 +6,10 @@
 #![allow(clippy::std_instead_of_core, reason = "tests have std")]
 
 mod fixture;
+mod probe;
 
 mod test_base_events;
+mod test_connections;
 mod test_debug;
 mod test_dns;
 mod test_dns_in_loop;
@@ -21,6 +23,7 @@ mod test_sock;
 mod test_streams;
 mod test_tasks;
 mod test_threadsafe;
+mod test_transports;
 
 mod allocation;
 mod capacity;

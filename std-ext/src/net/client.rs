@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::time::Duration;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -315,6 +315,7 @@ pub struct Connected(OwnedFd);
 
 impl Connect for Connected {
     async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
+        event_loop.check_unwatched(Fd::from_raw(self.0.as_raw_fd()))?;
         let fd = adopt(event_loop, self.0, SocketKind::Stream)?;
         match event_loop.inner.kernel.peer_addr(fd) {
             Ok(peer) => Ok((fd, None, peer)),

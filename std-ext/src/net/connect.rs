@@ -90,7 +90,10 @@ impl Attempt {
     /// Recognizes a socket that is connected to itself, as happens on ports that
     /// the system picks from (FAULTS A-06).
     fn check_peer(&self) -> Result<()> {
-        if self.addr.as_inet().is_some() && self.event_loop.inner.kernel.local_addr(self.fd)? == self.addr {
+        let kernel = &self.event_loop.inner.kernel;
+        if self.addr.as_inet().is_some() && kernel.local_addr(self.fd)? == self.addr {
+            // Its end would otherwise linger, and keep the port from its owner.
+            let _ = kernel.set_linger(self.fd, Some(0));
             return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
         }
         Ok(())
@@ -136,7 +139,7 @@ pub(crate) struct RaceOptions {
 }
 
 /// Tries addresses until one connects (contract CC-4, RFC 8305): the next one
-/// when all before it have failed, or after a delay beside them.
+/// when the one before it has failed, or after a delay beside it.
 pub(crate) struct Race {
     event_loop: EventLoopHandle,
     waiting: VecDeque<SocketAddr>,
@@ -145,6 +148,8 @@ pub(crate) struct Race {
     locals: Vec<SocketAddr>,
     delay: Option<Duration>,
     next: Option<Pin<Box<Sleep<EventLoopHandle>>>>,
+    /// Is the attempt that began last, if it has not failed.
+    last: Option<Fd>,
     location: &'static Location<'static>,
 }
 
@@ -160,6 +165,7 @@ impl Race {
             locals: options.locals,
             delay: options.happy_eyeballs_delay,
             next: None,
+            last: None,
             location: Location::caller(),
         }
     }
@@ -167,11 +173,15 @@ impl Race {
     /// Begins the next attempt, if there is one.
     fn begin(&mut self) -> Result<()> {
         let Some(addr) = self.waiting.pop_front() else { return Ok(()) };
+        self.last = None;
         match Attempt::begin(&self.event_loop, &addr.into(), &self.locals, self.location) {
-            Ok(attempt) => self.running.push((addr, attempt)),
+            Ok(attempt) => {
+                self.last = Some(attempt.fd);
+                self.running.push((addr, attempt));
+            }
             Err(error) => self.failed.push((addr, error.into_io()?)),
         }
-        let delay = self.delay.filter(|_| !self.waiting.is_empty());
+        let delay = self.delay.filter(|_| !self.waiting.is_empty() && self.last.is_some());
         self.next = delay.map(|delay| Box::pin(self.event_loop.sleep(delay)));
         Ok(())
     }
@@ -184,7 +194,10 @@ impl Race {
                 Poll::Pending => index += 1,
                 Poll::Ready(Ok(())) => return Ok(Some(self.running.swap_remove(index).1)),
                 Poll::Ready(Err(error)) => {
-                    let (addr, _) = self.running.remove(index);
+                    let (addr, attempt) = self.running.remove(index);
+                    if self.last == Some(attempt.fd) {
+                        self.last = None;
+                    }
                     self.failed.push((addr, error.into_io()?));
                 }
             }
@@ -219,7 +232,8 @@ impl Future for Race {
             if this.waiting.is_empty() && this.running.is_empty() {
                 return Poll::Ready(Err(ConnectError::of(core::mem::take(&mut this.failed))));
             }
-            if !is_due && !this.running.is_empty() {
+            let goes_on = is_due || this.running.is_empty() || (this.last.is_none() && this.delay.is_some());
+            if this.waiting.is_empty() || !goes_on {
                 return Poll::Pending;
             }
             this.begin()?;
@@ -311,14 +325,19 @@ impl ConnectError {
 }
 
 impl fmt::Display for ConnectError {
-    /// Prints one failure as it is, and several that say the same as one
-    /// (contract CC-6).
+    /// Prints one failure as it is, several with the same text as one, and
+    /// otherwise all of them (contract CC-6).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (addr, error)) in self.attempts.iter().enumerate() {
-            let separator = if index > 0 { "; " } else { "" };
-            write!(f, "{separator}{addr}: {error}")?;
+        let mut texts: Vec<_> =
+            self.attempts.iter().map(|(addr, error)| format!("{addr}: {error}")).collect();
+        if texts.iter().all(|text| *text == texts[0]) {
+            texts.truncate(1);
         }
-        Ok(())
+        match &*texts {
+            [] => f.write_str("there is no address to connect to"),
+            [text] => f.write_str(text),
+            texts => write!(f, "{} attempts failed: {}", texts.len(), texts.join("; ")),
+        }
     }
 }
 

@@ -40,7 +40,16 @@ pub(crate) struct Connection {
     local: OnceCell<PackedAddress>,
     /// Is told when the connection is gone.
     server: Option<Attached>,
+    /// Counts the writes that were dropped, up to where that is worth a warning.
+    dropped_writes: Cell<u8>,
 }
+
+/// Is the number of dropped writes from which each is warned about, as in asyncio
+/// (TR-14).
+const DROPPED_WRITES_WARNED: u8 = 5;
+
+/// Is the most slices that the kernel takes at once.
+const SLICES_MAX: usize = 1024;
 
 /// What a connection has been through, a bit for each.
 #[derive(Clone, Copy, Default)]
@@ -78,6 +87,8 @@ impl State {
     const QUEUED: u16 = 1 << 13;
     /// A handler of the loop drives it.
     const DRIVEN: u16 = 1 << 14;
+    /// Our side has ended.
+    const WRITE_ENDED: u16 = 1 << 15;
 }
 
 impl Connection {
@@ -124,6 +135,7 @@ impl Connection {
             peer: peer.into(),
             local: OnceCell::new(),
             server,
+            dropped_writes: Cell::new(0),
         })
     }
 
@@ -209,6 +221,11 @@ impl Connection {
         if !self.is_ready(Direction::Write) {
             return Ok(None);
         }
+        // What the kernel doesn't look at is no sign of a full socket.
+        let asked = match bufs.get(..SLICES_MAX) {
+            Some(bufs) => bufs.iter().map(|buf| buf.len()).sum(),
+            None => asked,
+        };
         match self.event_loop.inner.kernel.send_vectored(self.fd, bufs) {
             Ok(count) if count == asked => Ok(Some(count)),
             sent => self.sent_less(sent),
@@ -387,6 +404,12 @@ impl Connection {
         if drops {
             let dropped = &self.event_loop.inner.dropped_writes;
             dropped.set(dropped.get() + 1);
+            let dropped = self.dropped_writes.get().saturating_add(1);
+            self.dropped_writes.set(dropped);
+            if dropped >= DROPPED_WRITES_WARNED {
+                let message = format_args!("a write to a closed connection was dropped: {self:?}");
+                crate::exception::report(log::Level::Warn, message);
+            }
         }
         Ok(drops)
     }
@@ -503,14 +526,25 @@ impl Connection {
         self.weigh();
         self.wake_waiter();
         self.tell_writing();
-        if self.queued() > 0 {
-            if self.is_ready(Direction::Write) {
-                self.drive_soon();
-            }
-        } else if self.has(State::CLOSING) {
-            self.end(None);
-        } else if self.has(State::WRITE_EOF) {
+        if self.queued() > 0 && self.is_ready(Direction::Write) {
+            self.drive_soon();
+        }
+    }
+
+    /// Does what was to follow when everything is sent.
+    fn after_flush(self: &Rc<Self>) {
+        if !self.has(State::CLOSING | State::WRITE_EOF) || self.has(State::ENDING | State::QUEUED) {
+            return;
+        }
+        if self.has(State::CLOSING) {
+            return self.end(None);
+        }
+        if !self.set(State::WRITE_ENDED) {
             self.shut_down();
+        }
+        // Nothing can happen to it any more.
+        if self.has(State::READ_EOF) {
+            self.end(None);
         }
     }
 
@@ -522,7 +556,7 @@ impl Connection {
         }
         if self.queued() == 0 {
             self.check()?;
-            self.shut_down();
+            self.after_flush();
         }
         Ok(())
     }
@@ -584,8 +618,9 @@ impl Connection {
 
     /// Gives it another protocol; nothing is told to a connection that is over.
     pub(crate) fn set_protocol(&self, protocol: Rc<dyn AnyProtocol>) {
-        if !self.has(State::CLOSED) {
-            let previous = self.protocol.replace(Some(protocol));
+        // It has one until it is told of the end.
+        if let Some(previous) = self.protocol.replace(None) {
+            self.protocol.set(Some(protocol));
             drop(previous);
         }
     }
@@ -625,6 +660,14 @@ impl Connection {
 
     /// Is the handler: does what there is to do for the connection.
     fn turn(self: &Rc<Self>, transport: &Transport) {
+        // What a method that unwinds has kept from being done.
+        let rest = Finally(|| self.drive_soon());
+        self.take_turn(transport);
+        core::mem::forget(rest);
+    }
+
+    #[inline]
+    fn take_turn(self: &Rc<Self>, transport: &Transport) {
         if self.has(State::STARTING | State::ENDING) {
             return self.begin_or_end(transport);
         }
@@ -635,6 +678,10 @@ impl Connection {
         }
         if self.has(State::QUEUED) {
             self.flush();
+        }
+        if self.has(State::CLOSING | State::WRITE_EOF | State::READ_EOF) {
+            self.after_flush();
+            self.look_after_eof();
         }
     }
 
@@ -649,11 +696,10 @@ impl Connection {
 
     fn make(self: &Rc<Self>, transport: &Transport) {
         self.unset(State::STARTING);
-        // Whoever waits for this goes on before data is delivered.
-        let _next = Finally(|| {
-            self.wake_waiter();
-            self.drive_soon();
-        });
+        // Whoever waits for this goes on before data is delivered, whatever the
+        // protocol does first.
+        self.wake_waiter();
+        let _next = Finally(|| self.drive_soon());
         let Some(protocol) = self.protocol() else { return };
         let made = protocol.made(transport);
         if let Err(error) = made {
@@ -668,21 +714,42 @@ impl Connection {
         match protocol.receive(transport) {
             Received::Nothing => {}
             Received::Data(Ok(())) => {}
-            Received::Data(Err(error)) => self.fail("protocol.data_received() failed", error),
-            Received::Error(error) => self.fail("read from the transport failed", error),
-            Received::Eof => {
-                self.set(State::READ_EOF);
-                match protocol.eof(transport) {
-                    Ok(AfterEof::Close) => self.close(),
-                    Ok(AfterEof::KeepWriting) => {}
-                    Err(error) => self.fail("protocol.eof_received() failed", error),
-                }
+            Received::Data(Err(error)) => {
+                self.fail(&format!("protocol.{}() failed", protocol.receives()), error);
             }
+            Received::Error(error) => self.fail("read from the transport failed", error),
+            Received::Eof => self.read_eof(transport),
         }
         core::mem::forget(panicked);
         self.tell_writing();
         if self.has(State::READABLE) {
             self.read_on();
+        }
+    }
+
+    fn read_eof(self: &Rc<Self>, transport: &Transport) {
+        self.set(State::READ_EOF);
+        self.unset(State::READABLE);
+        let Some(protocol) = self.protocol() else { return };
+        match protocol.eof(transport) {
+            Ok(AfterEof::Close) => self.close(),
+            Ok(AfterEof::KeepWriting) => {}
+            Err(error) => self.fail("protocol.eof_received() failed", error),
+        }
+    }
+
+    /// Notices a peer that goes away while only our side of the stream is left
+    /// and nothing is being sent (FAULTS N-04).
+    fn look_after_eof(self: &Rc<Self>) {
+        if !self.has(State::READ_EOF)
+            || self.has(State::CLOSING | State::QUEUED)
+            || !self.has(State::READABLE)
+        {
+            return;
+        }
+        self.unset(State::READABLE);
+        if let Ok(Some(error)) = self.event_loop.inner.kernel.take_error(self.fd) {
+            self.fail("the connection broke", error.into());
         }
     }
 
@@ -764,16 +831,34 @@ impl Connection {
         }
     }
 
-    /// Drops what is queued.
+    /// Ends because the loop is closed.
+    fn abandon(self: &Rc<Self>) {
+        self.forget_queued();
+        if !self.set(State::ENDING) {
+            self.with_new_flow(|flow| flow.error = Some(Refusal::Closed.into()));
+        }
+        self.lose();
+    }
+
+    /// Drops what was still to be sent. The connection is reset then, so that the
+    /// peer doesn't take a part for the whole (N-05).
     fn forget_queued(&self) {
-        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+        if self.queued() > 0 {
+            self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+            let _ = self.event_loop.inner.kernel.set_linger(self.fd, Some(0));
+        }
         self.unset(State::QUEUED);
     }
 
     /// Tells the protocol, and closes the socket.
     fn lose(self: &Rc<Self>) {
+        self.set(State::CLOSING | State::ENDING);
         let _closed = Finally(|| self.finish());
         let Some(protocol) = self.protocol.take() else { return };
+        // One that never heard of the connection doesn't hear of its end (TR-1).
+        if self.has(State::STARTING) {
+            return;
+        }
         let error = self.take_error();
         let transport = Transport { connection: Rc::clone(self) };
         let lost = protocol.lost(&transport, error.as_ref());
@@ -844,8 +929,7 @@ impl Drop for Driven {
     fn drop(&mut self) {
         let connection = &self.0.connection;
         if connection.is_driven() && !connection.is_closed() {
-            connection.forget_queued();
-            connection.lose();
+            connection.abandon();
         }
     }
 }
@@ -949,9 +1033,13 @@ impl Drained<'_> {
         if self.until == Until::Closed {
             return Ok(connection.is_closed());
         }
+        // An error that came of it is the protocol's to hear (CC-9).
+        if self.until == Until::Made && !connection.has(State::STARTING) {
+            return Ok(true);
+        }
         connection.check()?;
         Ok(match self.until {
-            Until::Made => !connection.has(State::STARTING),
+            Until::Made => false,
             Until::Empty => connection.queued() == 0,
             _ => !connection.is_writing_paused(),
         })

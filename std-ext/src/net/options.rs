@@ -97,11 +97,12 @@ impl<'a> SocketOptions<'a> {
     /// connection is given up, in milliseconds; `None` is the system's choice.
     ///
     /// # Errors
-    /// `Io` with `InvalidInput` for a time over 24 days; if the socket is not
-    /// one of TCP.
+    /// `Io` with `InvalidInput` for a time under a millisecond or over 24 days;
+    /// if the socket is not one of TCP.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> Result<()> {
-        let millis = timeout.map_or(0, |timeout| timeout.as_millis());
-        let millis = i32::try_from(millis).map_err(|_| out_of_range("TCP_USER_TIMEOUT"))?;
+        let millis = timeout
+            .map_or(Some(0), |timeout| i32::try_from(timeout.as_millis()).ok().filter(|&millis| millis > 0));
+        let millis = millis.ok_or_else(|| out_of_range("TCP_USER_TIMEOUT"))?;
         self.set("TCP_USER_TIMEOUT", SocketOption::UserTimeout, millis)
     }
 

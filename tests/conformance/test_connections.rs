@@ -1,0 +1,1 @@
+//! Client connections: CC and CA.
