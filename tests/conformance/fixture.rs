@@ -291,7 +291,7 @@ pub const ALONE: &str = "RONDEL_TEST_ALONE";
 
 /// Runs `body` in a process of its own, where nothing else opens descriptors,
 /// under a limit of their number: the test `name` starts itself once more.
-pub fn alone(name: &str, descriptors: usize, body: fn()) {
+pub fn alone(name: &str, descriptors: usize, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();
     }
@@ -365,20 +365,12 @@ macro_rules! scenarios {
 pub(crate) use scenarios;
 
 pub fn count_descriptors(test: &str, scenarios: &[(&str, fn())]) {
-    const ALONE: &str = "RONDEL_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
+    let (_, test) = test.split_once("::").expect("a module of this crate");
+    alone(test, 128, || {
         for (name, scenario) in scenarios {
             let before = descriptors();
             scenario();
             assert_eq!(descriptors(), before, "{name}");
         }
-        return;
-    }
-    let (_, test) = test.split_once("::").expect("a module of this crate");
-    let binary = std::env::current_exe().expect("this binary");
-    let arguments = ["--exact", test, "--test-threads=1"];
-    let output = std::process::Command::new(binary).args(arguments).env(ALONE, "1").output();
-    let output = output.expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    });
 }
