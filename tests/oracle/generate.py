@@ -19,7 +19,7 @@ Operations (f1 is a future, t1 a task, h1 a handle, d1 a done callback):
     soon 1 {..}  later 1 d {..}  at 1 when {..}  hcancel 1
     fut 1  setr 1 v  sete 1 e  fcancel 1  result 1  exc 1  drop 1
     add 1 f1 {..}  rm 1  task 1 {..}  tcancel 1  take 1  q f1
-    stop  work d  raise e  ret v  run  ruc 1 {..}  rucw f1
+    stop  work d  raise e  ret v  run  ruc 1 {..}  rucw f1  nest
     await f1 m  wait f1 m  sleep d m  yield m  timeout d m {..}  gather m 1 2  gatherx m 1 2  me
 
 `m` says what a task does about a failure: p passes it on, c goes on, r returns
@@ -31,7 +31,8 @@ ended with x; `t1=x` it ended; `xc e1` the exception handler got the error of a
 callback, `xf1 e1` that of future 1; `r=x` a run returned; `idle` nothing is
 left to wait for. Outcomes: a number is a value, `!e1` an error, `C` the
 cancellation of the awaiting task, `K` that of what it awaits, `O` a timeout,
-`T` a result that was taken, `N` none yet.
+`T` a result that was taken, `N` none yet, `A` a task that awaits itself. `nest`
+is an attempt to run the loop that runs.
 
 Where rondel differs from asyncio by decision, either asyncio is given an
 equivalent construct, or the combination is left out. Each place is marked
@@ -49,7 +50,7 @@ import sys
 import tempfile
 from asyncio import base_events, events
 
-SCRIPTS = 4400
+SCRIPTS = 5000
 PAIRS_MIN = 50
 ITERATIONS_MAX = 10_000
 HERE = pathlib.Path(__file__).parent
@@ -63,8 +64,9 @@ ANYWHERE = [
     "soon", "later", "at", "hcancel", "fut", "setr", "sete", "fcancel", "result", "exc", "drop", "add", "rm",
     "task", "tcancel", "take", "q", "stop", "work",
 ]
+IN_BODIES = ["nest"]
 ENDS = ["raise", "ret"]
-KINDS = ANYWHERE + ENDS + AT_TOP + IN_TASKS
+KINDS = ANYWHERE + IN_BODIES + ENDS + AT_TOP + IN_TASKS
 
 
 class Op:
@@ -302,6 +304,20 @@ class GatherLink(Link):
             self.wakeup(CANCELLED)
 
 
+class Limit(asyncio.Timeout):
+    """A timeout that always arms a timer.
+
+    Difference: asyncio calls the end of one that is over already soon, before
+    what is called later in the same iteration.
+    """
+
+    def reschedule(self, when):
+        self._when = when
+        if self._timeout_handler is not None:
+            self._timeout_handler.cancel()
+        self._timeout_handler = asyncio.get_running_loop().call_at(when, self._on_timeout)
+
+
 class Me:
     """The task that executes a body."""
 
@@ -326,7 +342,7 @@ class World:
         self.taken, self.gathered, self.shared = set(), set(), set()
         self.started, self.abandoned = set(), set()
         self.names = {}
-        self.is_idle = False
+        self.is_idle = self.is_left_out = False
 
     def log(self, line):
         busy, time = self.loop.busy, self.loop.clock
@@ -454,6 +470,11 @@ class World:
             loop.stop()
         elif kind == "work":
             loop.clock += number
+        elif kind == "nest":
+            try:
+                loop.run_forever()
+            except RuntimeError:
+                self.log("nest refused")
         else:
             raise SystemExit(f"no such operation here: {kind}")
 
@@ -543,13 +564,9 @@ class World:
         return self.tasks.get(int(number)) is asyncio.current_task()
 
     def targets(self, op):
-        """What an operation waits for; `None` if it can't.
-
-        Left out: a task that waits for itself (TK-7).
-        """
+        """What an operation waits for; `None` if it can't."""
         if op.kind in ("await", "wait"):
-            target = self.source(op.args[0])
-            return None if target in (None, asyncio.current_task()) else target
+            return self.source(op.args[0])
         if op.kind in ("gather", "gatherx"):
             tasks = [self.tasks.get(int(number)) for number in op.args[1:]]
             tasks = [task for task in dict.fromkeys(tasks) if task not in (None, asyncio.current_task())]
@@ -560,9 +577,12 @@ class World:
         """Returns what to show, the failure, and the value of a `ret` within."""
         kind = op.kind
         if kind == "timeout":
+            # Difference: no cancellation counts, so a request from before counts as
+            # one from within.
+            self.is_left_out |= me.cancels_itself
             me.timeouts += 1
             try:
-                async with asyncio.timeout(int(op.args[0])):
+                async with Limit(self.loop.time() + int(op.args[0])):
                     value = await self.execute(me, op.body)
                 return ".", None, value
             except TimeoutError:
@@ -573,10 +593,14 @@ class World:
             return await self.gather(me, target, kind == "gatherx")
         by_value = kind == "await"
         if me.cancels_itself:
-            me.cancels_itself = False
-            if by_value:
+            # A task that awaits itself by value is what it asks to end.
+            me.cancels_itself = by_value and target is asyncio.current_task()
+            if by_value and not me.cancels_itself:
                 target.cancel()
             raise asyncio.CancelledError
+        # Difference: a task that awaits itself hears of it at once (TK-7).
+        if target is asyncio.current_task():
+            return "A", "A", None
         if kind == "sleep":
             await asyncio.sleep(int(op.args[0]))
             return ".", None, None
@@ -703,7 +727,8 @@ class World:
 def execute(script):
     """Returns the trace of a script, and the kinds of its operations as executed.
 
-    Left out: equal deadlines, tasks that gather each other; `None` then.
+    Left out: equal deadlines, tasks that gather each other, a timeout that a task
+    enters after it has cancelled itself; `None` then.
     """
     world = World()
     try:
@@ -714,7 +739,7 @@ def execute(script):
         world.loop.set_exception_handler(lambda *_: None)
         world.loop.close()
         return None
-    if world.loop.has_equal_deadlines:
+    if world.loop.has_equal_deadlines or world.is_left_out:
         return None
     return world.trace, world.order
 
@@ -768,7 +793,7 @@ class Generator:
         for _ in range(self.random.randint(shortest, longest)):
             if self.budget <= 2:
                 break
-            kinds = ANYWHERE + (IN_TASKS * 3 + ["gather", "gatherx"] * 3 if in_task else [])
+            kinds = ANYWHERE + IN_BODIES + (IN_TASKS * 3 + ["gather", "gatherx"] * 3 if in_task else [])
             last = self.random.random() < 0.15
             kind = self.kind(ENDS, depth) if last else self.kind(kinds, depth)
             body.append(self.op(kind, depth, in_task))
@@ -793,6 +818,10 @@ class Generator:
     def delay(self):
         return self.random.randint(1, self.random.choice([300, 3_000, 30_000]))
 
+    def limit(self):
+        """A delay, or none at all."""
+        return 0 if self.random.random() < 0.1 else self.delay()
+
     def mode(self):
         return self.random.choice("pccccrx")
 
@@ -807,7 +836,7 @@ class Generator:
             case "soon":
                 return Op(kind, [self.new("h")], self.body(nested, False, 4))
             case "later":
-                return Op(kind, [self.new("h"), self.delay()], self.body(nested, False, 4))
+                return Op(kind, [self.new("h"), self.limit()], self.body(nested, False, 4))
             case "at":
                 return Op(kind, [self.new("h"), self.random.randint(1, 60_000)], self.body(nested, False, 4))
             case "fut":
@@ -842,7 +871,7 @@ class Generator:
             case "yield":
                 return Op(kind, [self.mode()])
             case "timeout":
-                return Op(kind, [self.delay(), self.mode()], self.body(nested, True, 5))
+                return Op(kind, [self.limit(), self.mode()], self.body(nested, True, 5))
             case "gather" | "gatherx":
                 count = self.random.randint(1, 3)
                 return Op(kind, [self.mode(), *(self.old("t") for _ in range(count))])

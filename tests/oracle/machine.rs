@@ -21,6 +21,9 @@ use crate::replay::{Fail, idle, report, was_idle};
 /// Is as many as asyncio was granted, and far more than any script takes.
 const ITERATIONS_MAX: u64 = 10_000;
 
+/// Is said of a loop that takes more.
+pub const RESTLESS: &str = "the loop does not come to rest";
+
 const CALLS: usize = 256;
 const FUTURES: usize = 96;
 const TASKS: usize = 96;
@@ -35,7 +38,7 @@ pub struct Busy {
 
 impl Busy {
     fn note(&self, iteration: u64) {
-        assert!(iteration < ITERATIONS_MAX, "the loop does not come to rest");
+        assert!(iteration < ITERATIONS_MAX, "{RESTLESS}");
         if self.last.replace(iteration) != iteration {
             self.count.set(self.count.get() + 1);
         }
@@ -56,6 +59,9 @@ pub struct Machine<C: Context> {
 pub trait Owner {
     /// Runs until it is stopped, or until nothing is left to wait for.
     fn run_forever(&self);
+
+    /// Tries to run, and tells whether it did; within a run it does not.
+    fn can_run_now(&self) -> bool;
 
     /// Runs a body, and gives it up then.
     fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError>;
@@ -83,6 +89,10 @@ struct Core<C: Context> {
 impl<C: Context> Owner for Core<C> {
     fn run_forever(&self) {
         self.context.scheduler().run_forever(&self.context).expect("a run");
+    }
+
+    fn can_run_now(&self) -> bool {
+        self.context.scheduler().run_forever(&self.context) != Err(RunError::Running)
     }
 
     fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError> {
@@ -115,6 +125,10 @@ struct Plain<C: Context>(Rc<dyn Owner>, C);
 impl<C: Context> Owner for Plain<C> {
     fn run_forever(&self) {
         self.0.run_forever();
+    }
+
+    fn can_run_now(&self) -> bool {
+        self.0.can_run_now()
     }
 
     fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError> {
@@ -167,6 +181,10 @@ impl Owner for Rondel {
         if let Err(error) = Self::ended(self.0.run_forever()) {
             assert_eq!(error, RunError::Stopped);
         }
+    }
+
+    fn can_run_now(&self) -> bool {
+        self.0.run_forever().map_err(|error| error.kind()) != Err(ErrorKind::Running)
     }
 
     fn run_body(&self, body: Boxed<Result<u32, Fail>>) -> Result<Result<u32, Fail>, RunError> {

@@ -34,6 +34,7 @@ pub enum Fail {
     TimedOut,
     Taken,
     NotReady,
+    AwaitsItself,
 }
 
 impl fmt::Display for Fail {
@@ -45,6 +46,7 @@ impl fmt::Display for Fail {
             Self::TimedOut => f.write_str("O"),
             Self::Taken => f.write_str("T"),
             Self::NotReady => f.write_str("N"),
+            Self::AwaitsItself => f.write_str("A"),
         }
     }
 }
@@ -106,6 +108,7 @@ impl From<TaskError> for Ended {
             TaskError::NotReady => Fail::NotReady,
             TaskError::Cancelled => Fail::OtherCancelled,
             TaskError::Taken => Fail::Taken,
+            TaskError::AwaitsItself => Fail::AwaitsItself,
             TaskError::CallerCancelled(cancelled) => Fail::Cancelled(cancelled),
             error => panic!("{error}"),
         })
@@ -127,6 +130,7 @@ impl From<Result<(), WaitError>> for Ended {
         match result {
             Ok(()) => Self::well("."),
             Err(WaitError::Cancelled(cancelled)) => Self::by(Fail::Cancelled(cancelled)),
+            Err(WaitError::AwaitsItself) => Self::by(Fail::AwaitsItself),
             Err(error) => panic!("{error}"),
         }
     }
@@ -393,6 +397,10 @@ impl<C: Context> World<C> {
             }
             "q" => self.ask(&op.args[0]),
             "stop" => scheduler.stop(),
+            "nest" => {
+                assert!(!self.owner.can_run_now());
+                self.log("nest refused");
+            }
             "work" => self.owner.work(Duration::from_nanos(op.number(0).into())),
             "raise" => return Err(Fail::Error(op.number(0))),
             kind => panic!("no such operation here: {kind}"),
@@ -448,12 +456,12 @@ impl<C: Context> World<C> {
         match op.kind.as_str() {
             "sleep" => Some(Sleep::new(context, Duration::from_nanos(op.number(0).into())).await.into()),
             "yield" => Some(YieldNow::new(context).await.into()),
-            "await" => Some(match self.awaited(op)? {
+            "await" => Some(match self.source(&op.args[0])? {
                 Source::Future(future) => future.await.into(),
                 Source::Task(task) => task.await.into(),
             }),
             "wait" => {
-                let wait = match self.awaited(op)? {
+                let wait = match self.source(&op.args[0])? {
                     Source::Future(future) => future.wait(),
                     Source::Task(task) => task.wait(),
                 };
@@ -498,14 +506,6 @@ impl<C: Context> World<C> {
                     },
                 })
             }
-        }
-    }
-
-    fn awaited(&self, op: &Op) -> Option<Source<C>> {
-        let source = self.source(&op.args[0])?;
-        match &source {
-            Source::Task(task) if self.is_me(task) => None,
-            _ => Some(source),
         }
     }
 
