@@ -1,6 +1,7 @@
 //! Calls from other threads: as many as possible, and one from sleep.
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::time::Duration;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
@@ -95,8 +96,10 @@ pub(crate) fn round_trip(case: &mut Case<'_>) {
     case.add("calloop channel", || calloop::round_trip(count));
     case.add("smol channel", || smol::round_trip(count));
     case.add("tokio mpsc unbounded", || tokio::round_trip(count));
-    case.add("rondel", || rondel::round_trip(count));
+    case.add("rondel", || rondel::round_trip(count, Duration::ZERO));
+    case.add("rondel, spinning", || rondel::round_trip(count, Duration::from_micros(50)));
     case.goal_times("rondel", 1.10, "bare epoll + eventfd");
+    case.goal_times("rondel, spinning", 1.2 / 6.2, "bare epoll + eventfd");
 }
 
 /// Is how a thread that asked learns of the answer: the same for all.
@@ -112,17 +115,26 @@ impl Answer {
         self.asker.unpark();
     }
 
-    fn wait(&self) {
+    /// Waits for the answer: looks for it until `patience` is over, and sleeps
+    /// then.
+    fn wait(&self, patience: Duration) {
+        let asked = Instant::now();
         while !self.is_there.swap(false, SeqCst) {
-            thread::park();
+            if patience.is_zero() || asked.elapsed() > patience {
+                thread::park();
+            } else {
+                core::hint::spin_loop();
+            }
         }
     }
 }
 
 /// Asks `count` times in a thread of its own, and returns what half of the
-/// answers took at most. `ask` is called with the way to answer.
+/// answers took at most. `ask` is called with the way to answer; the thread looks
+/// for the answer for as long as `patience` before it sleeps.
 pub(crate) fn asking(
     count: usize,
+    patience: Duration,
     ask: impl Fn(&Answer) + Send + 'static,
     stop: impl FnOnce() + Send + 'static,
 ) -> Asking {
@@ -132,7 +144,7 @@ pub(crate) fn asking(
         for _ in 0..count {
             let begun = Instant::now();
             ask(&answer);
-            answer.wait();
+            answer.wait(patience);
             took.push(begun.elapsed().as_nanos() as f64);
         }
         stop();

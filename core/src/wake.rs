@@ -153,8 +153,10 @@ impl WakeTable {
         self.sleeping.swap(false, SeqCst);
     }
 
+    /// Tells whether something came from other threads or interrupts since the
+    /// loop last looked.
     #[inline]
-    pub(crate) fn is_pending(&self) -> bool {
+    pub fn is_pending(&self) -> bool {
         self.pending.load(SeqCst)
     }
 

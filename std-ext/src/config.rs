@@ -41,6 +41,11 @@ pub struct Config {
     /// Is the number of turns after which a loop that is never idle looks at
     /// descriptors; 1 is every turn, as in asyncio.
     pub turns_per_poll: u32,
+    /// Is how long an idle loop looks for calls and wakes of other threads before
+    /// it sleeps, with the processor busy; zero at first. For a thread that waits
+    /// for an answer of the loop, it saves the way through the kernel, twice.
+    /// Descriptors and signals are not looked for meanwhile.
+    pub spin: Duration,
     /// Is the size of the buffer that all reads of the loop share, in bytes; the
     /// most that one readiness of one connection delivers at once.
     pub read_buffer_bytes: usize,
@@ -77,6 +82,7 @@ impl Default for Config {
             events_per_turn: 256,
             timers_per_turn: 1024,
             turns_per_poll: 1,
+            spin: Duration::ZERO,
             read_buffer_bytes: 64 * 1024,
             write_buffer_bytes: 16 << 20,
             write_buffers_bytes: 256 << 20,

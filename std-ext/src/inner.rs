@@ -52,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) executor: RefCell<Option<Arc<dyn Executor>>>,
     pub(crate) lookups: Lookups,
     pub(crate) debug: Debug,
+    spin: Duration,
     panic_policy: PanicPolicy,
     /// Is why the last wait failed; ends the run.
     pub(crate) wait_error: Cell<Option<io::Error>>,
@@ -85,6 +86,7 @@ impl Inner {
             executor: RefCell::new(None),
             lookups: Lookups::new(config),
             debug: Debug::new(config.debug, config.slow_callback_duration),
+            spin: config.spin,
             panic_policy: config.panic_policy,
             wait_error: Cell::new(None),
         };
@@ -230,7 +232,10 @@ impl Context for EventLoopHandle {
     }
 
     #[inline]
-    fn before_wait(&self, _deadline: Option<Instant>) {
+    fn before_wait(&self, deadline: Option<Instant>) {
+        if !self.inner.spin.is_zero() && deadline != Some(Instant::ZERO) {
+            self.spin(deadline);
+        }
         if self.inner.debug.is_on() {
             self.inner.debug.begin(self.now());
         }
@@ -252,6 +257,16 @@ impl Context for EventLoopHandle {
 }
 
 impl EventLoopHandle {
+    /// Looks for what other threads do, for a while: before the wait is announced,
+    /// so that they needn't ring.
+    #[cold]
+    fn spin(&self, deadline: Option<Instant>) {
+        let Inner { kernel, inbox, wake, spin, .. } = &*self.inner;
+        let end = self.now() + *spin;
+        let end = deadline.map_or(end, |deadline| end.min(deadline));
+        kernel.spin(end, &|| inbox.is_used() || wake.table.is_pending());
+    }
+
     /// Returns the duration from which debug mode reports a callback as slow.
     ///
     /// # Python

@@ -557,3 +557,30 @@ fn the_trace_of_threads_is_kept_while_a_closed_loop_is_still_held() {
     .unwrap();
     assert_eq!(handle.statistics().ready, 0);
 }
+
+#[test]
+fn a_loop_that_spins_before_it_sleeps_hears_other_threads() {
+    let config = Config { spin: Duration::from_millis(1), ..small() };
+    let event_loop = EventLoop::with_config(config).unwrap();
+    let remote = event_loop.remote();
+    let (asked, answers) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        for number in 0..1_000 {
+            let asked = asked.clone();
+            remote.call_soon_threadsafe(move |_| asked.send(number).unwrap()).unwrap();
+            assert_eq!(answers.recv().unwrap(), number);
+        }
+        remote.stop();
+    });
+    event_loop.run_forever().unwrap();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_loop_that_spins_still_meets_its_deadlines_where_time_stands_still() {
+    let config = Config { spin: Duration::from_secs(1), ..small() };
+    let (event_loop, clock) = EventLoop::with_manual_clock(config).unwrap();
+    event_loop.call_later(Duration::from_secs(5), |event_loop| event_loop.stop()).unwrap();
+    event_loop.run_forever().unwrap();
+    assert_eq!(clock.now(), rondel::Instant::ZERO + Duration::from_secs(5));
+}

@@ -58,8 +58,12 @@ pub(crate) fn round_trip(count: usize) -> impl FnMut() -> f64 {
     move || {
         let shared: Arc<Shared<Option<Answer>>> = Arc::default();
         let (asker, stopper) = (Arc::clone(&shared), Arc::clone(&shared));
-        let asking =
-            asking(count, move |answer| asker.push(Some(answer.clone())), move || stopper.push(None));
+        let asking = asking(
+            count,
+            Duration::ZERO,
+            move |answer| asker.push(Some(answer.clone())),
+            move || stopper.push(None),
+        );
         let (mut is_over, mut batch) = (false, Vec::new());
         while !is_over {
             shared.bell.wait();

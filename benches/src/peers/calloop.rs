@@ -167,7 +167,7 @@ pub(crate) fn round_trip(count: usize) -> impl FnMut() -> f64 {
         };
         event_loop.handle().insert_source(receiver, receive).expect("has room");
         let ask = move |answer: &Answer| sender.send(answer.clone()).expect("is open");
-        let asking = asking(count, ask, || ());
+        let asking = asking(count, Duration::ZERO, ask, || ());
         let mut is_over = false;
         while !is_over {
             event_loop.dispatch(None, &mut is_over).expect("polls");

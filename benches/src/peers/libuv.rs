@@ -199,7 +199,7 @@ pub(crate) fn round_trip(count: usize) -> Round<impl FnMut() -> f64> {
             queue.is_over.store(true, Relaxed);
             bell.ring();
         };
-        let asking = asking(count, ask, stop);
+        let asking = asking(count, Duration::ZERO, ask, stop);
         event_loop.run(Mode::Default);
         asking.median()
     })

@@ -2,6 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::time::Duration;
 use std::rc::Rc;
 
 use rondel::{Config, EventLoop, EventLoopHandle};
@@ -222,15 +223,15 @@ pub(crate) fn flood(flood: Flood) -> impl FnMut() -> f64 {
     }
 }
 
-pub(crate) fn round_trip(count: usize) -> impl FnMut() -> f64 {
-    let event_loop = event_loop(Config::default());
+pub(crate) fn round_trip(count: usize, spin: Duration) -> impl FnMut() -> f64 {
+    let event_loop = event_loop(Config { spin, ..Config::default() });
     move || {
         let (remote, stop) = (event_loop.remote(), event_loop.remote());
         let ask = move |answer: &Answer| {
             let answer = answer.clone();
             remote.call_soon_threadsafe(move |_| answer.give()).expect("has room");
         };
-        let asking = asking(count, ask, move || stop.stop());
+        let asking = asking(count, spin, ask, move || stop.stop());
         event_loop.run_forever().expect("is open");
         asking.median()
     }

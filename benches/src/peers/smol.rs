@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Waker};
+use core::time::Duration;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -204,7 +205,7 @@ pub(crate) fn round_trip(count: usize) -> impl FnMut() -> f64 {
     move || {
         let (sender, receiver) = unbounded::<Answer>();
         let ask = move |answer: &Answer| sender.try_send(answer.clone()).expect("is open");
-        let asking = asking(count, ask, || ());
+        let asking = asking(count, Duration::ZERO, ask, || ());
         smol::block_on(async {
             while let Ok(answer) = receiver.recv().await {
                 answer.give();

@@ -4,6 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Waker};
+use core::time::Duration;
 use std::sync::Arc;
 use std::task::Wake;
 
@@ -254,7 +255,7 @@ pub(crate) fn round_trip(count: usize) -> impl FnMut() -> f64 {
     move || {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Answer>();
         let ask = move |answer: &Answer| sender.send(answer.clone()).expect("is open");
-        let asking = asking(count, ask, || ());
+        let asking = asking(count, Duration::ZERO, ask, || ());
         runtime.block_on(async {
             while let Some(answer) = receiver.recv().await {
                 answer.give();

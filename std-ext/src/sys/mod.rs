@@ -136,6 +136,12 @@ pub(crate) trait Kernel {
     /// `Deadlock` when the kernel knows that nothing can ever end this wait.
     fn wait(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()>;
 
+    /// Keeps the processor busy until `end`, or until `is_over`. Not at all where the clock is not the
+    /// world's.
+    fn spin(&self, end: Instant, is_over: &dyn Fn() -> bool) {
+        let _ = (end, is_over);
+    }
+
     /// Makes `bell` end this kernel's waits; what rang before rings now. One bell at a time.
     ///
     /// # Errors

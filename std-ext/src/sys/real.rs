@@ -86,5 +86,11 @@ impl Kernel for RealKernel {
         }
     }
 
+    fn spin(&self, end: Instant, is_over: &dyn Fn() -> bool) {
+        while !is_over() && self.now() < end {
+            core::hint::spin_loop();
+        }
+    }
+
     real_descriptors!(poller);
 }
