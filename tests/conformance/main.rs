@@ -24,6 +24,7 @@ mod test_streams;
 mod test_tasks;
 mod test_threadsafe;
 mod test_transports;
+mod test_unix;
 
 mod allocation;
 mod capacity;
