@@ -29,5 +29,6 @@ mod test_unix;
 mod allocation;
 mod capacity;
 mod faults;
+mod injected;
 mod kernels;
 mod stress;
