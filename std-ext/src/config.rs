@@ -49,6 +49,10 @@ pub struct Config {
     /// Is the size of the buffer that all reads of the loop share, in bytes; the
     /// most that one readiness of one connection delivers at once.
     pub read_buffer_bytes: usize,
+    /// Is the most datagrams that one endpoint receives in one turn, 1 at least;
+    /// the others follow in the next. Memory for so many, of `read_buffer_bytes`
+    /// each, is reserved by the first endpoint, and used as far as they fill it.
+    pub datagrams_per_turn: usize,
     /// Is the most bytes that one transport keeps of what it could not send yet;
     /// a write beyond is refused. Whoever heeds `pause_writing` never meets it.
     pub write_buffer_bytes: usize,
@@ -84,6 +88,7 @@ impl Default for Config {
             turns_per_poll: 1,
             spin: Duration::ZERO,
             read_buffer_bytes: 64 * 1024,
+            datagrams_per_turn: 32,
             write_buffer_bytes: 16 << 20,
             write_buffers_bytes: 256 << 20,
             resolver: Resolver::default(),

@@ -17,6 +17,7 @@ use crate::debug::Debug;
 use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
 use crate::executor::Executor;
+use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::sources::Sources;
 use crate::sys::{Event, Events, Kernel, memory};
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) received: RefCell<VecDeque<(u64, Call)>>,
     pub(crate) read_buffer: Cell<Box<[u8]>>,
     pub(crate) read_buffer_bytes: usize,
+    pub(crate) datagrams: DatagramBuffers,
     pub(crate) write_budget: WriteBudget,
     /// Counts the writes to transports that were closing or gone.
     pub(crate) dropped_writes: Cell<u64>,
@@ -78,6 +80,7 @@ impl Inner {
             received: RefCell::new(ring()?),
             read_buffer_bytes: read_buffer.len(),
             read_buffer: Cell::new(read_buffer),
+            datagrams: DatagramBuffers::new(config.datagrams_per_turn),
             write_budget: WriteBudget::new(config.write_buffers_bytes, config.write_buffer_bytes),
             dropped_writes: Cell::new(0),
             exception_handler: RefCell::new(None),

@@ -169,6 +169,8 @@ pub mod kind {
     pub struct Streaming(());
     /// Marks a [`BufferedProtocol`](crate::BufferedProtocol).
     pub struct Buffered(());
+    /// Marks a [`DatagramProtocol`](crate::DatagramProtocol).
+    pub struct Datagrams(());
 }
 
 /// Is any protocol that a stream transport takes: each [`Protocol`], and each
@@ -295,16 +297,14 @@ pub(crate) struct Seat<P, Kind> {
 }
 
 impl<P, Kind> Seat<P, Kind> {
-    /// Borrows the protocol for one of its methods. Refused only if user code
-    /// holds it, in `ProtocolRef::with`, and from there nothing is delivered.
-    fn enter(&self) -> Result<RefMut<'_, P>> {
-        self.protocol.try_borrow_mut().map_err(|_| busy())
-    }
-}
-
-impl<P: StreamProtocol<Kind>, Kind: 'static> Seat<P, Kind> {
     pub(crate) fn new(protocol: P) -> Rc<Self> {
         Rc::new(Self { protocol: RefCell::new(protocol), kind: PhantomData })
+    }
+
+    /// Borrows the protocol for one of its methods. Refused only if user code
+    /// holds it, in `ProtocolRef::with`, and from there nothing is delivered.
+    pub(crate) fn enter(&self) -> Result<RefMut<'_, P>> {
+        self.protocol.try_borrow_mut().map_err(|_| busy())
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) enum Owner {
     /// A look-up of a name.
     #[allow(dead_code, reason = "made with the feature `dns` alone")]
     Lookup,
+    /// A datagram endpoint.
+    Datagrams,
 }
 
 impl Owner {
@@ -54,6 +56,7 @@ impl Owner {
             Self::Stream => "a stream",
             Self::Server => "a server",
             Self::Lookup => "a look-up of a name",
+            Self::Datagrams => "a datagram endpoint",
         }
     }
 }
@@ -405,6 +408,13 @@ impl EventLoopHandle {
         match self.inner.sources.borrow_mut().get(token)?.side(direction).listener() {
             Listener::Handler(handler) => Some(handler),
             _ => None,
+        }
+    }
+
+    /// Forgets that an error came: of a datagram socket it is not the last event.
+    pub(crate) fn forget_final(&self, token: Token) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            (source.reader.is_final, source.writer.is_final) = (false, false);
         }
     }
 

@@ -5,10 +5,12 @@ use core::cell::Cell;
 use core::time::Duration;
 use std::alloc::System;
 use std::io::{Read, Write};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use rondel::{Error, NonBlocking, StreamReader, StreamWriter};
+use rondel::{Address, DatagramProtocol, DatagramTransport, Error, NonBlocking, StreamReader, StreamWriter};
 
 use crate::fixture::{Pending, any_port, manual, pair, peer, real, turns};
 
@@ -185,4 +187,68 @@ fn operations_on_a_socket_allocate_nothing_though_they_wait() {
     assert_eq!((allocations, &answer), (0, b"hello"));
     drop(theirs);
     event_loop.run_until_complete(task).unwrap().unwrap();
+}
+
+#[test]
+fn echoed_datagrams_allocate_nothing() {
+    // FAULTS C-10
+    struct Echo;
+
+    impl DatagramProtocol for Echo {
+        fn datagram_received(
+            &mut self,
+            transport: &DatagramTransport,
+            data: &[u8],
+            addr: &Address,
+        ) -> rondel::Result<()> {
+            transport.sendto(data, addr)
+        }
+    }
+
+    let event_loop = real();
+    let path = std::env::temp_dir().join(format!("rondel-echo-{}", std::process::id()));
+    let handle = event_loop.handle();
+    let (udp, unix) = event_loop
+        .run_until_complete(async {
+            let (udp, _) = handle.create_datagram_endpoint(|| Echo).local_addr(any_port()).await?;
+            let (unix, _) = handle.create_unix_datagram_endpoint(|| Echo).local_path(&path).await?;
+            Ok::<_, Error>((udp, unix))
+        })
+        .unwrap();
+    let peers: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind(any_port()).unwrap()).collect();
+    let unix_path = path.with_extension("peer");
+    let _ = std::fs::remove_file(&unix_path);
+    let unix_peer = UnixDatagram::bind(&unix_path).unwrap();
+    let server = udp.local_addr().and_then(|addr| addr.as_inet()).unwrap();
+    let mut buffer = [0; 2000];
+    let mut number = 0;
+    let allocations = counted(|| {
+        // Alone and together: singly and in batches.
+        number += 1;
+        let together = if number % 2 == 0 { 1 } else { 5 };
+        for peer in &peers {
+            for _ in 0..together {
+                peer.send_to(&[1; 1024], server).unwrap();
+            }
+        }
+        turns(&event_loop, 3);
+        for peer in &peers {
+            for _ in 0..together {
+                assert_eq!(peer.recv(&mut buffer).unwrap(), 1024);
+            }
+        }
+        ALLOCATIONS.with(|allocations| {
+            // Sending to a path allocates in the standard library.
+            let before = allocations.get();
+            unix_peer.send_to(&[2; 100], &path).unwrap();
+            allocations.set(before);
+        });
+        turns(&event_loop, 3);
+        assert_eq!(unix_peer.recv(&mut buffer).unwrap(), 100);
+    });
+    assert_eq!(allocations, 0);
+    udp.close();
+    unix.close();
+    turns(&event_loop, 2);
+    std::fs::remove_file(unix_path).unwrap();
 }

@@ -10,6 +10,7 @@ mod probe;
 
 mod test_base_events;
 mod test_connections;
+mod test_datagrams;
 mod test_debug;
 mod test_dns;
 mod test_dns_in_loop;

@@ -100,11 +100,11 @@ impl WriteBudget {
         Ok(())
     }
 
-    fn add(&self, count: usize) {
+    pub(crate) fn add(&self, count: usize) {
         self.used.set(self.used.get() + count);
     }
 
-    fn remove(&self, count: usize) {
+    pub(crate) fn remove(&self, count: usize) {
         self.used.set(self.used.get() - count);
     }
 }

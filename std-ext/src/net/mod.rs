@@ -14,4 +14,6 @@ pub(crate) mod listener;
 pub(crate) mod server;
 pub(crate) mod unix;
 
+pub(crate) mod datagram;
+
 pub(crate) mod to_addrs;

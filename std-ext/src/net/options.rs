@@ -1,10 +1,11 @@
 //! The options of a socket, typed.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
 
-use crate::sys::{Fd, SocketOption};
+use crate::sys::{Family, Fd, SocketOption};
 use crate::{Error, EventLoopHandle, Result};
 
 /// When and how often an idle connection is probed, so that a peer that is gone
@@ -21,7 +22,8 @@ pub struct KeepAlive {
 }
 
 /// The options of one socket ([socket(7)](https://man7.org/linux/man-pages/man7/socket.7.html),
-/// [tcp(7)](https://man7.org/linux/man-pages/man7/tcp.7.html)).
+/// [tcp(7)](https://man7.org/linux/man-pages/man7/tcp.7.html),
+/// [ip(7)](https://man7.org/linux/man-pages/man7/ip.7.html)).
 ///
 /// # Python
 /// `transport.get_extra_info('socket').setsockopt(...)`.
@@ -163,6 +165,67 @@ impl<'a> SocketOptions<'a> {
     /// If the kernel refuses.
     pub fn send_buffer_size(&self) -> Result<usize> {
         Ok(self.get("SO_SNDBUF", SocketOption::SendBuffer)?.unsigned_abs() as usize)
+    }
+
+    /// Lets datagrams go to a broadcast address, or doesn't; off at first.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn set_broadcast(&self, on: bool) -> Result<()> {
+        self.set("SO_BROADCAST", SocketOption::Broadcast, on.into())
+    }
+
+    /// Tells whether datagrams may go to a broadcast address.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn broadcast(&self) -> Result<bool> {
+        Ok(self.get("SO_BROADCAST", SocketOption::Broadcast)? != 0)
+    }
+
+    /// Receives what is sent to a multicast group, on the interface of this
+    /// number; 0 is the system's choice.
+    ///
+    /// # Errors
+    /// If the group is no multicast address or not of the socket's family, was
+    /// joined already, or there is no such interface.
+    pub fn join_multicast(&self, group: IpAddr, interface: u32) -> Result<()> {
+        let joined = self.event_loop.inner.kernel.set_membership(self.fd, group, interface, true);
+        joined.map_err(|error| Error::from(error).during("join_multicast"))
+    }
+
+    /// Leaves a multicast group.
+    ///
+    /// # Errors
+    /// If it was not joined on that interface.
+    pub fn leave_multicast(&self, group: IpAddr, interface: u32) -> Result<()> {
+        let left = self.event_loop.inner.kernel.set_membership(self.fd, group, interface, false);
+        left.map_err(|error| Error::from(error).during("leave_multicast"))
+    }
+
+    /// Chooses how many networks a multicast datagram may cross; 1 at first, which
+    /// is none but the own.
+    ///
+    /// # Errors
+    /// If the socket is not one of UDP.
+    pub fn set_multicast_ttl(&self, ttl: u8) -> Result<()> {
+        let option = if self.is_ipv6()? { SocketOption::MulticastTtl6 } else { SocketOption::MulticastTtl4 };
+        self.set("IP_MULTICAST_TTL", option, ttl.into())
+    }
+
+    /// Chooses whether this machine receives the multicast datagrams that it
+    /// sends itself, in groups that it has joined; on at first.
+    ///
+    /// # Errors
+    /// If the socket is not one of UDP.
+    pub fn set_multicast_loop(&self, on: bool) -> Result<()> {
+        let option =
+            if self.is_ipv6()? { SocketOption::MulticastLoop6 } else { SocketOption::MulticastLoop4 };
+        self.set("IP_MULTICAST_LOOP", option, on.into())
+    }
+
+    fn is_ipv6(&self) -> Result<bool> {
+        Ok(self.event_loop.inner.kernel.socket_kind(self.fd)?.0 == Family::Ipv6)
     }
 }
 

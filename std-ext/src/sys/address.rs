@@ -62,6 +62,45 @@ impl RawAddress {
         ((&raw mut self.storage).cast(), &raw mut self.length)
     }
 
+    /// Makes room again for the system to write any address to.
+    pub(super) fn reset(&mut self) {
+        self.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    }
+
+    /// Tells whether it is an internet address, of this length.
+    pub(super) fn is_inet(&self, length: libc::socklen_t) -> bool {
+        let family = i32::from(self.storage.ss_family);
+        length as usize >= UNIX_HEADER && (family == libc::AF_INET || family == libc::AF_INET6)
+    }
+
+    /// Reads the address into `into`, now that the system says how long it is. The address of the
+    /// same UNIX socket as before is left where it is, so a peer costs memory once.
+    pub(super) fn decode_into(&mut self, length: libc::socklen_t, into: &mut Address) {
+        self.length = length;
+        if (length as usize) < UNIX_HEADER {
+            // No address at all: what stands here is an earlier one.
+            if !into.as_unix().is_some_and(UnixAddr::is_unnamed) {
+                *into = UnixAddr::default().into();
+            }
+            return;
+        }
+        if i32::from(self.storage.ss_family) == libc::AF_UNIX
+            && let Some(former) = into.as_unix()
+        {
+            // SAFETY: as in `decode`.
+            let raw: &libc::sockaddr_un = unsafe { &*self.as_ptr().cast() };
+            let name = former.as_kernel();
+            let closing = usize::from(former.as_path().is_some());
+            let is_same = length as usize == UNIX_HEADER + name.len() + closing
+                && raw.sun_path.iter().zip(name).all(|(&raw, &byte)| raw as u8 == byte);
+            if is_same {
+                return;
+            }
+        }
+        // Sockets of other families have no endpoint.
+        *into = self.decode().unwrap_or_else(|_| UnixAddr::default().into());
+    }
+
     /// Reads the address.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The kernel that a test of failures runs on: the manual one, with answers from a script.
 
 use core::cell::RefCell;
+use core::net::IpAddr;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::time::SystemTime;
 
 use rondel_core::Instant;
 
+use super::datagrams::{Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
 use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
@@ -180,6 +182,10 @@ impl Kernel for FaultyKernel {
         Connect: connect(fd, addr: &Address) -> bool;
         TakeError: take_error(fd) -> Option<io::Error>;
         RecvFrom: recv_from(fd, buf: &mut [u8]) -> Received;
+        RecvFrom: recv_batch(fd, batch: &mut ReceiveBatch, most: usize) -> Batch;
+        SendTo: send_batch(fd, batch: &mut SendBatch, first: usize) -> usize;
+        Option: receive_drops(fd) -> u32;
+        SetOption: set_membership(fd, group: IpAddr, interface: u32, joins: bool) -> ();
         SendTo: send_to(fd, buf: &[u8], addr: &Address) -> usize;
         ReadAt: read_at(fd, buf: &mut [u8], offset: u64) -> usize;
         Seek: seek(fd, offset: u64) -> ();

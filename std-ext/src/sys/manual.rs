@@ -1,6 +1,7 @@
 //! The kernel that a test runs on: real descriptors, and a clock that only the test moves.
 
 use core::cell::Cell;
+use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
 use std::io::IoSlice;
@@ -12,6 +13,7 @@ use rondel_core::Instant;
 
 use super::Kernel;
 use super::clock::Monotone;
+use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
 use super::file;

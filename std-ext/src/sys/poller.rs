@@ -78,6 +78,22 @@ macro_rules! real_descriptors {
             socket::send_to(fd, buf, addr)
         }
 
+        fn recv_batch(&self, fd: Fd, batch: &mut ReceiveBatch, most: usize) -> io::Result<Batch> {
+            datagrams::recv_batch(fd, batch, most)
+        }
+
+        fn send_batch(&self, fd: Fd, batch: &mut SendBatch, first: usize) -> io::Result<usize> {
+            datagrams::send_batch(fd, batch, first)
+        }
+
+        fn receive_drops(&self, fd: Fd) -> io::Result<u32> {
+            socket::receive_drops(fd)
+        }
+
+        fn set_membership(&self, fd: Fd, group: IpAddr, interface: u32, joins: bool) -> io::Result<()> {
+            socket::set_membership(fd, group, interface, joins)
+        }
+
         fn sendfile(&self, fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
             socket::sendfile(fd, file, offset, count)
         }

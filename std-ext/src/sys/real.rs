@@ -1,5 +1,6 @@
 //! The kernel that a program runs on.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
 use std::io::IoSlice;
@@ -11,6 +12,7 @@ use rondel_core::Instant;
 
 use super::Kernel;
 use super::clock::{Alarm, Clock};
+use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
 use super::file;

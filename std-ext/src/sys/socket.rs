@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "this is where libc is called")]
 
 use core::mem::{MaybeUninit, size_of};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::ptr;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -80,8 +80,6 @@ pub(crate) enum SocketOption {
     ReceiveBuffer,
     /// In bytes. The system keeps twice as many.
     SendBuffer,
-    /// Counts the datagrams that were dropped for want of room.
-    ReceiveOverflow,
     V6Only,
     NoDelay,
     /// In seconds, until the first probe.
@@ -92,6 +90,14 @@ pub(crate) enum SocketOption {
     KeepCount,
     /// In milliseconds.
     UserTimeout,
+    /// How many routers multicast datagrams pass, IPv4.
+    MulticastTtl4,
+    /// How many routers multicast datagrams pass, IPv6.
+    MulticastTtl6,
+    /// This machine receives its own multicast datagrams, IPv4.
+    MulticastLoop4,
+    /// This machine receives its own multicast datagrams, IPv6.
+    MulticastLoop6,
 }
 
 impl SocketOption {
@@ -104,13 +110,16 @@ impl SocketOption {
             Self::KeepAlive => (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
             Self::ReceiveBuffer => (libc::SOL_SOCKET, libc::SO_RCVBUF),
             Self::SendBuffer => (libc::SOL_SOCKET, libc::SO_SNDBUF),
-            Self::ReceiveOverflow => (libc::SOL_SOCKET, libc::SO_RXQ_OVFL),
             Self::V6Only => (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
             Self::NoDelay => (libc::IPPROTO_TCP, libc::TCP_NODELAY),
             Self::KeepIdle => (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
             Self::KeepInterval => (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
             Self::KeepCount => (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
             Self::UserTimeout => (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+            Self::MulticastTtl4 => (libc::IPPROTO_IP, libc::IP_MULTICAST_TTL),
+            Self::MulticastTtl6 => (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS),
+            Self::MulticastLoop4 => (libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP),
+            Self::MulticastLoop6 => (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP),
         }
     }
 }
@@ -301,6 +310,41 @@ pub(super) fn set_linger(fd: Fd, seconds: Option<u16>) -> io::Result<()> {
     let linger =
         libc::linger { l_onoff: seconds.is_some().into(), l_linger: seconds.unwrap_or_default().into() };
     set_option_raw(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
+/// Counts what the system dropped, as `SO_RXQ_OVFL` does, but without control data at each datagram.
+pub(super) fn receive_drops(fd: Fd) -> io::Result<u32> {
+    /// Is the place of the count (`SK_MEMINFO_DROPS` of linux/sock_diag.h).
+    const DROPS: usize = 8;
+    let mut info = [0_u32; DROPS + 1];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    let place = info.as_mut_ptr().cast();
+    // SAFETY: `place` is good for writing `length` bytes.
+    unsafe { syscall!(getsockopt(fd.as_raw(), libc::SOL_SOCKET, libc::SO_MEMINFO, place, &raw mut length)) }?;
+    Ok(info[DROPS])
+}
+
+/// Joins or leaves a multicast group.
+pub(super) fn set_membership(fd: Fd, group: IpAddr, interface: u32, joins: bool) -> io::Result<()> {
+    match group {
+        IpAddr::V4(group) => {
+            let name = if joins { libc::IP_ADD_MEMBERSHIP } else { libc::IP_DROP_MEMBERSHIP };
+            let request = libc::ip_mreqn {
+                imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(group.octets()) },
+                imr_address: libc::in_addr { s_addr: 0 },
+                imr_ifindex: interface as libc::c_int,
+            };
+            set_option_raw(fd, libc::IPPROTO_IP, name, &request)
+        }
+        IpAddr::V6(group) => {
+            let name = if joins { libc::IPV6_ADD_MEMBERSHIP } else { libc::IPV6_DROP_MEMBERSHIP };
+            let request = libc::ipv6_mreq {
+                ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() },
+                ipv6mr_interface: interface as _,
+            };
+            set_option_raw(fd, libc::IPPROTO_IPV6, name, &request)
+        }
+    }
 }
 
 /// Returns what kind of socket it is.
