@@ -907,6 +907,27 @@ fn streams_are_limited_counted_and_ended_alike() {
 }
 
 #[test]
+fn an_address_may_be_borrowed_from_something_that_ends_before_the_call_does() {
+    // SV-1
+    run(async |event_loop, _| {
+        let server = {
+            let (host, addrs) = ("127.0.0.1".to_owned(), vec![any_port()]);
+            end(&event_loop.create_server(|| Idle, addrs.as_slice()).await?).await?;
+            let by_name = event_loop.create_server(|| Idle, (host.as_str(), 0));
+            by_name.await?
+        };
+        let client = {
+            let text = server.local_addr().to_string();
+            let connecting = event_loop.open_connection(text.as_str()).into_future();
+            drop(text);
+            connecting.await?
+        };
+        drop(client);
+        end(&server).await
+    });
+}
+
+#[test]
 fn a_server_on_a_kernel_without_descriptors_is_refused() {
     let event_loop = EventLoop::without_descriptors(small()).unwrap();
     let refused = event_loop.run_until_complete(event_loop.create_server(|| Idle, any_port())).unwrap_err();
@@ -1079,6 +1100,7 @@ const SCENARIOS: &[fn()] = &[
     a10_a_cancelled_shutdown_has_closed_the_server,
     connections_beyond_the_limit_wait_in_the_backlog_until_one_goes,
     streams_are_limited_counted_and_ended_alike,
+    an_address_may_be_borrowed_from_something_that_ends_before_the_call_does,
     a_server_on_a_kernel_without_descriptors_is_refused,
 ];
 

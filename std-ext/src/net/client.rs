@@ -237,9 +237,11 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { event_loop, target, make } = self;
+        // From here on nothing is borrowed: the address may have been.
+        let connected = target.connect(&event_loop);
         Box::pin(async move {
             let connected = async {
-                let (fd, token, peer) = target.connect(&event_loop).await?;
+                let (fd, token, peer) = connected.await?;
                 let connection = Connection::new(&event_loop, fd, token, peer, None)?;
                 make.make(Rc::new(connection)).await
             };
@@ -258,16 +260,19 @@ impl<T, M> fmt::Debug for CreateConnection<T, M> {
 type Socket = (Fd, Option<Token>, Address);
 
 /// How to get a connected socket.
-pub trait Connect: 'static {
-    /// Connects.
+pub trait Connect {
+    /// Connects; what it is made of may end before the future does.
     #[doc(hidden)]
-    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>>;
+    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static;
 }
+
+/// The addresses of our side, to be resolved.
+type Locals = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>>>>>;
 
 /// A host and port, or addresses.
 pub struct Remote<A> {
     addr: A,
-    locals: Option<Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>>>>>>,
+    locals: Option<Locals>,
     family: Option<IpFamily>,
     happy_eyeballs_delay: Option<Duration>,
     interleave: usize,
@@ -280,17 +285,26 @@ impl<A> Remote<A> {
     }
 }
 
-impl<A: ToAddrs + 'static> Connect for Remote<A> {
-    async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
+impl<A: ToAddrs> Connect for Remote<A> {
+    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
         let Self { addr, locals, family, happy_eyeballs_delay, interleave } = self;
-        let addrs = addr.resolve(event_loop, Hints { family, ..Hints::default() }).await?;
-        let locals = match locals {
-            Some(locals) => locals.await?,
-            None => Vec::new(),
-        };
-        let options = RaceOptions { locals, happy_eyeballs_delay, interleave };
-        Ok(Race::new(event_loop, addrs, options).await?.into_parts())
+        let addrs = addr.resolve(event_loop, Hints { family, ..Hints::default() });
+        let options = RaceOptions { locals: Vec::new(), happy_eyeballs_delay, interleave };
+        connect_resolved(event_loop.clone(), addrs, locals, options)
     }
+}
+
+async fn connect_resolved(
+    event_loop: EventLoopHandle,
+    addrs: impl Future<Output = Result<Vec<SocketAddr>>>,
+    locals: Option<Locals>,
+    mut options: RaceOptions,
+) -> Result<Socket> {
+    let addrs = addrs.await?;
+    if let Some(locals) = locals {
+        options.locals = locals.await?;
+    }
+    Ok(Race::new(&event_loop, addrs, options).await?.into_parts())
 }
 
 impl<A> fmt::Debug for Remote<A> {
@@ -304,8 +318,9 @@ impl<A> fmt::Debug for Remote<A> {
 pub struct UnixPeer(Result<UnixAddr, UnixAddrError>);
 
 impl Connect for UnixPeer {
-    async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
-        Ok(connect_unix(event_loop, Address::Unix(self.0?)).await?.into_parts())
+    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
+        let event_loop = event_loop.clone();
+        async move { Ok(connect_unix(&event_loop, Address::Unix(self.0?)).await?.into_parts()) }
     }
 }
 
@@ -314,7 +329,14 @@ impl Connect for UnixPeer {
 pub struct Connected(OwnedFd);
 
 impl Connect for Connected {
-    async fn connect(self, event_loop: &EventLoopHandle) -> Result<Socket> {
+    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
+        let event_loop = event_loop.clone();
+        async move { self.take_over(&event_loop) }
+    }
+}
+
+impl Connected {
+    fn take_over(self, event_loop: &EventLoopHandle) -> Result<Socket> {
         event_loop.check_unwatched(Fd::from_raw(self.0.as_raw_fd()))?;
         let fd = adopt(event_loop, self.0, SocketKind::Stream)?;
         match event_loop.inner.kernel.peer_addr(fd) {
