@@ -10,7 +10,10 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use rondel::{Address, DatagramProtocol, DatagramTransport, Error, NonBlocking, StreamReader, StreamWriter};
+use rondel::{
+    Address, BufferedProtocol, DatagramProtocol, DatagramTransport, Error, NonBlocking, Protocol,
+    StreamReader, StreamWriter, Transport,
+};
 
 use crate::fixture::{Pending, any_port, manual, pair, peer, real, turns};
 
@@ -251,4 +254,46 @@ fn echoed_datagrams_allocate_nothing() {
     unix.close();
     turns(&event_loop, 2);
     std::fs::remove_file(unix_path).unwrap();
+}
+
+struct StreamEcho;
+
+impl Protocol for StreamEcho {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
+        transport.write(data)
+    }
+}
+
+struct BufferedEcho([u8; 64]);
+
+impl BufferedProtocol for BufferedEcho {
+    fn buffer(&mut self, _: usize) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn buffer_updated(&mut self, transport: &Transport, count: usize) -> rondel::Result<()> {
+        transport.write(&self.0[..count])
+    }
+}
+
+#[test]
+fn a_protocol_that_echoes_allocates_nothing_per_message() {
+    // FAULTS C-10
+    let event_loop = manual();
+    let (ours, mut peer) = pair();
+    let echo = event_loop.create_connection_with_sock(|| StreamEcho, ours);
+    let _kept = event_loop.run_until_complete(echo).unwrap();
+    let (ours, mut other_peer) = pair();
+    let echo = event_loop.create_connection_with_sock(|| BufferedEcho([0; 64]), ours);
+    let _kept = event_loop.run_until_complete(echo).unwrap();
+    let allocations = counted(|| {
+        for peer in [&mut peer, &mut other_peer] {
+            peer.write_all(b"ping pong").unwrap();
+            turns(&event_loop, 2);
+            let mut answer = [0; 9];
+            peer.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"ping pong");
+        }
+    });
+    assert_eq!(allocations, 0);
 }

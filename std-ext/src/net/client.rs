@@ -8,6 +8,7 @@ use core::marker::PhantomData;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::time::Duration;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
@@ -339,14 +340,24 @@ impl Connected {
     fn take_over(self, event_loop: &EventLoopHandle) -> Result<Socket> {
         event_loop.check_unwatched(Fd::from_raw(self.0.as_raw_fd()))?;
         let fd = adopt(event_loop, self.0, SocketKind::Stream)?;
-        match event_loop.inner.kernel.peer_addr(fd) {
+        let kernel = &event_loop.inner.kernel;
+        match kernel.peer_addr(fd) {
             Ok(peer) => Ok((fd, None, peer)),
+            // A UNIX socket forgets its peer when that closes; what it sent before
+            // is still to be read.
+            Err(error) if is_gone(&error) && matches!(kernel.local_addr(fd), Ok(Address::Unix(_))) => {
+                Ok((fd, None, UnixAddr::from_kernel(&[]).into()))
+            }
             Err(error) => {
-                event_loop.inner.kernel.close(fd);
+                kernel.close(fd);
                 Err(error.into())
             }
         }
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotConnected
 }
 
 /// What becomes of a connected socket.
