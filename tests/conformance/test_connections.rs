@@ -94,7 +94,8 @@ fn cc2_stream_sockets_of_each_family_are_taken_and_others_refused() {
     run(manual(), async |event_loop| {
         let (server, addr) = listener();
         let mut sockets: Vec<OwnedFd> = vec![TcpStream::connect(addr)?.into(), UnixStream::pair()?.0.into()];
-        if let Ok(server) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        let other_server = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+        if let Ok(server) = &other_server {
             sockets.push(TcpStream::connect(server.local_addr()?)?.into());
         }
         for socket in sockets {

@@ -13,7 +13,7 @@ use rondel::{
 };
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, log_lines, logged, manual, manual_with, pair, panics, propagating,
+    Counter, Oops, Trace, alone, any_port, log_lines, logged, manual, manual_with, pair, panics, propagating,
     quietly, real, reports, scenarios, small, turns,
 };
 use crate::probe::{Buffered, Probe, Told, Wire, assert_nothing_left, quiet, until, wire};
@@ -68,6 +68,36 @@ scenarios! {
     k01_a_panic_that_leaves_the_run_loses_no_event
     k01_all_are_told_of_a_close_though_each_panics
     k08_handles_of_a_closed_loop_are_inert
+}
+
+#[test]
+fn n10_a_write_to_a_closed_socket_raises_no_signal() {
+    // Rust's own start has the signal ignored; a host in C may not.
+    let name = "test_transports::n10_a_write_to_a_closed_socket_raises_no_signal";
+    alone(name, 64, || {
+        // SAFETY: this process runs nothing but this test.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let event_loop = manual();
+        let ways: [fn(&Transport) -> Result<()>; 3] = [
+            |transport| transport.write(b"x"),
+            |transport| transport.writelines(&[IoSlice::new(b"x"), IoSlice::new(b"y")]),
+            |transport| transport.write(&vec![0; 1 << 20]),
+        ];
+        for (index, write) in ways.into_iter().enumerate() {
+            let wire = quiet(&event_loop);
+            if index == 2 {
+                // The rest meets the closed socket in the background.
+                write(&wire.transport).unwrap();
+            }
+            drop(wire.peer);
+            write(&wire.transport).unwrap();
+            turns(&event_loop, 4);
+            assert!(wire.trace.take().last().unwrap().starts_with("lost: "));
+        }
+        // SAFETY: as above.
+        let found = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+        assert_eq!(found, libc::SIG_DFL, "the host's choice is left alone");
+    });
 }
 
 fn bye(_: Told<'_>, _: &Transport) -> Result<AfterEof> {
