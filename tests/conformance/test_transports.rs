@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::thread;
 
 use rondel::{
-    AfterEof, Config, Error, ErrorKind, EventLoop, KeepAlive, LimitsError, PanicPolicy, Protocol, Result,
-    Transport, WriteBufferLimits,
+    AfterEof, Config, Error, ErrorKind, EventLoop, KeepAlive, LimitsError, Operation, PanicPolicy, Protocol,
+    Result, Transport, WriteBufferLimits,
 };
 
 use crate::fixture::{
@@ -32,6 +32,7 @@ scenarios! {
     tr7_abort_drops_the_buffer_also_of_a_close_that_flushes
     tr8_what_peers_do_every_day_is_not_reported
     tr8_other_errors_are_reported_once_and_told
+    tr8_any_call_of_the_system_that_fails_ends_the_connection_once
     tr9_an_error_in_a_receiving_method_ends_the_connection
     tr10_write_sends_at_once_if_nothing_waits_and_in_order_otherwise
     tr11_the_callers_buffer_is_its_own_when_write_returns
@@ -56,6 +57,7 @@ scenarios! {
     r15_a_loop_closed_before_connection_made_tells_nothing
     n01_every_way_to_write_keeps_within_the_marks
     n02_a_hundred_mebibytes_through_small_buffers_arrive_exactly
+    n02_short_transfers_and_false_readiness_lose_nothing
     n03_either_side_may_end_first_and_go_on_reading
     n04_a_peer_that_goes_while_reading_is_paused_is_silent_until_resumed
     n04_a_peer_that_goes_after_its_eof_frees_the_slot
@@ -401,6 +403,50 @@ fn tr8_other_errors_are_reported_once_and_told() {
     turns(&event_loop, 3);
     assert_eq!(wire.trace.take(), ["made", "data x", "lost: timed out"]);
     assert_eq!(told.take(), ["protocol.data_received() failed: timed out"]);
+}
+
+fn tr8_any_call_of_the_system_that_fails_ends_the_connection_once() {
+    // FAULTS N-07
+    let calls = [
+        (Operation::Recv, libc::ECONNRESET, false),
+        (Operation::Recv, libc::ETIMEDOUT, true),
+        (Operation::Recv, libc::ENOMEM, true),
+        (Operation::Send, libc::EPIPE, false),
+        (Operation::Send, libc::ECONNABORTED, false),
+        (Operation::Send, libc::ENOBUFS, true),
+        (Operation::Reregister, libc::ENOSPC, true),
+        (Operation::ShutdownWrite, libc::EINVAL, true),
+    ];
+    for (operation, errno, is_reported) in calls {
+        for nth in 1..6 {
+            let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+            let told = reports(&event_loop);
+            let mut wire = quiet(&event_loop);
+            let before = faults.calls(operation);
+            faults.fail_nth(operation, nth, errno);
+            wire.peer.write_all(b"hello").unwrap();
+            turns(&event_loop, 2);
+            for _ in 0..3 {
+                let _ = wire.transport.write(&vec![0; 1 << 20]);
+                turns(&event_loop, 2);
+                wire.received();
+                let _ = wire.peer.write_all(b"more");
+            }
+            let _ = wire.transport.write_eof();
+            wire.receive_all(&event_loop);
+            let failed = faults.calls(operation) - before >= nth;
+            let _ = wire.peer.shutdown(Shutdown::Write);
+            turns(&event_loop, 4);
+            let failed = failed || faults.calls(operation) - before >= nth;
+            let of = format!("{operation:?}, {errno}, call {nth}");
+            let ended = wire.trace.take();
+            assert_in_order(&ended, &of);
+            let number = format!("(os error {errno})");
+            assert_eq!(ended.last().unwrap().contains(&number), failed, "{of}: {ended:?}");
+            assert_eq!(told.count(), usize::from(failed && is_reported), "{of}: {:?}", told.take());
+            assert_nothing_left(&event_loop);
+        }
+    }
 }
 
 fn tr9_an_error_in_a_receiving_method_ends_the_connection() {
@@ -1153,6 +1199,38 @@ fn n02_a_hundred_mebibytes_through_small_buffers_arrive_exactly() {
     turns(&event_loop, 2);
     assert!(queued_max <= 2 * (64 * 1024 + 30_011), "{queued_max}: memory stays flat");
     assert_eq!(told.take(), [""; 0]);
+    assert_nothing_left(&event_loop);
+}
+
+fn n02_short_transfers_and_false_readiness_lose_nothing() {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+    let received = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&received);
+    let mut wire = wire(&event_loop, move |told, transport| {
+        if let Told::Data(data) = told {
+            kept.borrow_mut().extend_from_slice(data);
+            transport.write(data)?;
+        }
+        Ok(AfterEof::Close)
+    });
+    let data: Vec<u8> = Blocks::new(7).next(2000).to_vec();
+    faults.limit(Operation::Send, 3);
+    faults.limit(Operation::Recv, 7);
+    wire.peer.write_all(&data).unwrap();
+    wire.peer.shutdown(Shutdown::Write).unwrap();
+    let mut echoed = Vec::new();
+    for turn in 0..5000 {
+        match turn % 5 {
+            0 => faults.wake_all(),
+            1 => faults.block(Operation::Recv),
+            3 => faults.block(Operation::Send),
+            _ => {}
+        }
+        turns(&event_loop, 1);
+        echoed.extend(wire.received());
+    }
+    assert!(*received.borrow() == data && echoed == data);
+    assert_eq!(wire.trace.take().last().unwrap(), "lost");
     assert_nothing_left(&event_loop);
 }
 
