@@ -124,6 +124,10 @@ impl Kernel for FaultyKernel {
         self.kernel.wait(deadline, events)
     }
 
+    fn spin(&self, end: Instant, is_over: &dyn Fn() -> bool) {
+        self.kernel.spin(end, is_over);
+    }
+
     fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
         self.kernel.attach_doorbell(bell)
     }
