@@ -32,6 +32,8 @@ pub struct Timeout<F, C: Context> {
     /// Tells that the future was asked to end by somebody else: the cancellation
     /// of the task then goes before the timeout, as in asyncio.
     caller_cancelled: bool,
+    /// Tells that it was polled: a request from before is not one within.
+    has_begun: bool,
     /// Invariant: pinned as part of `self`.
     future: Option<F>,
 }
@@ -45,6 +47,7 @@ impl<F: Future<Output: Outcome>, C: Context> Timeout<F, C> {
             sleep: Sleep::new(context, limit),
             has_expired: false,
             caller_cancelled: false,
+            has_begun: false,
             future: Some(future.into_future()),
         }
     }
@@ -89,7 +92,8 @@ impl<F: Future<Output: Outcome>, C: Context> Future for Timeout<F, C> {
         if let (true, Some(TaskId(id))) = (asks, task) {
             scheduler.with_task(id, |task| owed = core::mem::take(&mut task.must_time_out));
         }
-        this.caller_cancelled |= asked_before && !is_asked();
+        this.caller_cancelled |= asked_before && this.has_begun && !is_asked();
+        this.has_begun = true;
         match polled {
             Poll::Ready(output) => Poll::Ready(this.settle(output)),
             // Nobody heard the request: nothing in there can be asked.

@@ -20,6 +20,7 @@ on_both_loops!(
     timeout_in_a_foreign_combinator,
     refused_when_no_timer_is_free,
     swallowed_timeout_is_a_result,
+    w12_request_from_before_a_timeout_does_not_hide_its_end,
 );
 
 const LIMIT: Duration = Duration::from_nanos(100);
@@ -245,6 +246,24 @@ fn timeout_in_a_foreign_combinator<C: Context>(f: &Fixture<C>) {
     let c = f.context.clone();
     let task = f.context.task(async move {
         only_when_woken(Timeout::new(&c, LIMIT, Sleep::new(&c, Duration::from_secs(1)))).await
+    });
+    f.turn();
+    f.driver.advance(LIMIT);
+    f.settle();
+    assert_eq!(task.take(), Ok(Err(TimeoutError::TimedOut)));
+}
+
+// Python: only requests within the timeout go before it
+fn w12_request_from_before_a_timeout_does_not_hide_its_end<C: Context>(f: &Fixture<C>) {
+    let c = f.context.clone();
+    let task = f.context.task(async move {
+        c.scheduler().current_task(&c).unwrap().cancel();
+        let inner = async {
+            let asked = Sleep::new(&c, Duration::from_secs(1)).await;
+            assert!(asked.is_err(), "the request is heard within");
+            Sleep::new(&c, Duration::from_secs(1)).await
+        };
+        Timeout::new(&c, LIMIT, inner).await.map(drop)
     });
     f.turn();
     f.driver.advance(LIMIT);
