@@ -9,6 +9,7 @@
 //! of the counts, is what one operation takes: what comes before and after it
 //! cancels out. `.ci/instructions` does that.
 
+mod echoes;
 mod operations;
 mod subject;
 

@@ -9,6 +9,7 @@ use std::thread;
 
 use rondel_core::{Context, ContextExt};
 
+use crate::echoes;
 use crate::subject::{Rondel, Subject};
 
 /// Does something so many times.
@@ -28,7 +29,11 @@ pub(crate) const fn of_every_loop<S: Subject>() -> &'static [(&'static str, Oper
 }
 
 /// Is what can be counted of rondel besides.
-pub(crate) const OF_RONDEL: &[(&str, Operation<Rondel>)] = &[("threadsafe+run", call_soon_threadsafe)];
+pub(crate) const OF_RONDEL: &[(&str, Operation<Rondel>)] = &[
+    ("threadsafe+run", call_soon_threadsafe),
+    ("protocol-echo", echoes::by_protocols),
+    ("stream-echo", echoes::by_streams),
+];
 
 /// Is how much there is to do in one turn.
 const BATCH: usize = 100;
