@@ -44,19 +44,19 @@ fn echo(
             peer
         })
         .collect();
+    let mut buffer = [7; SIZE];
     // A socket tells at once what another sends: a turn has all messages.
     for _ in 0..count / CONNECTIONS {
         for mut peer in &peers {
-            assert_eq!(peer.write(&[7; SIZE]).expect("takes all"), SIZE);
+            assert_eq!(peer.write(&buffer).expect("takes all"), SIZE);
         }
-        peers.iter().for_each(|peer| receive(subject, peer));
+        peers.iter().for_each(|peer| receive(subject, peer, &mut buffer));
     }
 }
 
-fn receive(subject: &Rondel, mut peer: &UnixStream) {
-    let mut buffer = [0; SIZE];
+fn receive(subject: &Rondel, mut peer: &UnixStream, buffer: &mut [u8]) {
     loop {
-        match peer.read(&mut buffer) {
+        match peer.read(buffer) {
             Ok(received) => return assert_eq!(received, SIZE),
             Err(error) if error.kind() == ErrorKind::WouldBlock => subject.turn(),
             Err(error) => panic!("{error}"),
