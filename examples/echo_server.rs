@@ -116,9 +116,15 @@ impl Protocol for Echo {
 async fn echo(mut reader: StreamReader, mut writer: StreamWriter) -> rondel::Result<()> {
     while !reader.at_eof() {
         reader.readable().await?;
-        let rest = reader.try_read_with(|data| writer.try_write(data).map(|sent| data[sent..].to_vec()))?;
-        if let Some(rest) = rest {
-            writer.write_all(&rest?).await?;
+        let mut rest = Vec::new();
+        let read = reader.try_read_with(|data| {
+            let sent = writer.try_write(data)?;
+            rest.extend_from_slice(&data[sent..]);
+            Ok::<(), Error>(())
+        })?;
+        read.transpose()?;
+        if !rest.is_empty() {
+            writer.write_all(&rest).await?;
         }
     }
     Ok(())

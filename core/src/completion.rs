@@ -342,6 +342,29 @@ impl<C: Context> Scheduler<C> {
 
 /// Waits for sources outside of the loop: a descriptor, a signal, a child.
 impl<C: Context> Scheduler<C> {
+    /// Returns the slot of the task that runs now, if `waker` is its own: it can be woken by
+    /// [`Scheduler::wake`], for which it needs no slot and which can't fail. Cancelling
+    /// it wakes it too.
+    ///
+    /// Any other waker is waited with by [`Scheduler::add_waiter`].
+    #[inline]
+    pub fn task_of(&self, waker: &Waker) -> Option<SlotId> {
+        self.current_task_of(waker)
+    }
+
+    /// Makes a task ready, on the thread of the loop. A stale id does nothing.
+    #[inline]
+    pub fn wake(&self, task: SlotId) {
+        self.wake_task(task);
+    }
+
+    /// Numbers the callbacks and task steps that have begun: another number is
+    /// another step.
+    #[inline]
+    pub fn step_number(&self) -> u64 {
+        self.callbacks.get()
+    }
+
     /// Registers `waker` for [`Scheduler::wake_waiter`]; [`Scheduler::cancel_call`]
     /// takes it back. Cancelling the task that runs now wakes it too.
     ///

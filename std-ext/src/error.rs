@@ -10,6 +10,7 @@ use rondel_core::{
 };
 
 use crate::dns::EaiError;
+use crate::streams::IncompleteRead;
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -117,6 +118,15 @@ impl Error {
         self.0.source.downcast_ref().copied()
     }
 
+    /// Returns how much there was, if a stream ended before what was asked for.
+    ///
+    /// # Python
+    /// `except asyncio.IncompleteReadError`.
+    #[must_use]
+    pub fn as_incomplete_read(&self) -> Option<IncompleteRead> {
+        self.as_io()?.get_ref()?.downcast_ref().copied()
+    }
+
     /// Returns the operating system's error, if it is one.
     #[must_use]
     pub fn as_io(&self) -> Option<&io::Error> {
@@ -161,8 +171,31 @@ impl StdError for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        let kind = if error.kind() == io::ErrorKind::TimedOut { ErrorKind::TimedOut } else { ErrorKind::Io };
+        let is_ours = error.get_ref().is_some_and(|inner| inner.is::<Cancelled>());
+        let kind = match error.kind() {
+            _ if is_ours => return Cancelled.into(),
+            io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+            _ => ErrorKind::Io,
+        };
         Self::of(kind, error)
+    }
+}
+
+impl From<Error> for io::Error {
+    /// For interfaces that know no other errors: the operating system's stay what
+    /// they are, a cancelled task's can be recognized by `Error::from`, and of others
+    /// kind and message are kept.
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Cancelled => return Self::other(Cancelled),
+            ErrorKind::Closed => io::ErrorKind::NotConnected,
+            ErrorKind::TimedOut => io::ErrorKind::TimedOut,
+            ErrorKind::Full => io::ErrorKind::StorageFull,
+            ErrorKind::Busy => io::ErrorKind::ResourceBusy,
+            ErrorKind::TooLarge => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        error.into_io().unwrap_or_else(|error| Self::new(kind, error.to_string()))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::exception::ExceptionHandler;
 use crate::executor::Executor;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
+use crate::net::readiness::StepBudget;
 use crate::sources::Sources;
 use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) read_buffer_bytes: usize,
     pub(crate) datagrams: DatagramBuffers,
     pub(crate) write_budget: WriteBudget,
+    pub(crate) step_budget: StepBudget,
     /// Counts the writes to transports that were closing or gone.
     pub(crate) dropped_writes: Cell<u64>,
     pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
@@ -82,6 +84,7 @@ impl Inner {
             read_buffer: Cell::new(read_buffer),
             datagrams: DatagramBuffers::new(config.datagrams_per_turn),
             write_budget: WriteBudget::new(config.write_buffers_bytes, config.write_buffer_bytes),
+            step_budget: StepBudget::default(),
             dropped_writes: Cell::new(0),
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),

@@ -39,6 +39,8 @@ mod transport;
 
 mod sock;
 
+mod sendfile;
+
 mod streams;
 
 mod net;
@@ -94,8 +96,9 @@ pub use crate::net::to_addrs::ToAddrs;
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
+pub use crate::sendfile::Sendfile;
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
-pub use crate::streams::{StreamReader, StreamWriter};
+pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
 pub use crate::transport::Transport;
 

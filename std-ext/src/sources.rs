@@ -68,8 +68,17 @@ pub(crate) enum Listener {
     None,
     /// A callback for every readiness.
     Handler(SlotId),
-    /// A task, once.
-    Waiter(SlotId),
+    /// Somebody who waits, once.
+    Waiter(Waiter),
+}
+
+/// Who waits for one event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waiter {
+    /// A task, by its own waker: that takes no slot.
+    Task(SlotId),
+    /// A call that wakes another waker.
+    Call(SlotId),
 }
 
 /// Tells the listeners apart, without their slots.
@@ -77,7 +86,8 @@ pub(crate) enum Listener {
 enum ListenerKind {
     None,
     Handler,
-    Waiter,
+    Task,
+    Call,
 }
 
 /// One side of a watched descriptor. Each idle connection has two.
@@ -109,7 +119,8 @@ impl Side {
         match self.kind {
             ListenerKind::None => Listener::None,
             ListenerKind::Handler => Listener::Handler(self.slot),
-            ListenerKind::Waiter => Listener::Waiter(self.slot),
+            ListenerKind::Task => Listener::Waiter(Waiter::Task(self.slot)),
+            ListenerKind::Call => Listener::Waiter(Waiter::Call(self.slot)),
         }
     }
 
@@ -118,7 +129,8 @@ impl Side {
         (self.kind, self.slot) = match listener {
             Listener::None => (ListenerKind::None, SlotId::NONE),
             Listener::Handler(slot) => (ListenerKind::Handler, slot),
-            Listener::Waiter(slot) => (ListenerKind::Waiter, slot),
+            Listener::Waiter(Waiter::Task(slot)) => (ListenerKind::Task, slot),
+            Listener::Waiter(Waiter::Call(slot)) => (ListenerKind::Call, slot),
         };
     }
 
@@ -131,7 +143,7 @@ impl Side {
         self.is_ready = true;
         self.is_final |= is_final;
         let listener = self.listener();
-        if self.kind == ListenerKind::Waiter {
+        if matches!(self.kind, ListenerKind::Task | ListenerKind::Call) {
             self.kind = ListenerKind::None;
         }
         listener
@@ -267,23 +279,29 @@ impl EventLoopHandle {
     #[inline]
     pub(crate) fn dispatch(&self, event: Event) {
         let readiness = event.readiness;
-        let listeners = {
+        let (reader, writer) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(event.token) else { return };
             let is_final = readiness.read_closed || readiness.write_closed || readiness.error;
             let reader = source.reader.notice(readiness.reader_wakes(), is_final);
             let writer = source.writer.notice(readiness.writer_wakes(), is_final);
-            // One handler may listen to both.
-            if reader == writer { [reader, Listener::None] } else { [reader, writer] }
+            (reader, writer)
         };
-        for listener in listeners {
-            match listener {
-                Listener::None => {}
-                Listener::Handler(handler) => {
-                    self.inner.scheduler.make_ready(handler);
-                }
-                Listener::Waiter(waiter) => self.inner.scheduler.wake_waiter(self, waiter),
+        self.tell(reader);
+        // One handler may listen to both.
+        if writer != Listener::None && writer != reader {
+            self.tell(writer);
+        }
+    }
+
+    #[inline]
+    fn tell(&self, listener: Listener) {
+        match listener {
+            Listener::None => {}
+            Listener::Handler(handler) => {
+                self.inner.scheduler.make_ready(handler);
             }
+            Listener::Waiter(waiter) => self.wake_waiter(waiter),
         }
     }
 
@@ -348,7 +366,7 @@ impl EventLoopHandle {
                     self.inner.scheduler.cancel_call(self, handler);
                 }
                 // Finds its source gone, and says so.
-                Listener::Waiter(waiter) => self.inner.scheduler.wake_waiter(self, waiter),
+                Listener::Waiter(waiter) => self.wake_waiter(waiter),
             }
         }
     }
@@ -358,22 +376,29 @@ impl EventLoopHandle {
     /// # Errors
     /// `Busy` if another task waits for the same side (contract SK-9), or if
     /// there is no room.
+    #[inline]
     pub(crate) fn wait_ready(
         &self,
         token: Token,
         direction: Direction,
         waker: &Waker,
         location: &'static Location<'static>,
-    ) -> Result<SlotId> {
+    ) -> Result<Waiter> {
+        let task = self.inner.scheduler.task_of(waker);
         {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
             let (fd, owner) = (source.fd, source.owner);
-            if source.side(direction).listener() != Listener::None {
+            let side = source.side(direction);
+            if side.kind != ListenerKind::None {
                 return Err(busy(fd, owner).during("wait"));
             }
+            if let Some(task) = task {
+                (side.kind, side.slot) = (ListenerKind::Task, task);
+                return Ok(Waiter::Task(task));
+            }
         }
-        let waiter = self.inner.scheduler.add_waiter(waker, location)?;
+        let waiter = Waiter::Call(self.inner.scheduler.add_waiter(waker, location)?);
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             source.side(direction).set_listener(Listener::Waiter(waiter));
         }
@@ -381,14 +406,42 @@ impl EventLoopHandle {
     }
 
     /// Takes a wait back.
-    pub(crate) fn stop_waiting(&self, token: Token, direction: Direction, waiter: SlotId) {
+    #[inline]
+    pub(crate) fn stop_waiting(&self, token: Token, direction: Direction, waiter: Waiter) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             let side = source.side(direction);
             if side.listener() == Listener::Waiter(waiter) {
                 side.set_listener(Listener::None);
             }
         }
-        self.inner.scheduler.cancel_call(self, waiter);
+        if let Waiter::Call(call) = waiter {
+            self.inner.scheduler.cancel_call(self, call);
+        }
+    }
+
+    /// Takes back whoever waits for a side.
+    #[inline]
+    pub(crate) fn stop_waiter(&self, token: Token, direction: Direction) {
+        let call = {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(token) else { return };
+            let side = source.side(direction);
+            match side.kind {
+                ListenerKind::None | ListenerKind::Handler => return,
+                ListenerKind::Task => return side.kind = ListenerKind::None,
+                ListenerKind::Call => side.kind = ListenerKind::None,
+            }
+            side.slot
+        };
+        self.inner.scheduler.cancel_call(self, call);
+    }
+
+    #[inline]
+    fn wake_waiter(&self, waiter: Waiter) {
+        match waiter {
+            Waiter::Task(task) => self.inner.scheduler.wake(task),
+            Waiter::Call(call) => self.inner.scheduler.wake_waiter(self, call),
+        }
     }
 
     /// Tells whether a side may be ready, as far as is known without asking.
@@ -488,7 +541,7 @@ impl EventLoopHandle {
                 }
                 // Finds its source gone, and asks the system itself.
                 Listener::Waiter(waiter) => {
-                    let _ = self.guard(|| self.inner.scheduler.wake_waiter(self, waiter));
+                    let _ = self.guard(|| self.wake_waiter(waiter));
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use rondel::{
-    Address, BufferedProtocol, DatagramProtocol, DatagramTransport, Error, NonBlocking, Protocol,
+    Address, BufferedProtocol, DatagramProtocol, DatagramTransport, Error, NonBlocking, Protocol, Stream,
     StreamReader, StreamWriter, Transport,
 };
 
@@ -295,5 +295,42 @@ fn a_protocol_that_echoes_allocates_nothing_per_message() {
             assert_eq!(&answer, b"ping pong");
         }
     });
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn polled_streams_allocate_nothing_per_operation() {
+    // FAULTS C-10
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let event_loop = real();
+    let handle = event_loop.handle();
+    let allocations = event_loop
+        .run_until_complete(async move {
+            let (ours, theirs) = pair();
+            let mut ours = Stream::from(handle.open_connection_with_sock(ours).await?);
+            let mut theirs = Stream::from(handle.open_connection_with_sock(theirs).await?);
+            let echo = handle.create_task(async move {
+                let mut buffer = [0; 8];
+                while AsyncReadExt::read_exact(&mut theirs, &mut buffer).await.is_ok() {
+                    futures_lite::AsyncWriteExt::write_all(&mut theirs, &buffer).await?;
+                }
+                Ok::<_, Error>(())
+            })?;
+            let mut before = 0;
+            for round in 0..300 {
+                if round == 20 {
+                    before = ALLOCATIONS.get();
+                }
+                AsyncWriteExt::write_all(&mut ours, b"ping").await?;
+                handle.yield_now().await?;
+                AsyncWriteExt::write_all(&mut ours, b"pong").await?;
+                futures_lite::AsyncReadExt::read_exact(&mut ours, &mut [0; 8]).await?;
+            }
+            let allocations = ALLOCATIONS.get() - before;
+            drop(ours);
+            echo.await??;
+            Ok::<_, Error>(allocations)
+        })
+        .unwrap();
     assert_eq!(allocations, 0);
 }

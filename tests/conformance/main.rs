@@ -19,6 +19,7 @@ mod test_exceptions;
 mod test_executor;
 mod test_futures;
 mod test_selector_events;
+mod test_sendfile;
 mod test_servers;
 mod test_sock;
 mod test_streams;
@@ -28,6 +29,7 @@ mod test_transports;
 mod test_unix;
 
 mod allocation;
+mod bridges;
 mod capacity;
 mod faults;
 mod injected;

@@ -1,15 +1,21 @@
 //! Servers, readers and writers.
 
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
 use core::time::Duration;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use rondel::{Error, ErrorKind, EventLoopHandle, StreamReader, StreamWriter};
+use rondel::{
+    Config, Error, ErrorKind, EventLoop, EventLoopHandle, Stream, StreamReader, StreamWriter,
+    WriteBufferLimits,
+};
 
-use crate::fixture::{Oops, Trace, any_port, peer, quietly, real, reports, sends};
+use crate::fixture::{self, Counter, Oops, Trace, any_port, peer, quietly, real, reports, sends};
 
 /// Serves one connection with `serve` and talks to it with `talk` in a thread.
 fn serve_one<F, Fut, T, R, V>(limit: usize, talk: T, serve: F) -> (R, V)
@@ -134,7 +140,7 @@ fn the_end_of_the_stream_without_a_separator_gives_what_was_left() {
         assert_eq!(reader.read_line().await?, b"two");
         assert!(reader.at_eof());
         assert_eq!(reader.read_line().await?, b"");
-        assert_eq!(reader.read_until(b'x').await?, b"");
+        assert_eq!(reader.read_until("x").await.unwrap_err().as_incomplete_read().unwrap().partial(), 0);
         assert_eq!(reader.read(&mut [0; 4]).await?, 0);
         reader.readable().await?;
         assert_eq!(reader.try_read_with(<[u8]>::len)?, Some(0));
@@ -542,4 +548,316 @@ fn a_stream_of_a_closed_loop_answers_closed_wherever_it_is_polled() {
         })
         .unwrap();
     drop(client);
+}
+
+/// Gives both ends of a connection to `test`, in one loop: no thread decides when
+/// something comes.
+fn with_ends<F, Fut>(limit: usize, test: F)
+where
+    F: FnOnce(EventLoopHandle, Stream, Stream) -> Fut + 'static,
+    Fut: Future<Output = Result<(), Error>> + 'static,
+{
+    let event_loop = real();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async move {
+            let (ours, theirs) = UnixStream::pair()?;
+            let ours = handle.open_connection_with_sock(ours).limit(limit).await?;
+            let theirs = handle.open_connection_with_sock(theirs).limit(limit).await?;
+            test(handle.clone(), ours.into(), theirs.into()).await
+        })
+        .unwrap();
+    assert_eq!(event_loop.watched_descriptors(), 0);
+    assert_eq!(event_loop.statistics().calls.live, 0);
+}
+
+/// Polls `future` once, and drops it: a cancellation at its first await.
+async fn poll_and_drop<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    poll_fn(move |cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Waits until what was sent to a reader in this loop can be read.
+async fn arrived(event_loop: &EventLoopHandle) {
+    event_loop.yield_now().await.unwrap();
+    event_loop.yield_now().await.unwrap();
+}
+
+#[test]
+fn a_separator_of_several_bytes_is_found_however_it_was_split() {
+    // FAULTS N-12
+    const DATA: &[u8] = b"a\r\r\n--b\r\n--\r\n--tail";
+    for piece in 1..=DATA.len() {
+        with_ends(64, async move |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+            let sends = event_loop.create_task({
+                let event_loop = event_loop.clone();
+                async move {
+                    for piece in DATA.chunks(piece) {
+                        theirs.writer.write_all(piece).await?;
+                        arrived(&event_loop).await;
+                    }
+                    drop(theirs);
+                    Ok::<(), Error>(())
+                }
+            })?;
+            assert_eq!(ours.reader.read_until(b"\r\n--").await?, b"a\r\r\n--");
+            assert_eq!(ours.reader.read_until("\r\n--").await?, b"b\r\n--");
+            assert_eq!(ours.reader.read_until("\r\n--").await?, b"\r\n--");
+            let ended = ours.reader.read_until("\r\n--").await.unwrap_err();
+            assert_eq!(ended.as_io().unwrap().kind(), std::io::ErrorKind::UnexpectedEof);
+            let incomplete = ended.as_incomplete_read().unwrap();
+            assert_eq!((incomplete.partial(), incomplete.expected()), (4, None));
+            assert!(ended.to_string().contains("4 bytes"), "{ended}");
+            assert_eq!(ours.reader.buffered(), b"tail", "nothing is lost");
+            assert!(!ours.reader.at_eof());
+            assert_eq!(ours.reader.read_line().await?, b"tail");
+            assert_eq!(ours.reader.next_line().await?, None);
+            let empty = ours.reader.read_until(b"").await.unwrap_err();
+            assert_eq!(empty.as_io().unwrap().kind(), std::io::ErrorKind::InvalidInput);
+            sends.await?
+        });
+    }
+}
+
+#[test]
+fn an_overrun_of_a_long_separator_keeps_everything() {
+    // FAULTS N-12
+    for limit in 3..12_usize {
+        with_ends(limit, async move |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+            let data = [vec![b'x'; limit - 2], b"<->behind".to_vec()].concat();
+            theirs.writer.write_all(&data).await?;
+            theirs.writer.close();
+            arrived(&event_loop).await;
+            for _ in 0..2 {
+                let overrun = ours.reader.read_until("<->").await.unwrap_err();
+                assert_eq!(overrun.kind(), ErrorKind::TooLarge);
+                assert_eq!(ours.reader.buffered(), &data[..limit]);
+            }
+            let mut all = Vec::new();
+            assert_eq!(ours.reader.read_to_end(&mut all, 100).await?, data.len());
+            assert_eq!(all, data);
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn reading_to_the_end_takes_no_more_than_the_limit() {
+    // FAULTS N-12
+    for (limit, taken) in [(0, 0), (1, 1), (9, 9), (10, 10), (11, 10), (usize::MAX, 10)] {
+        with_ends(4, async move |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+            theirs.writer.write_all(b"0123456789").await?;
+            theirs.writer.write_eof()?;
+            arrived(&event_loop).await;
+            let mut data = b"> ".to_vec();
+            let read = ours.reader.read_to_end(&mut data, limit).await;
+            if limit < 10 {
+                assert_eq!(read.unwrap_err().kind(), ErrorKind::TooLarge);
+                // The rest is still to be read.
+                ours.reader.read_to_end(&mut data, 10 - taken).await?;
+            } else {
+                assert_eq!(read?, taken);
+            }
+            assert_eq!(data, b"> 0123456789");
+            assert!(ours.reader.at_eof());
+            assert_eq!(ours.reader.read_to_end(&mut data, 0).await?, 0);
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn exact_reads_around_the_buffers_size_say_how_much_there_was() {
+    // FAULTS N-12
+    const LIMIT: usize = 16;
+    for size in [0, 1, LIMIT - 1, LIMIT, LIMIT + 1, 3 * LIMIT] {
+        with_ends(LIMIT, async move |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+            theirs.writer.write_all(&vec![1; size]).await?;
+            theirs.writer.write_all(&[2; 5]).await?;
+            theirs.writer.close();
+            arrived(&event_loop).await;
+            let mut buffer = vec![0; size];
+            ours.reader.read_exactly(&mut buffer).await?;
+            assert_eq!(buffer, vec![1; size]);
+            let ended = ours.reader.read_exactly(&mut [0; 6]).await.unwrap_err();
+            let incomplete = ended.as_incomplete_read().unwrap();
+            assert_eq!((incomplete.partial(), incomplete.expected()), (5, Some(6)));
+            assert_eq!(ours.reader.buffered(), [2; 5]);
+            let mut rest = [0; 5];
+            ours.reader.read_exactly(&mut rest).await?;
+            assert_eq!((rest, ours.reader.at_eof()), ([2; 5], true));
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn dropping_a_read_at_each_of_its_awaits_loses_no_byte() {
+    // FAULTS W-13, N-12
+    with_ends(64, async |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+        let calls = event_loop.statistics().calls.live;
+        let mut into_vec = Vec::new();
+        let sent = b"0123456789".repeat(2);
+        for byte in &sent {
+            let reader = &mut ours.reader;
+            let mut exact = [0; 40];
+            assert!(poll_and_drop(reader.read_line()).await.is_none());
+            assert!(poll_and_drop(reader.read_until("ab")).await.is_none());
+            assert!(poll_and_drop(reader.next_line()).await.is_none());
+            assert!(poll_and_drop(reader.read_exactly(&mut exact)).await.is_none());
+            if reader.buffered().is_empty() {
+                assert!(poll_and_drop(reader.read(&mut exact)).await.is_none());
+                assert!(poll_and_drop(reader.readable()).await.is_none());
+            }
+            assert_eq!(event_loop.statistics().calls.live, calls, "no wait is left behind");
+            theirs.writer.write_all(&[*byte]).await?;
+            arrived(&event_loop).await;
+            if *byte == b'9' {
+                assert!(poll_and_drop(reader.read_to_end(&mut into_vec, 100)).await.is_none());
+            }
+        }
+        drop(theirs);
+        ours.reader.read_to_end(&mut into_vec, 100).await?;
+        assert_eq!(into_vec, sent);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cancelled_reader_keeps_what_comes_with_the_cancellation() {
+    // FAULTS W-13
+    with_ends(64, async |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+        let reads = event_loop.create_task(async move {
+            let cut = ours.reader.read(&mut [0; 8]).await.unwrap_err();
+            assert!(cut.is_cancelled());
+            Ok::<_, Error>(ours)
+        })?;
+        arrived(&event_loop).await;
+        theirs.writer.write_all(b"raced").await?;
+        reads.cancel();
+        let mut ours = reads.await??;
+        let mut data = [0; 5];
+        ours.reader.read_exactly(&mut data).await?;
+        assert_eq!(&data, b"raced");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_reads_and_reads_lets_others_run_and_its_own_timers_fire() {
+    // FAULTS C-09
+    with_ends(64, async |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+        assert_eq!(theirs.writer.try_write(&[7; 10_000])?, 10_000);
+        arrived(&event_loop).await;
+        // Always ready: a byte of many at a time.
+        let read = Counter::new();
+        let counts = read.clone();
+        let reads = async {
+            loop {
+                assert_eq!(ours.reader.read(&mut [0]).await?, 1);
+                counts.add();
+            }
+        };
+        let ended: Result<rondel::Result<()>, _> = event_loop.timeout(Duration::ZERO, reads).await;
+        assert!(matches!(ended, Err(rondel::TimeoutError::TimedOut)));
+        assert!((1..1000).contains(&read.get()), "{} reads before a timer that was due", read.get());
+
+        // The same for lines out of the buffer, and for a task beside it.
+        let turns = Counter::new();
+        let others = turns.clone();
+        let handle = event_loop.clone();
+        let beside = event_loop.create_task(async move {
+            while handle.yield_now().await.is_ok() {
+                others.add();
+            }
+        })?;
+        let left = 10_000 - read.get();
+        for _ in 0..left {
+            ours.reader.read_exactly(&mut [0]).await?;
+        }
+        assert!(turns.get() >= left / 64, "{}", turns.get());
+        let before = turns.get();
+        for _ in 0..200 {
+            ours.writer.write_all(b"x").await?;
+        }
+        assert!(turns.get() - before >= 200 / 64, "{}", turns.get());
+        beside.abort();
+        Ok(())
+    });
+}
+
+#[test]
+fn no_way_to_write_takes_memory_without_a_bound() {
+    // FAULTS N-01
+    let event_loop =
+        EventLoop::with_config(Config { write_buffer_bytes: 200_000, ..fixture::small() }).unwrap();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async move {
+            let (ours, _theirs) = UnixStream::pair()?;
+            let (_reader, mut writer) = handle.open_connection_with_sock(ours).await?;
+            // Waits, and has taken nothing into memory.
+            let data = vec![1; 4 << 20];
+            assert!(poll_and_drop(writer.write_all(&data)).await.is_none());
+            assert_eq!(writer.write_buffer_size(), 0);
+            assert_eq!(writer.try_write(b"x")?, 0);
+            // One and many, up to the ceiling, and then not at all.
+            let piece = vec![2; 50_000];
+            let slices = [IoSlice::new(&piece[..25_000]), IoSlice::new(&piece[25_000..])];
+            while writer.write_buffer_size() < 200_000 {
+                writer.write(&piece)?;
+                writer.writelines(&slices)?;
+            }
+            assert!(writer.write(b"x").unwrap_err().is_full());
+            assert!(writer.writelines(&slices).unwrap_err().is_full());
+            assert_eq!(writer.try_write(b"x").unwrap_err().kind(), ErrorKind::Busy);
+            assert!(poll_and_drop(writer.drain()).await.is_none(), "above the mark");
+            assert!(poll_and_drop(writer.write_all(&piece)).await.is_none());
+            let file = File::open("/proc/self/exe")?;
+            assert!(poll_and_drop(writer.sendfile(&file, 0, None).into_future()).await.is_none());
+            assert_eq!(writer.write_buffer_size(), 200_000);
+            assert_eq!(handle.write_buffers_size(), 200_000);
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    assert_eq!(event_loop.write_buffers_size(), 0);
+}
+
+#[test]
+fn a_writer_queues_drains_and_closes_as_asyncios() {
+    // TR-15, TR-16, TR-17
+    with_ends(64, async |event_loop: EventLoopHandle, mut ours: Stream, mut theirs: Stream| {
+        ours.writer.set_write_buffer_limits(WriteBufferLimits::new(Some(1000), None)?);
+        assert_eq!(ours.writer.write_buffer_limits().low(), 250);
+        assert!(ours.writer.can_write_eof() && !ours.writer.is_closing());
+        let mut sent = 0;
+        while ours.writer.write_buffer_size() <= 1000 {
+            let lines = [IoSlice::new(b"one\n"), IoSlice::new(b""), IoSlice::new(&[b'2'; 996])];
+            ours.writer.writelines(&lines)?;
+            sent += 1000;
+        }
+        ours.writer.write_eof()?;
+        assert_eq!(ours.writer.write(b"x").unwrap_err().kind(), ErrorKind::InvalidState);
+        let receives = event_loop.create_task(async move {
+            let mut all = Vec::new();
+            theirs.reader.read_to_end(&mut all, usize::MAX).await?;
+            Ok::<_, Error>((all, theirs))
+        })?;
+        ours.writer.drain().await?;
+        assert!(ours.writer.write_buffer_size() <= 250);
+        let (all, _theirs) = receives.await??;
+        assert_eq!(all.len(), sent);
+        assert!(all.chunks(1000).all(|line| line.starts_with(b"one\n2")));
+        ours.writer.close();
+        assert!(ours.writer.is_closing());
+        ours.writer.wait_closed().await?;
+        assert_eq!(ours.reader.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::Closed);
+        Ok(())
+    });
 }

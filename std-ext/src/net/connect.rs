@@ -10,11 +10,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
 
-use rondel_core::{Cancelled, Sleep, SlotId};
+use rondel_core::{Cancelled, Sleep};
 
 use crate::net::address::Address;
 use crate::net::listener::AddressError;
-use crate::sources::{Direction, Owner};
+use crate::sources::{Direction, Owner, Waiter};
 use crate::sys::{Family, Fd, Interest, SocketKind, Token};
 use crate::{Error, EventLoopHandle, Result};
 
@@ -23,7 +23,7 @@ pub(crate) struct Attempt {
     event_loop: EventLoopHandle,
     fd: Fd,
     token: Option<Token>,
-    waiter: Option<SlotId>,
+    waiter: Option<Waiter>,
     addr: Address,
     location: &'static Location<'static>,
 }

@@ -16,7 +16,7 @@ use crate::net::flow::{Flow, WriteBufferLimits};
 use crate::net::server::Attached;
 use crate::protocol::{AfterEof, AnyProtocol, Received};
 use crate::sources::{Direction, Owner};
-use crate::sys::{Fd, Interest, SocketOption, Token};
+use crate::sys::{Fd, Interest, Kernel, SocketOption, Token};
 use crate::transport::Transport;
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
@@ -83,7 +83,7 @@ impl State {
     /// The peer closed, or an error came: no further event follows, so a short
     /// transfer does not mean that there is nothing left.
     const FINAL: u16 = 1 << 12;
-    /// Something is queued.
+    /// Something is queued, or a file is.
     const QUEUED: u16 = 1 << 13;
     /// A handler of the loop drives it.
     const DRIVEN: u16 = 1 << 14;
@@ -154,6 +154,10 @@ impl Connection {
         self.local.get().map(PackedAddress::unpack)
     }
 
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
     /// Returns the descriptor, as long as it is open.
     pub(crate) fn fd(&self) -> Result<Fd> {
         if self.has(State::CLOSED) { Err(Refusal::Closed.into()) } else { Ok(self.fd) }
@@ -216,7 +220,7 @@ impl Connection {
         }
     }
 
-    fn try_send_vectored(&self, bufs: &[IoSlice<'_>], asked: usize) -> Result<Option<usize>> {
+    pub(crate) fn try_send_vectored(&self, bufs: &[IoSlice<'_>], asked: usize) -> Result<Option<usize>> {
         self.check()?;
         if !self.is_ready(Direction::Write) {
             return Ok(None);
@@ -229,6 +233,22 @@ impl Connection {
         match self.event_loop.inner.kernel.send_vectored(self.fd, bufs) {
             Ok(count) if count == asked => Ok(Some(count)),
             sent => self.sent_less(sent),
+        }
+    }
+
+    /// Sends by `attempt`; `None` if nothing can be sent at the moment.
+    pub(crate) fn try_send_with(
+        &self,
+        attempt: impl FnOnce(&dyn Kernel, Fd) -> io::Result<usize>,
+    ) -> Result<Option<usize>> {
+        self.check()?;
+        if !self.is_ready(Direction::Write) {
+            return Ok(None);
+        }
+        match attempt(&*self.event_loop.inner.kernel, self.fd) {
+            // Less than was asked for may be all that there is.
+            Ok(count) => Ok(Some(count)),
+            failed => self.sent_less(failed),
         }
     }
 
@@ -261,7 +281,7 @@ impl Connection {
 
     /// Tells whether a side may be ready, as far as is known without asking.
     #[inline]
-    fn is_ready(&self, direction: Direction) -> bool {
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         let side = match direction {
             Direction::Read => State::READABLE,
             Direction::Write => State::WRITABLE,
@@ -293,14 +313,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until a side may be ready.
-    #[track_caller]
-    pub(crate) fn ready(&self, direction: Direction) -> Ready<'_> {
-        Ready { connection: self, direction, waiter: None, location: Location::caller() }
-    }
-
     #[inline]
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         // A closed loop watches nothing: whoever waited would wait for ever.
         if self.has(State::ENDING | State::CLOSED) || self.event_loop.is_closed() {
             return Err(self.why_closed());
@@ -380,7 +394,7 @@ impl Connection {
         let queued = self.queued();
         self.event_loop.inner.write_budget.check(queued, count)?;
         let mut sent = 0;
-        if queued == 0 {
+        if !self.has(State::QUEUED) {
             match self.try_send_vectored(bufs, count) {
                 Ok(moved) => sent = moved.unwrap_or(0),
                 Err(error) => {
@@ -510,6 +524,10 @@ impl Connection {
     /// Sends what is queued, as far as there is room.
     fn flush(self: &Rc<Self>) {
         let Some(flow) = self.flow.take() else { return };
+        if flow.is_files_turn() {
+            self.flow.set(Some(flow));
+            return self.wake_waiter();
+        }
         let sent = self.try_send(flow.as_slice());
         self.flow.set(Some(flow));
         let count = match sent {
@@ -519,7 +537,7 @@ impl Connection {
         };
         self.with_flow(|flow| {
             flow.consume(count, &self.event_loop.inner.write_budget);
-            if flow.len() == 0 {
+            if flow.is_empty() {
                 self.unset(State::QUEUED);
             }
         });
@@ -548,13 +566,48 @@ impl Connection {
         }
     }
 
+    /// Puts a file behind what is queued: what is written from now on comes after
+    /// it. [`Until::FilesTurn`] and [`Until::Writable`] tell when to send it.
+    ///
+    /// # Errors
+    /// `Busy` if there is one; `InvalidState` after `write_eof`; `Closed`.
+    pub(crate) fn begin_file(self: &Rc<Self>) -> Result<FileInQueue> {
+        self.check()?;
+        if self.has(State::CLOSING) {
+            return Err(Refusal::Closed.into());
+        }
+        if self.has(State::WRITE_EOF) {
+            return Err(Error::of(ErrorKind::InvalidState, "write after write_eof"));
+        }
+        if self.with_flow(|flow| flow.before_file.is_some()) == Some(true) {
+            return Err(Error::of(ErrorKind::Busy, "a file is being sent already"));
+        }
+        self.drive()?;
+        self.with_new_flow(|flow| flow.before_file = Some(flow.len()));
+        self.set(State::QUEUED);
+        Ok(FileInQueue(Rc::clone(self)))
+    }
+
+    fn end_file(self: &Rc<Self>) {
+        self.with_flow(|flow| {
+            flow.before_file = None;
+            if flow.is_empty() {
+                self.unset(State::QUEUED);
+            }
+        });
+        if self.has(State::QUEUED) && self.is_ready(Direction::Write) {
+            self.drive_soon();
+        }
+        self.after_flush();
+    }
+
     /// Ends our side of the stream when everything is sent; the peer reads the
     /// end (TR-15).
     pub(crate) fn write_eof(self: &Rc<Self>) -> Result<()> {
         if self.has(State::CLOSING) || self.set(State::WRITE_EOF) {
             return Ok(());
         }
-        if self.queued() == 0 {
+        if !self.has(State::QUEUED) {
             self.check()?;
             self.after_flush();
         }
@@ -790,7 +843,7 @@ impl Connection {
 
     /// Stops reading, sends what is queued, and ends (TR-6).
     pub(crate) fn close(self: &Rc<Self>) {
-        if !self.set(State::CLOSING) && self.queued() == 0 {
+        if !self.set(State::CLOSING) && !self.has(State::QUEUED) {
             self.end(None);
         }
     }
@@ -945,54 +998,21 @@ impl Drop for FailOnPanic<'_> {
     }
 }
 
+/// A file among what is queued; what is behind it goes on when this is dropped.
+pub(crate) struct FileInQueue(Rc<Connection>);
+
+impl Drop for FileInQueue {
+    fn drop(&mut self) {
+        self.0.end_file();
+    }
+}
+
 /// Runs a closure when dropped.
 struct Finally<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Finally<F> {
     fn drop(&mut self) {
         self.0();
-    }
-}
-
-/// Waits for one side of a connection.
-pub(crate) struct Ready<'a> {
-    connection: &'a Connection,
-    direction: Direction,
-    waiter: Option<SlotId>,
-    location: &'static Location<'static>,
-}
-
-impl Ready<'_> {
-    fn stop_waiting(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            self.connection.event_loop.stop_waiting(self.connection.token, self.direction, waiter);
-        }
-    }
-}
-
-impl Future for Ready<'_> {
-    type Output = Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Result<()>> {
-        let connection = self.connection;
-        let event_loop = &connection.event_loop;
-        self.stop_waiting();
-        if event_loop.inner.scheduler.take_cancel() {
-            return Poll::Ready(Err(Cancelled.into()));
-        }
-        connection.check()?;
-        if connection.is_ready(self.direction) {
-            return Poll::Ready(Ok(()));
-        }
-        let waiter = event_loop.wait_ready(connection.token, self.direction, cx.waker(), self.location)?;
-        self.waiter = Some(waiter);
-        Poll::Pending
-    }
-}
-
-impl Drop for Ready<'_> {
-    fn drop(&mut self) {
-        self.stop_waiting();
     }
 }
 
@@ -1003,6 +1023,10 @@ pub(crate) enum Until {
     Resumed,
     /// The buffer is empty.
     Empty,
+    /// What was queued before a file is sent.
+    FilesTurn,
+    /// The next part of a file may find room.
+    Writable,
     /// The connection is gone.
     Closed,
     /// `connection_made` has returned.
@@ -1010,6 +1034,7 @@ pub(crate) enum Until {
 }
 
 /// Waits for what is queued to be sent.
+#[must_use = "does nothing until it is awaited"]
 pub(crate) struct Drained<'a> {
     connection: &'a Connection,
     until: Until,
@@ -1018,6 +1043,17 @@ pub(crate) struct Drained<'a> {
 }
 
 impl Drained<'_> {
+    /// Goes on with the wait that was suspended.
+    pub(crate) fn resume(mut self) -> Self {
+        self.waiter = self.connection.with_flow(|flow| flow.waiter).flatten();
+        self
+    }
+
+    /// Leaves the wait to be resumed; tells whether there is one.
+    pub(crate) fn suspend(mut self) -> bool {
+        self.waiter.take().is_some()
+    }
+
     fn stop_waiting(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         self.connection.with_flow(|flow| {
@@ -1040,7 +1076,9 @@ impl Drained<'_> {
         connection.check()?;
         Ok(match self.until {
             Until::Made => false,
-            Until::Empty => connection.queued() == 0,
+            Until::Empty => !connection.has(State::QUEUED),
+            Until::FilesTurn => connection.with_flow(|flow| flow.is_files_turn()) == Some(true),
+            Until::Writable => connection.is_ready(Direction::Write),
             _ => !connection.is_writing_paused(),
         })
     }

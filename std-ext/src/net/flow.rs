@@ -122,6 +122,8 @@ pub(crate) struct Flow {
     /// Is why the connection ends; `connection_lost` or the stream's next call
     /// takes it.
     pub(crate) error: Option<Error>,
+    /// Counts the bytes that are sent before a file, which goes before all others.
+    pub(crate) before_file: Option<usize>,
 }
 
 /// Is the room that is kept in front, at least, before bytes are moved.
@@ -132,8 +134,20 @@ impl Flow {
         self.bytes.len() - self.start
     }
 
+    /// Returns what can be sent now.
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        let count = self.before_file.unwrap_or(self.len());
+        &self.bytes[self.start..self.start + count]
+    }
+
+    /// Tells whether nothing can be sent, because a file is.
+    pub(crate) fn is_files_turn(&self) -> bool {
+        self.before_file == Some(0)
+    }
+
+    /// Tells whether there is nothing to send, and no file either.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0 && self.before_file.is_none()
     }
 
     /// Appends bytes, for which the budget has room.
@@ -149,6 +163,7 @@ impl Flow {
     /// Removes bytes that were sent.
     pub(crate) fn consume(&mut self, count: usize, budget: &WriteBudget) {
         self.start += count;
+        self.before_file = self.before_file.map(|before| before.saturating_sub(count));
         budget.remove(count);
         if self.start == self.bytes.len() {
             self.bytes = Vec::new();

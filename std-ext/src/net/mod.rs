@@ -6,6 +6,7 @@ pub(crate) mod options;
 
 pub(crate) mod connection;
 pub(crate) mod flow;
+pub(crate) mod readiness;
 
 pub(crate) mod client;
 pub(crate) mod connect;

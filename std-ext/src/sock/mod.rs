@@ -8,7 +8,7 @@
 mod nonblocking;
 mod operation;
 mod send_error;
-mod sendfile;
+pub(crate) mod sendfile;
 mod to_address;
 
 use core::fmt;

@@ -93,13 +93,7 @@ impl<'a> IntoFuture for SockSendfile<'a> {
 
 impl SockSendfile<'_> {
     async fn send(self) -> Result<u64, SendError<u64>> {
-        let mut part = Part {
-            kernel: &*self.event_loop.inner.kernel,
-            file: Fd::from_raw(self.file.as_raw_fd()),
-            offset: self.offset,
-            count: self.count,
-            sent: 0,
-        };
+        let mut part = Part::new(&*self.event_loop.inner.kernel, self.file, self.offset, Some(self.count));
         match self.send_part(&mut part).await {
             Ok(()) => Ok(part.sent),
             Err(error) => Err(SendError::new(error.during("sock_sendfile"), part.sent)),
@@ -113,38 +107,26 @@ impl SockSendfile<'_> {
             let error = io::Error::new(io::ErrorKind::InvalidInput, "files are sent through stream sockets");
             return Err(error.into());
         }
-        while part.left() > 0 {
-            match operation.run(|kernel, fd| part.send(kernel, fd)).await {
-                Ok(0) => break,
-                Ok(_) => operation.moved().await?,
-                Err(error) if part.sent == 0 && is_not_sendable(&error) => {
-                    return if self.may_copy {
-                        copy(&mut operation, part).await
-                    } else {
-                        Err(refused(&error))
-                    };
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        part.send_all(&mut operation, self.may_copy).await
     }
 }
 
-/// Reads and sends in turns.
-async fn copy(operation: &mut Operation<'_>, part: &mut Part<'_>) -> Result<()> {
-    let mut buffer = vec![0; part.left().min(COPY_BUFFER_BYTES as u64) as usize];
-    loop {
-        let mut data = part.read(&mut buffer)?;
-        if data.is_empty() {
-            return Ok(());
-        }
-        while !data.is_empty() {
-            let sent = operation.run(|kernel, fd| kernel.send(fd, data)).await?;
-            part.sent += sent as u64;
-            data = &data[sent..];
-            operation.moved().await?;
-        }
+/// A way to a peer, for a file.
+pub(crate) trait Way {
+    /// Tries `attempt` at once, and again whenever there may be room.
+    async fn run(&mut self, attempt: impl FnMut(&dyn Kernel, Fd) -> io::Result<usize>) -> Result<usize>;
+
+    /// Notes that a part was moved, and gives way to others after many.
+    async fn moved(&mut self) -> Result<()>;
+}
+
+impl Way for Operation<'_> {
+    async fn run(&mut self, attempt: impl FnMut(&dyn Kernel, Fd) -> io::Result<usize>) -> Result<usize> {
+        Operation::run(self, attempt).await
+    }
+
+    async fn moved(&mut self) -> Result<()> {
+        Operation::moved(self).await
     }
 }
 
@@ -161,7 +143,7 @@ fn refused(error: &Error) -> Error {
 
 /// A part of a file, and how much of it was sent. Leaves the file's position
 /// behind that.
-struct Part<'a> {
+pub(crate) struct Part<'a> {
     kernel: &'a dyn Kernel,
     file: Fd,
     offset: u64,
@@ -169,7 +151,51 @@ struct Part<'a> {
     sent: u64,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    /// Names `count` bytes of `file` from `offset` on, or all that follow.
+    pub(crate) fn new(kernel: &'a dyn Kernel, file: BorrowedFd<'a>, offset: u64, count: Option<u64>) -> Self {
+        let file = Fd::from_raw(file.as_raw_fd());
+        Self { kernel, file, offset, count: count.unwrap_or(u64::MAX), sent: 0 }
+    }
+
+    /// Counts the bytes that were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Sends all of it; a file that the system can't send is read and sent, if it
+    /// may be.
+    pub(crate) async fn send_all(&mut self, way: &mut impl Way, may_copy: bool) -> Result<()> {
+        while self.left() > 0 {
+            match way.run(|kernel, fd| self.send(kernel, fd)).await {
+                Ok(0) => break,
+                Ok(_) => way.moved().await?,
+                Err(error) if self.sent == 0 && is_not_sendable(&error) => {
+                    return if may_copy { self.copy(way).await } else { Err(refused(&error)) };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and sends in turns.
+    async fn copy(&mut self, way: &mut impl Way) -> Result<()> {
+        let mut buffer = vec![0; self.left().min(COPY_BUFFER_BYTES as u64) as usize];
+        loop {
+            let mut data = self.read(&mut buffer)?;
+            if data.is_empty() {
+                return Ok(());
+            }
+            while !data.is_empty() {
+                let sent = way.run(|kernel, fd| kernel.send(fd, data)).await?;
+                self.sent += sent as u64;
+                data = &data[sent..];
+                way.moved().await?;
+            }
+        }
+    }
+
     fn left(&self) -> u64 {
         self.count - self.sent
     }

@@ -18,9 +18,9 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 use std::io;
 
-use rondel_core::{Cancelled, Refusal, SlotId};
+use rondel_core::{Cancelled, Refusal};
 
-use super::{Direction, Listener, Owner, Source, Sources, busy};
+use super::{Direction, Listener, Owner, Source, Sources, Waiter, busy};
 use crate::sys::{Fd, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
@@ -199,7 +199,7 @@ pub(crate) struct NextEvent<'a> {
     event_loop: &'a EventLoopHandle,
     token: Token,
     direction: Direction,
-    waiter: Option<SlotId>,
+    waiter: Option<Waiter>,
     location: &'static Location<'static>,
 }
 

@@ -6,10 +6,10 @@ use core::panic::Location;
 use core::task::Poll;
 use std::io;
 
-use rondel_core::{Cancelled, Refusal, SlotId};
+use rondel_core::{Cancelled, Refusal};
 
 use crate::net::address::Address;
-use crate::sources::{Direction, Owner};
+use crate::sources::{Direction, Owner, Waiter};
 use crate::sys::{Family, Fd, Interest, SocketKind, Token};
 use crate::{EventLoopHandle, Result};
 
@@ -128,7 +128,7 @@ struct Waiting<'a, 'b> {
     socket: &'a Socket<'b>,
     token: Token,
     direction: Direction,
-    waiter: Option<SlotId>,
+    waiter: Option<Waiter>,
 }
 
 impl Waiting<'_, '_> {

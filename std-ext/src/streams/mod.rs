@@ -1,0 +1,36 @@
+//! Streams: the two halves of a connection, for tasks.
+
+use std::rc::Rc;
+
+use crate::net::connection::Connection;
+
+mod reader;
+mod writer;
+
+mod joined;
+
+#[cfg(feature = "futures-io")]
+mod futures_io;
+#[cfg(feature = "tokio")]
+mod tokio_io;
+
+pub use joined::Stream;
+pub use reader::{IncompleteRead, StreamReader};
+pub use writer::StreamWriter;
+
+/// Is the most bytes that a reader buffers at first, as in asyncio.
+pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
+
+/// Splits a connection into its halves.
+pub(crate) fn open(connection: Rc<Connection>, limit: usize) -> (StreamReader, StreamWriter) {
+    (StreamReader::new(Rc::clone(&connection), limit), StreamWriter::new(connection))
+}
+
+/// Closes a connection when the last of its halves goes; what was written is
+/// sent first.
+fn close_unheld(connection: &Rc<Connection>) {
+    let by_loop = usize::from(connection.is_driven());
+    if Rc::strong_count(connection) == 1 + by_loop {
+        connection.close();
+    }
+}
