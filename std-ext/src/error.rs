@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Busy,
     /// A name was not resolved, or can't be one.
     NameResolution,
+    /// TLS failed, or its configuration can't be used.
+    Tls,
     /// The operating system refused.
     Io,
     /// A step of user code panicked.

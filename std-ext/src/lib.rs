@@ -47,6 +47,9 @@ mod net;
 
 mod dns;
 
+#[cfg(feature = "tls")]
+mod tls;
+
 mod executor;
 
 mod exception;
@@ -100,7 +103,16 @@ pub use crate::sendfile::Sendfile;
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
 pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
+#[cfg(feature = "tls")]
+pub use crate::tls::{
+    Pem, TlsClientConfig, TlsClientConfigBuilder, TlsError, TlsServerConfig, TlsServerConfigBuilder,
+    TlsVersion,
+};
 pub use crate::transport::Transport;
+
+/// The library that TLS is made with, for what is not said in asyncio's terms.
+#[cfg(feature = "tls")]
+pub use rustls;
 
 /// A callback that was scheduled.
 pub type Handle = rondel_core::Handle<EventLoopHandle>;

@@ -1,0 +1,275 @@
+//! With whom, and how, a server speaks TLS.
+
+use core::fmt;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+
+use super::certificates::{CertChain, Certificates, Sources};
+use super::roots::Roots;
+use super::{Common, Pem, common_methods, crypto};
+use crate::Result;
+use crate::tls::error::TlsError;
+
+/// How a server speaks TLS: which certificates it shows, and whom it serves.
+///
+/// A clone costs nothing, and shares certificates and sessions. It can be used by
+/// the loops of several threads.
+///
+/// ```no_run
+/// use rondel::{Pem, TlsServerConfig};
+///
+/// let config = TlsServerConfig::builder(Pem::file("cert.pem"), Pem::file("key.pem"))
+///     .set_alpn_protocols(["h2", "http/1.1"])
+///     .load_cert_chain_for(["api.example.com"], Pem::file("api.pem"), Pem::file("api.key"))
+///     .build()?;
+/// // The files have changed; connections that stand go on:
+/// config.reload()?;
+/// # Ok::<(), rondel::Error>(())
+/// ```
+///
+/// One that was made with rustls alone is taken as it is: `TlsServerConfig::from(arc)`.
+///
+/// # Python
+/// `ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)`.
+#[derive(Clone)]
+pub struct TlsServerConfig {
+    rustls: Arc<ServerConfig>,
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl TlsServerConfig {
+    /// Begins with a certificate that is shown to all who don't ask for a name, or
+    /// for one that has no other. The chain begins with the server's own; both may be
+    /// in one text.
+    ///
+    /// # Python
+    /// `context.load_cert_chain(certfile, keyfile)`.
+    pub fn builder(chain: Pem, key: Pem) -> TlsServerConfigBuilder {
+        TlsServerConfigBuilder {
+            common: Common::default(),
+            sources: Sources { default: CertChain { chain, key }, named: Vec::new() },
+            clients: None,
+            session_cache: 256,
+            stateless_tickets: false,
+            tickets_per_handshake: 2,
+        }
+    }
+
+    /// Reads the files of all certificates anew. New handshakes show the new
+    /// certificates; connections that stand go on, and sessions that are resumed show
+    /// none at all.
+    ///
+    /// # Errors
+    /// Those of [`build`](TlsServerConfigBuilder::build), and nothing has changed then;
+    /// `Tls` with [`TlsError::NotReloadable`] for a configuration from rustls.
+    ///
+    /// # Python
+    /// `context.load_cert_chain(certfile, keyfile)`, once more.
+    pub fn reload(&self) -> Result<()> {
+        self.certificates()?.reload(|_| {})
+    }
+
+    /// Shows another certificate instead of the default one, as [`reload`](Self::reload)
+    /// does, which it includes.
+    ///
+    /// # Errors
+    /// Those of [`reload`](Self::reload).
+    pub fn reload_cert_chain(&self, chain: Pem, key: Pem) -> Result<()> {
+        self.certificates()?.reload(|sources| sources.default = CertChain { chain, key })
+    }
+
+    /// Shows another certificate for these names, as [`reload`](Self::reload) does,
+    /// which it includes. A name that had none gets it.
+    ///
+    /// # Errors
+    /// Those of [`reload`](Self::reload).
+    pub fn reload_cert_chain_for(
+        &self,
+        names: impl IntoIterator<Item: Into<String>>,
+        chain: Pem,
+        key: Pem,
+    ) -> Result<()> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.certificates()?.reload(|sources| {
+            for (others, _) in &mut sources.named {
+                others.retain(|other| !names.iter().any(|name| name.eq_ignore_ascii_case(other)));
+            }
+            sources.named.retain(|(others, _)| !others.is_empty());
+            sources.named.push((names, CertChain { chain, key }));
+        })
+    }
+
+    fn certificates(&self) -> Result<&Certificates> {
+        self.certificates.as_deref().ok_or_else(|| TlsError::NotReloadable.into())
+    }
+
+    pub(crate) fn rustls(&self) -> Arc<ServerConfig> {
+        self.rustls.clone()
+    }
+}
+
+impl From<Arc<ServerConfig>> for TlsServerConfig {
+    fn from(rustls: Arc<ServerConfig>) -> Self {
+        Self { rustls, certificates: None }
+    }
+}
+
+impl From<TlsServerConfig> for Arc<ServerConfig> {
+    /// Returns rustls's configuration, for what is not said here.
+    fn from(config: TlsServerConfig) -> Self {
+        config.rustls()
+    }
+}
+
+impl fmt::Debug for TlsServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsServerConfig").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`TlsServerConfig`].
+#[derive(Clone)]
+#[must_use = "nothing is loaded before `build`"]
+pub struct TlsServerConfigBuilder {
+    common: Common,
+    sources: Sources,
+    clients: Option<Clients>,
+    session_cache: usize,
+    stateless_tickets: bool,
+    tickets_per_handshake: usize,
+}
+
+/// Whose certificates clients have to show.
+#[derive(Clone)]
+struct Clients {
+    issuers: Roots,
+    are_required: bool,
+}
+
+common_methods!(TlsServerConfigBuilder);
+
+impl TlsServerConfigBuilder {
+    /// Shows another certificate to those who ask for one of these names (SNI). A name
+    /// that begins with `*.` stands for all with one label in its place; one in full
+    /// comes first.
+    ///
+    /// # Python
+    /// `context.sni_callback`.
+    pub fn load_cert_chain_for(
+        mut self,
+        names: impl IntoIterator<Item: Into<String>>,
+        chain: Pem,
+        key: Pem,
+    ) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        self.sources.named.push((names, CertChain { chain, key }));
+        self
+    }
+
+    /// Serves only clients with a certificate of one of these issuers; several calls
+    /// add up.
+    ///
+    /// # Python
+    /// `context.verify_mode = ssl.CERT_REQUIRED` and `load_verify_locations`.
+    pub fn require_client_certificates(self, issuers: Pem) -> Self {
+        self.ask_clients(issuers, true)
+    }
+
+    /// Asks clients for a certificate, and serves those without one, too; one that is
+    /// shown has to be of one of these issuers.
+    ///
+    /// # Python
+    /// `context.verify_mode = ssl.CERT_OPTIONAL` and `load_verify_locations`.
+    pub fn request_client_certificates(self, issuers: Pem) -> Self {
+        self.ask_clients(issuers, false)
+    }
+
+    /// The last call decides whether certificates are required.
+    fn ask_clients(mut self, issuers: Pem, are_required: bool) -> Self {
+        let clients = self.clients.get_or_insert_with(|| Clients { issuers: Roots::default(), are_required });
+        clients.issuers.pems.push(issuers);
+        clients.are_required = are_required;
+        self
+    }
+
+    /// Chooses how many sessions the server keeps so that clients can resume them; 256
+    /// at first, and 0 keeps none.
+    ///
+    /// # Python
+    /// There is none; OpenSSL keeps 20,480.
+    pub fn session_cache(mut self, sessions: usize) -> Self {
+        self.session_cache = sessions;
+        self
+    }
+
+    /// Lets clients keep their sessions, encrypted by keys that change every 6 hours
+    /// and live in this configuration: no memory per session, whatever
+    /// [`session_cache`](Self::session_cache) says.
+    ///
+    /// # Python
+    /// The default, without `ssl.OP_NO_TICKET`.
+    pub fn stateless_tickets(mut self) -> Self {
+        self.stateless_tickets = true;
+        self
+    }
+
+    /// Chooses how many tickets a client of TLS 1.3 gets, each for one resumption; 2 at
+    /// first. None are sent if no sessions are kept.
+    ///
+    /// # Python
+    /// `context.num_tickets`.
+    pub fn tickets_per_handshake(mut self, tickets: usize) -> Self {
+        self.tickets_per_handshake = tickets;
+        self
+    }
+
+    /// Loads what was named.
+    ///
+    /// # Errors
+    /// `Io` if a file can't be read. `Tls` with the [`TlsError`] that says what can't
+    /// be used: a text, a certificate or a key; with [`TlsError::BadOwnCertificate`] if
+    /// a certificate is not for the names that it is to be shown for; with
+    /// [`TlsError::BadConfig`].
+    pub fn build(self) -> Result<TlsServerConfig> {
+        let provider = self.common.crypto_provider();
+        let verifier = self.verifier(&provider)?;
+        let certificates = Arc::new(Certificates::new(self.sources, provider.clone())?);
+        let mut config = ServerConfig::builder_with_details(provider, self.common.time_provider())
+            .with_protocol_versions(&self.common.versions()?)
+            .map_err(TlsError::from)?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(certificates.clone());
+        config.alpn_protocols = self.common.alpn_protocols()?;
+        config.key_log = self.common.key_log();
+        config.session_storage = match self.session_cache {
+            0 => Arc::new(NoServerSessionStorage {}),
+            sessions => ServerSessionMemoryCache::new(sessions),
+        };
+        if self.stateless_tickets {
+            config.ticketer = crypto::ticketer().map_err(TlsError::from)?;
+        }
+        let are_kept = self.session_cache > 0 || self.stateless_tickets;
+        config.send_tls13_tickets = if are_kept { self.tickets_per_handshake } else { 0 };
+        Ok(TlsServerConfig { rustls: Arc::new(config), certificates: Some(certificates) })
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
+        let Some(Clients { issuers, are_required }) = &self.clients else {
+            return Ok(WebPkiClientVerifier::no_client_auth());
+        };
+        let builder = WebPkiClientVerifier::builder_with_provider(issuers.load()?, provider.clone());
+        let builder = if *are_required { builder } else { builder.allow_unauthenticated() };
+        // Without revocation lists, only an empty store is refused, and there is none.
+        Ok(builder.build().map_err(|_| TlsError::NoTrustAnchors)?)
+    }
+}
+
+impl fmt::Debug for TlsServerConfigBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsServerConfigBuilder").field("sources", &self.sources).finish_non_exhaustive()
+    }
+}
