@@ -17,7 +17,7 @@ use std::path::Path;
 use super::address::RawAddress;
 use super::fd::Fd;
 use super::file::file_offset;
-use super::syscall::{retry, syscall};
+use super::syscall::{retry, syscall, transfer};
 use crate::net::address::Address;
 
 /// How many slices Linux takes at once (`IOV_MAX`); more would be an error.
@@ -212,16 +212,14 @@ pub(super) fn take_error(fd: Fd) -> io::Result<Option<io::Error>> {
 pub(super) fn recv(fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buf.as_mut_ptr().cast(), buf.len());
     // SAFETY: `buf` is good for writing its length.
-    let received = retry(|| unsafe { syscall!(recv(fd.as_raw(), start, length, 0)) })?;
-    Ok(received as usize)
+    transfer(|| unsafe { libc::recv(fd.as_raw(), start, length, 0) })
 }
 
 /// Sends as much of `buf` as there is room for.
 pub(super) fn send(fd: Fd, buf: &[u8]) -> io::Result<usize> {
     let (start, length) = (buf.as_ptr().cast(), buf.len());
     // SAFETY: `buf` is good for reading its length.
-    let sent = retry(|| unsafe { syscall!(send(fd.as_raw(), start, length, libc::MSG_NOSIGNAL)) })?;
-    Ok(sent as usize)
+    transfer(|| unsafe { libc::send(fd.as_raw(), start, length, libc::MSG_NOSIGNAL) })
 }
 
 /// Sends as much of `bufs`, one after the other, as there is room for; of more than 1,024 only so many.

@@ -27,6 +27,28 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
+/// Makes of a transfer's answer what [`syscall`] and [`retry`] make of it. What is
+/// moved costs a comparison: this stands on the path of every message.
+#[inline]
+pub(super) fn transfer(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        let moved = call();
+        if moved >= 0 {
+            return Ok(moved as usize);
+        }
+        if let Some(error) = why_not_moved() {
+            return Err(error);
+        }
+    }
+}
+
+/// Returns why a call failed; `None` if a signal interrupted it.
+#[cold]
+fn why_not_moved() -> Option<io::Error> {
+    let error = io::Error::last_os_error();
+    (error.kind() != io::ErrorKind::Interrupted).then_some(error)
+}
+
 /// Tells whether descriptors or memory of the process or the system ran out.
 pub(crate) fn is_out_of_resources(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))

@@ -10,8 +10,8 @@ use crate::statistics::median;
 const SIZE: usize = 1024;
 
 pub(crate) fn run(options: &Options, cores: &Cores) {
-    for peers in [1, 10] {
-        println!("\nUDP, 1 KiB, {peers} peers");
+    for peers in [1, 10, 100] {
+        println!("\nUDP, 1 KiB, {peers} at once");
         of_peers(peers, options, cores);
     }
 }

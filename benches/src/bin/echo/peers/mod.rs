@@ -51,7 +51,7 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer {
         name: "rondel",
         serve: Serve::Here(rondel::serve_protocols),
-        has_datagrams: false,
+        has_datagrams: true,
         has_rust_memory: true,
     },
     Peer {

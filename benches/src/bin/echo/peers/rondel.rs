@@ -1,11 +1,18 @@
 //! rondel, by protocols and by streams, with its usual configuration.
 
-use rondel::{EventLoop, Protocol, StreamReader, StreamWriter, Transport};
+use rondel::{
+    Address, DatagramProtocol, DatagramTransport, EventLoop, Protocol, StreamReader, StreamWriter, Transport,
+};
 
 use crate::socket::Socket;
 
 pub(super) fn serve_protocols(socket: Socket, _buffer: usize, ready: &dyn Fn()) -> Result<(), String> {
     run(async |event_loop| {
+        if let Socket::Udp(socket) = socket {
+            let _endpoint = event_loop.create_datagram_endpoint_with_sock(|| Echo, socket).await?;
+            ready();
+            return core::future::pending().await;
+        }
         let server = event_loop.create_server_with_sock(|| Echo, socket.into_fd()).backlog(4096).await?;
         ready();
         server.serve_forever().await
@@ -40,6 +47,17 @@ impl Protocol for Echo {
     fn resume_writing(&mut self, transport: &Transport) -> rondel::Result<()> {
         transport.resume_reading();
         Ok(())
+    }
+}
+
+impl DatagramProtocol for Echo {
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransport,
+        data: &[u8],
+        addr: &Address,
+    ) -> rondel::Result<()> {
+        transport.sendto(data, addr)
     }
 }
 
