@@ -64,14 +64,16 @@ impl DatagramProtocol for Echo {
 /// Echoes from the loop's own buffer, while the peer keeps up. The load resets its
 /// connections, so how one ends is nobody's business.
 async fn echo(mut reader: StreamReader, mut writer: StreamWriter) {
-    while let Ok(()) = reader.readable().await {
+    while reader.readable().await.is_ok() {
         let rest = reader.try_read_with(|data| writer.try_write(data).map(|sent| data[sent..].to_vec()));
-        let is_over = match rest {
-            Ok(Some(Ok(rest))) => reader.at_eof() || writer.write_all(&rest).await.is_err(),
-            Ok(Some(Err(_))) | Err(_) => true,
-            Ok(None) => false,
+        let is_alive = match rest {
+            Ok(None) => true,
+            Ok(Some(Ok(rest))) if rest.is_empty() => !reader.at_eof(),
+            // In a box, so that an idle connection doesn't keep the room for it.
+            Ok(Some(Ok(rest))) => Box::pin(writer.write_all(&rest)).await.is_ok(),
+            Ok(Some(Err(_))) | Err(_) => false,
         };
-        if is_over {
+        if !is_alive {
             return;
         }
     }
