@@ -10,7 +10,7 @@ use crate::statistics::median;
 const SIZE: usize = 1024;
 
 pub(crate) fn run(options: &Options, cores: &Cores) {
-    for peers in [1, 10, 100] {
+    for peers in [1, 10, 50] {
         println!("\nUDP, 1 KiB, {peers} at once");
         of_peers(peers, options, cores);
     }
