@@ -7,6 +7,7 @@
 
 mod fixture;
 mod probe;
+mod tls_fixture;
 
 mod test_base_events;
 mod test_connections;
@@ -25,6 +26,7 @@ mod test_sock;
 mod test_streams;
 mod test_tasks;
 mod test_threadsafe;
+mod test_tls_config;
 mod test_transports;
 mod test_unix;
 

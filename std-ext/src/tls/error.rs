@@ -2,6 +2,7 @@
 
 use core::error::Error as StdError;
 use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 use std::time::SystemTime;
 
@@ -153,9 +154,10 @@ impl TlsError {
             }
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
             CertificateError::NotValidForName => Self::WrongName { expected: None, presented: Vec::new() },
-            CertificateError::NotValidForNameContext { expected, presented } => {
-                Self::WrongName { expected: Some(expected.to_str().into_owned()), presented }
-            }
+            CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
+                expected: Some(expected.to_str().into_owned()),
+                presented: presented.iter().map(|name| plain(name)).collect(),
+            },
             error => Self::BadCertificate(error),
         }
     }
@@ -170,6 +172,14 @@ impl TlsError {
 
 fn is_set(now: SystemTime) -> bool {
     now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|now| now >= CLOCK_IS_SET_FROM)
+}
+
+/// Takes a name out of how it is shown for programmers: `DnsName("localhost")`,
+/// `IpAddress(0::1)`.
+fn plain(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, name)| name.strip_suffix(')'));
+    let inner = inner.unwrap_or(name).trim_matches('"');
+    inner.parse().map_or_else(|_| inner.to_owned(), |address: IpAddr| address.to_string())
 }
 
 /// Converts a time; one that a `SystemTime` of 32 bits can't hold is its begin.
@@ -366,5 +376,53 @@ impl fmt::Display for Date {
         let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
         let year = era * 400 + year_of_era + u64::from(month <= 2);
         write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_a_time_takes_that_of_the_device() {
+        let error = || RustlsError::InvalidCertificate(CertificateError::NotValidYet);
+        let unset = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+        assert_eq!(TlsError::at(error(), unset), TlsError::ClockUnset { now: Some(unset) });
+        let set = SystemTime::UNIX_EPOCH + CLOCK_IS_SET_FROM;
+        assert_eq!(TlsError::at(error(), set), TlsError::CertificateNotYetValid { not_before: None });
+        // It makes no other error of an expired one.
+        let expired = RustlsError::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(TlsError::at(expired, unset), TlsError::CertificateExpired { not_after: None });
+    }
+
+    #[test]
+    fn a_day_is_that_of_the_calendar() {
+        let days = [
+            (0, "1970-01-01"),
+            (59, "1970-03-01"),
+            (789, "1972-02-29"),
+            (10_957, "2000-01-01"),
+            (11_016, "2000-02-29"),
+            (18_261, "2019-12-31"),
+            (18_262, "2020-01-01"),
+            (19_782, "2024-02-29"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+            (2_932_896, "9999-12-31"),
+        ];
+        for (day, text) in days {
+            let begin = SystemTime::UNIX_EPOCH + Duration::from_secs(day * 86_400);
+            assert_eq!(Date(begin).to_string(), text);
+            assert_eq!(Date(begin + Duration::from_secs(86_399)).to_string(), text);
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Date(before).to_string(), "before 1970");
+    }
+
+    #[test]
+    fn a_name_is_shown_without_its_kind() {
+        assert_eq!(plain("DnsName(\"localhost\")"), "localhost");
+        assert_eq!(plain("IpAddress(0::1)"), "::1");
+        assert_eq!(plain("something else"), "something else");
     }
 }

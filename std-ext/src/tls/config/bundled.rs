@@ -14,3 +14,14 @@ impl TlsClientConfigBuilder {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::TlsClientConfig;
+
+    #[test]
+    fn the_list_that_is_built_in_needs_no_system() {
+        TlsClientConfig::builder().load_webpki_roots().build().unwrap();
+        assert!(webpki_roots::TLS_SERVER_ROOTS.len() > 50);
+    }
+}
