@@ -100,10 +100,10 @@ impl<'a> Operation<'a> {
 
     /// Returns the source; claims the side unless that was done before.
     fn claim(&mut self) -> Result<Token> {
-        if let Some(token) = self.claim {
-            if self.event_loop.is_watched(token) {
-                return Ok(token);
-            }
+        if let Some(token) = self.claim
+            && self.event_loop.is_watched(token)
+        {
+            return Ok(token);
         }
         let held = self.attachment.token(self.event_loop, self.fd);
         let token = self.event_loop.claim_side(self.fd, self.direction, held)?;
