@@ -19,6 +19,83 @@
 //!
 //! Where asyncio's tables grow, these are full: every call that takes something
 //! answers with a typed error that gives it back, [`Refused`].
+//!
+//! # Connections
+//!
+//! A [`Protocol`] is told what happens to its connection and answers through a [`Transport`];
+//! [`create_server`](EventLoopHandle::create_server) and
+//! [`create_connection`](EventLoopHandle::create_connection) take what makes one. A
+//! [`StreamReader`] and a [`StreamWriter`] are the same connection for a task, by
+//! [`start_server`](EventLoopHandle::start_server) and
+//! [`open_connection`](EventLoopHandle::open_connection). All four exist for UNIX sockets
+//! too. Here a protocol serves a stream:
+//!
+//! ```
+//! use rondel::{Protocol, Transport};
+//!
+//! struct Upper;
+//!
+//! impl Protocol for Upper {
+//!     fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
+//!         transport.write(&data.to_ascii_uppercase())
+//!     }
+//! }
+//!
+//! rondel::run(async |event_loop| {
+//!     let server = event_loop.create_server(|| Upper, "127.0.0.1:0").await?;
+//!     let (mut reader, mut writer) = event_loop.open_connection(server.local_addr()).await?;
+//!     writer.write_all(b"hello\n").await?;
+//!     assert_eq!(reader.read_line().await?, b"HELLO\n");
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Datagrams
+//!
+//! A [`DatagramProtocol`] answers through a [`DatagramTransport`]; see
+//! [`create_datagram_endpoint`](EventLoopHandle::create_datagram_endpoint).
+//!
+//! # Names
+//!
+//! Whatever takes an address takes a name as well ([`ToAddrs`]): `("localhost", 80)`,
+//! `"example.org:http"`. By themselves names are looked up by
+//! [`getaddrinfo`](EventLoopHandle::getaddrinfo) and
+//! [`getnameinfo`](EventLoopHandle::getnameinfo):
+//!
+//! ```
+//! # rondel::run(async |event_loop| {
+//! let answers = event_loop.getaddrinfo("127.0.0.1", 80).kind(rondel::SocketType::Stream).await?;
+//! assert_eq!(answers[0].addr.to_string(), "127.0.0.1:80");
+//! # Ok(())
+//! # })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Plain sockets and descriptors
+//!
+//! A socket of one's own becomes [`NonBlocking`], and then the `sock_*` operations wait for it;
+//! [`add_reader`](EventLoopHandle::add_reader) watches any descriptor.
+//!
+//! ```
+//! use std::os::unix::net::UnixStream;
+//!
+//! use rondel::NonBlocking;
+//!
+//! # rondel::run(async |event_loop| {
+//! let (a, b) = UnixStream::pair()?;
+//! let (a, b) = (NonBlocking::new(a)?, NonBlocking::new(b)?);
+//! event_loop.sock_sendall(&a, b"hello").await?;
+//! assert_eq!(event_loop.sock_recv(&b, 100).await?, b"hello");
+//! # Ok(())
+//! # })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Threads
+//!
+//! [`run_in_executor`](EventLoopHandle::run_in_executor) runs what blocks in a thread; a
+//! [`Remote`] calls into the loop from one.
 
 mod config;
 mod error;

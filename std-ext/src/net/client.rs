@@ -168,6 +168,9 @@ impl EventLoopHandle {
 ///
 /// # Cancellation
 /// Safe: every socket is closed, the one that was passed in too (CC-10).
+///
+/// # Python
+/// The keyword arguments of `loop.create_connection` and `asyncio.open_connection`.
 #[must_use = "does nothing until it is awaited"]
 pub struct CreateConnection<T, M> {
     event_loop: EventLoopHandle,

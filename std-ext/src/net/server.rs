@@ -185,6 +185,17 @@ impl EventLoopHandle {
 }
 
 /// The options of a server; await it to start listening.
+///
+/// # Errors
+/// Awaiting it fails with `Io`, which names the address, if one can't be bound, and
+/// every socket is closed then (contract SV-5); with `NameResolution`; with `Full` if
+/// a table is.
+///
+/// # Cancellation
+/// Safe: every socket is closed, the one that was passed in too.
+///
+/// # Python
+/// The keyword arguments of `loop.create_server` and `asyncio.start_server`.
 #[must_use = "does nothing until it is awaited"]
 pub struct CreateServer<T, M> {
     event_loop: EventLoopHandle,
