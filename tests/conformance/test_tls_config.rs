@@ -15,7 +15,7 @@ use rondel::rustls::{
 };
 use rondel::{Error, ErrorKind, Pem, TlsClientConfig, TlsError, TlsServerConfig, TlsVersion};
 
-use crate::tls_fixture::{Authority, Directory, Issued, client, pki, server};
+use crate::tls_fixture::{Authority, Directory, Issued, client, pki, self_signed, server};
 
 /// Both sides of a connection after its handshake.
 struct Pair {
@@ -219,6 +219,39 @@ fn a_chain_leads_to_the_root_by_what_the_server_sends() {
     let end = issued.chain.find("-----END CERTIFICATE-----").unwrap() + "-----END CERTIFICATE-----\n".len();
     let alone = Issued { chain: issued.chain[..end].into(), ..issued };
     assert_eq!(rejection_of(&alone), TlsError::UnknownIssuer);
+}
+
+#[test]
+fn a_certificate_that_its_owner_signed_can_be_trusted_by_itself() {
+    let own = self_signed(&["localhost"], false);
+    let server = own.to_server().build().unwrap();
+    let trusting = TlsClientConfig::builder().load_verify_locations(own.chain_pem()).build().unwrap();
+    shake_hands(&trusting, &server, "localhost").unwrap();
+    assert_eq!(rejection_of(&own), TlsError::UnknownIssuer);
+}
+
+#[test]
+fn an_authoritys_own_certificate_is_no_servers_and_the_error_says_so() {
+    let own = self_signed(&["localhost"], true);
+    let server = own.to_server().build().unwrap();
+    let trusting = TlsClientConfig::builder().load_verify_locations(own.chain_pem()).build().unwrap();
+    let error = fails(&trusting, &server, "localhost").client();
+    assert!(matches!(error, TlsError::BadCertificate(_)), "{error:?}");
+    assert!(error.to_string().contains("CA:FALSE"), "{error}");
+}
+
+// L-10
+#[test]
+fn l10_a_huge_chain_is_refused() {
+    let Issued { chain, key } = &pki().server;
+    let huge = Issued { chain: chain.clone() + &pki().authority.text().repeat(400), key: key.clone() };
+    let error = rejection_of(&huge);
+    assert!(matches!(error, TlsError::Other(rustls::Error::InvalidMessage(_))), "{error:?}");
+    // One that fits is tried, within the budget of the verification.
+    let stranger = &pki().stranger;
+    let many =
+        Issued { chain: stranger.chain.clone() + &pki().authority.text().repeat(100), ..stranger.clone() };
+    assert_eq!(rejection_of(&many), TlsError::UnknownIssuer);
 }
 
 #[test]

@@ -166,6 +166,16 @@ impl Issued {
     }
 }
 
+/// Makes a server's certificate that is signed by its own key, an authority's or not.
+pub fn self_signed(names: &[&str], is_ca: bool) -> Issued {
+    let mut params = params(names[0], names);
+    if is_ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let key = key();
+    Issued { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
 fn params(name: &str, names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).unwrap();

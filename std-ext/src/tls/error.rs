@@ -274,7 +274,12 @@ impl fmt::Display for TlsError {
                     }
                 }
             }
-            Self::BadCertificate(error) => write!(f, "the peer's certificate can't be used: {error}"),
+            Self::BadCertificate(error) => {
+                write!(f, "the peer's certificate can't be used: {error}")?;
+                // What `openssl req -x509` makes unless it is told otherwise; it has no name in rustls.
+                let is_authoritys = error.to_string().contains("CaUsedAsEndEntity");
+                f.write_str(if is_authoritys { "; it is an authority's: make one with CA:FALSE" } else { "" })
+            }
             Self::NoPeerCertificate => f.write_str("the peer has to present a certificate and has not"),
             Self::ProtocolVersion => f.write_str(
                 "no version of TLS is allowed by both sides; look at minimum_version and maximum_version",
