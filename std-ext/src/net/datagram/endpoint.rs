@@ -38,7 +38,10 @@ const FAILURES_MAX: usize = 8;
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
 /// An open socket, before it has an owner. Closed when dropped.
-pub(crate) struct Opened {
+///
+/// Is `pub`, and out of reach, because a method of a trait that is `pub` answers it: from Rust 1.96 on
+/// that is an error for a type that is not.
+pub struct Opened {
     pub(crate) event_loop: EventLoopHandle,
     pub(crate) fd: Fd,
     pub(crate) remote: Option<Address>,
@@ -53,6 +56,12 @@ impl Opened {
     pub(crate) fn new(event_loop: &EventLoopHandle, fd: Fd, is_unix: bool) -> Self {
         let event_loop = event_loop.clone();
         Self { event_loop, fd, remote: None, is_connected: false, is_unix, file: None }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened(fd={})", self.fd.as_raw())
     }
 }
 
