@@ -42,6 +42,10 @@ pub(crate) struct Inner {
     pub(crate) received: RefCell<VecDeque<(u64, Call)>>,
     pub(crate) read_buffer: Cell<Box<[u8]>>,
     pub(crate) read_buffer_bytes: usize,
+    /// Are the buffers of the ciphertext that is received and to be sent; made by
+    /// the first session.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
+    pub(crate) cipher_buffers: Cell<(Box<[u8]>, Vec<u8>)>,
     pub(crate) datagrams: DatagramBuffers,
     pub(crate) write_budget: WriteBudget,
     pub(crate) step_budget: StepBudget,
@@ -81,6 +85,7 @@ impl Inner {
             inbox: Arc::new(Inbox::new(ring()?, config.threadsafe_calls, wake.table)),
             received: RefCell::new(ring()?),
             read_buffer_bytes: read_buffer.len(),
+            cipher_buffers: Cell::default(),
             read_buffer: Cell::new(read_buffer),
             datagrams: DatagramBuffers::new(config.datagrams_per_turn),
             write_budget: WriteBudget::new(config.write_buffers_bytes, config.write_buffer_bytes),

@@ -126,6 +126,9 @@ mod dns;
 
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 
 mod executor;
 
@@ -182,8 +185,8 @@ pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
 #[cfg(feature = "tls")]
 pub use crate::tls::{
-    Pem, TlsClientConfig, TlsClientConfigBuilder, TlsError, TlsServerConfig, TlsServerConfigBuilder,
-    TlsVersion,
+    Pem, StartTls, TlsClientConfig, TlsClientConfigBuilder, TlsClientOptions, TlsError, TlsInfo,
+    TlsServerConfig, TlsServerConfigBuilder, TlsServerOptions, TlsVersion,
 };
 pub use crate::transport::Transport;
 

@@ -471,10 +471,27 @@ impl EventLoopHandle {
         }
     }
 
-    /// Sets the handler of one side of a descriptor of our own.
-    pub(crate) fn listen(&self, token: Token, direction: Direction, handler: SlotId) {
+    /// Takes the handler of one side of a descriptor of our own away.
+    pub(crate) fn unlisten(&self, token: Token, direction: Direction) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.side(direction).set_listener(Listener::Handler(handler));
+            source.side(direction).set_listener(Listener::None);
+        }
+    }
+
+    /// Sets the handler of one side of a descriptor of our own.
+    ///
+    /// A task that waits for that side is woken: it has to look why.
+    pub(crate) fn listen(&self, token: Token, direction: Direction, handler: SlotId) {
+        let previous = {
+            let mut sources = self.inner.sources.borrow_mut();
+            let Some(source) = sources.get(token) else { return };
+            let side = source.side(direction);
+            let previous = side.listener();
+            side.set_listener(Listener::Handler(handler));
+            previous
+        };
+        if let Listener::Waiter(waiter) = previous {
+            self.wake_waiter(waiter);
         }
     }
 

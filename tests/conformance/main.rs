@@ -27,6 +27,7 @@ mod test_sock;
 mod test_streams;
 mod test_tasks;
 mod test_threadsafe;
+mod test_tls;
 mod test_tls_config;
 mod test_transports;
 mod test_unix;

@@ -22,6 +22,7 @@ use crate::net::to_addrs::ToAddrs;
 use crate::protocol::{ProtocolRef, Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
 use crate::sys::{Fd, SocketKind, Token};
+use crate::tls::TlsState;
 use crate::transport::Transport;
 use crate::{EventLoopHandle, Result};
 
@@ -176,11 +177,15 @@ pub struct CreateConnection<T, M> {
     event_loop: EventLoopHandle,
     target: T,
     make: M,
+    pub(crate) begin_tls: Option<BeginTls>,
 }
+
+/// Begins a TLS session with the host that is named.
+pub(crate) type BeginTls = Box<dyn FnOnce(Option<String>) -> Result<Box<TlsState>>>;
 
 impl<T, M> CreateConnection<T, M> {
     fn new(event_loop: &EventLoopHandle, target: T, make: M) -> Self {
-        Self { event_loop: event_loop.clone(), target, make }
+        Self { event_loop: event_loop.clone(), target, make, begin_tls: None }
     }
 }
 
@@ -240,14 +245,21 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<M::Client>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { event_loop, target, make } = self;
+        let Self { event_loop, target, make, begin_tls } = self;
+        let begin_tls = begin_tls.map(|begin_tls| begin_tls(target.host()));
         // From here on nothing is borrowed: the address may have been.
         let connected = target.connect(&event_loop);
         Box::pin(async move {
             let connected = async {
                 let (fd, token, peer) = connected.await?;
-                let connection = Connection::new(&event_loop, fd, token, peer, None)?;
-                make.make(Rc::new(connection)).await
+                let connection = Rc::new(Connection::new(&event_loop, fd, token, peer, None)?);
+                if let Some(tls) = begin_tls {
+                    connection.start_tls(tls?)?;
+                    let unwanted = AbortOnDrop(&connection);
+                    connection.until(Until::Open).await?;
+                    core::mem::forget(unwanted);
+                }
+                make.make(connection).await
             };
             connected.await.map_err(|error| error.during(M::NAME))
         })
@@ -265,6 +277,12 @@ type Socket = (Fd, Option<Token>, Address);
 
 /// How to get a connected socket.
 pub trait Connect {
+    /// Returns the host that it is to connect to, as it was named.
+    #[doc(hidden)]
+    fn host(&self) -> Option<String> {
+        None
+    }
+
     /// Connects; what it is made of may end before the future does.
     #[doc(hidden)]
     fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static;
@@ -290,6 +308,10 @@ impl<A> Remote<A> {
 }
 
 impl<A: ToAddrs> Connect for Remote<A> {
+    fn host(&self) -> Option<String> {
+        self.addr.host()
+    }
+
     fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
         let Self { addr, locals, family, happy_eyeballs_delay, interleave } = self;
         let addrs = addr.resolve(event_loop, Hints { family, ..Hints::default() });

@@ -6,6 +6,7 @@ use core::future::Future;
 use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
+use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
@@ -17,8 +18,9 @@ use crate::net::server::Attached;
 use crate::protocol::{AfterEof, AnyProtocol, Received};
 use crate::sources::{Direction, Owner};
 use crate::sys::{Fd, Interest, Kernel, SocketOption, Token};
+use crate::tls::TlsState;
 use crate::transport::Transport;
-use crate::{Error, ErrorKind, EventLoopHandle, Result};
+use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
 
 /// A connected stream socket. Registered once; edges tell when to try again, so
 /// its steady state costs no system call but the transfers.
@@ -36,6 +38,8 @@ pub(crate) struct Connection {
     /// Is made when something is queued, or waited for, for the first time.
     /// Invariant: as of `protocol`.
     flow: Cell<Option<Box<Flow>>>,
+    /// Invariant: as of `protocol`.
+    tls: Cell<Option<Box<TlsState>>>,
     peer: PackedAddress,
     local: OnceCell<PackedAddress>,
     /// Is told when the connection is gone.
@@ -53,42 +57,52 @@ const SLICES_MAX: usize = 1024;
 
 /// What a connection has been through, a bit for each.
 #[derive(Clone, Copy, Default)]
-struct State(u16);
+struct State(u32);
 
 impl State {
     /// `connection_made` was not called yet.
-    const STARTING: u16 = 1;
+    const STARTING: u32 = 1;
     /// The protocol wants nothing to read for now.
-    const READING_PAUSED: u16 = 1 << 1;
+    const READING_PAUSED: u32 = 1 << 1;
     /// The peer has ended its side.
-    const READ_EOF: u16 = 1 << 2;
+    const READ_EOF: u32 = 1 << 2;
     /// Our side is to end when everything is sent.
-    const WRITE_EOF: u16 = 1 << 3;
+    const WRITE_EOF: u32 = 1 << 3;
     /// Nothing new is sent or read.
-    const CLOSING: u16 = 1 << 4;
+    const CLOSING: u32 = 1 << 4;
     /// The end is on its way.
-    const ENDING: u16 = 1 << 5;
+    const ENDING: u32 = 1 << 5;
     /// The socket is closed.
-    const CLOSED: u16 = 1 << 6;
+    const CLOSED: u32 = 1 << 6;
     /// The kernel tells when the socket is writable.
-    const WRITES_WATCHED: u16 = 1 << 7;
+    const WRITES_WATCHED: u32 = 1 << 7;
     /// There is more to send than the high-water mark.
-    const WRITING_PAUSED: u16 = 1 << 8;
+    const WRITING_PAUSED: u32 = 1 << 8;
     /// The protocol was told so.
-    const TOLD_PAUSED: u16 = 1 << 9;
+    const TOLD_PAUSED: u32 = 1 << 9;
     /// The next receive may find something.
-    const READABLE: u16 = 1 << 10;
+    const READABLE: u32 = 1 << 10;
     /// The next send may find room.
-    const WRITABLE: u16 = 1 << 11;
+    const WRITABLE: u32 = 1 << 11;
     /// The peer closed, or an error came: no further event follows, so a short
     /// transfer does not mean that there is nothing left.
-    const FINAL: u16 = 1 << 12;
+    const FINAL: u32 = 1 << 12;
     /// Something is queued, or a file is.
-    const QUEUED: u16 = 1 << 13;
+    const QUEUED: u32 = 1 << 13;
     /// A handler of the loop drives it.
-    const DRIVEN: u16 = 1 << 14;
+    const DRIVEN: u32 = 1 << 14;
     /// Our side has ended.
-    const WRITE_ENDED: u16 = 1 << 15;
+    const WRITE_ENDED: u32 = 1 << 15;
+    /// Everything passes through a TLS session.
+    const TLS: u32 = 1 << 16;
+    /// The session is not open yet.
+    const HANDSHAKING: u32 = 1 << 17;
+    /// We have announced our end, and wait for the peer's.
+    const AWAITING_END: u32 = 1 << 18;
+    /// Something was decrypted and not read.
+    const DECRYPTED: u32 = 1 << 19;
+    /// What comes from now on belongs to a session that is about to begin.
+    const HELD: u32 = 1 << 20;
 }
 
 impl Connection {
@@ -132,6 +146,7 @@ impl Connection {
             token,
             protocol: Cell::new(None),
             flow: Cell::new(None),
+            tls: Cell::new(None),
             peer: peer.into(),
             local: OnceCell::new(),
             server,
@@ -164,20 +179,20 @@ impl Connection {
     }
 
     #[inline]
-    fn has(&self, flags: u16) -> bool {
+    fn has(&self, flags: u32) -> bool {
         self.state.get().0 & flags != 0
     }
 
     /// Sets flags; tells whether one of them was set before.
     #[inline]
-    fn set(&self, flags: u16) -> bool {
+    fn set(&self, flags: u32) -> bool {
         let state = self.state.get();
         self.state.set(State(state.0 | flags));
         state.0 & flags != 0
     }
 
     #[inline]
-    fn unset(&self, flags: u16) {
+    fn unset(&self, flags: u32) {
         self.state.set(State(self.state.get().0 & !flags));
     }
 }
@@ -188,9 +203,21 @@ impl Connection {
     /// the end of the stream.
     #[inline]
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        if self.has(State::TLS) {
+            return self.try_receive_tls(buffer);
+        }
+        self.try_receive_raw(buffer)
+    }
+
+    /// Receives from the socket.
+    #[inline]
+    pub(crate) fn try_receive_raw(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
         self.check()?;
-        if !self.is_ready(Direction::Read) {
-            return Ok(None);
+        if !self.has(State::READABLE) {
+            self.look();
+            if !self.has(State::READABLE) {
+                return Ok(None);
+            }
         }
         match self.event_loop.inner.kernel.recv(self.fd, buffer) {
             Ok(count) => {
@@ -273,7 +300,7 @@ impl Connection {
     /// Notes that less was moved than was asked for: the readiness is exhausted,
     /// unless no further event would follow.
     #[inline]
-    fn note_partial(&self, side: u16) {
+    fn note_partial(&self, side: u32) {
         if !self.has(State::FINAL) {
             self.unset(side);
         }
@@ -283,7 +310,7 @@ impl Connection {
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         let side = match direction {
-            Direction::Read => State::READABLE,
+            Direction::Read => State::READABLE | State::DECRYPTED,
             Direction::Write => State::WRITABLE,
         };
         if !self.has(side) {
@@ -361,7 +388,7 @@ impl Connection {
     /// the buffers may hold: nothing of it was taken (TR-24).
     #[inline]
     pub(crate) fn write(self: &Rc<Self>, data: &[u8]) -> Result<()> {
-        if self.has(State::WRITE_EOF | State::CLOSING | State::QUEUED) || data.is_empty() {
+        if self.has(State::WRITE_EOF | State::CLOSING | State::QUEUED | State::TLS) || data.is_empty() {
             return self.write_later(data);
         }
         self.event_loop.inner.write_budget.check(0, data.len())?;
@@ -375,8 +402,13 @@ impl Connection {
 
     /// Writes behind what is queued, or not at all.
     fn write_later(self: &Rc<Self>, data: &[u8]) -> Result<()> {
-        if !self.drops_writes()? && !data.is_empty() {
-            self.event_loop.inner.write_budget.check(self.queued(), data.len())?;
+        if self.drops_writes()? || data.is_empty() {
+            return Ok(());
+        }
+        self.event_loop.inner.write_budget.check(self.queued(), data.len())?;
+        if self.has(State::TLS) {
+            self.write_tls(data);
+        } else {
             self.enqueue(&[IoSlice::new(data)], 0);
         }
         Ok(())
@@ -389,6 +421,11 @@ impl Connection {
     pub(crate) fn write_vectored(self: &Rc<Self>, bufs: &[IoSlice<'_>]) -> Result<()> {
         let count: usize = bufs.iter().map(|buf| buf.len()).sum();
         if self.drops_writes()? || count == 0 {
+            return Ok(());
+        }
+        if self.has(State::TLS) {
+            self.event_loop.inner.write_budget.check(self.queued(), count)?;
+            bufs.iter().for_each(|buf| self.write_tls(buf));
             return Ok(());
         }
         let queued = self.queued();
@@ -450,10 +487,11 @@ impl Connection {
 
     /// Counts the bytes that wait to be sent.
     pub(crate) fn queued(&self) -> usize {
-        if !self.has(State::QUEUED) {
+        if !self.has(State::QUEUED | State::HANDSHAKING) {
             return 0;
         }
-        self.with_flow(|flow| flow.len()).unwrap_or(0)
+        let early = if self.has(State::HANDSHAKING) { self.with_tls(|tls| tls.early_bytes()) } else { None };
+        self.with_flow(|flow| flow.len()).unwrap_or(0) + early.unwrap_or(0)
     }
 
     pub(crate) fn write_buffer_limits(&self) -> WriteBufferLimits {
@@ -464,6 +502,13 @@ impl Connection {
         self.with_new_flow(|flow| flow.limits = limits);
         self.weigh();
         self.tell_writing();
+    }
+
+    /// Looks whether what is queued has come above the high-water mark.
+    fn weigh_up(&self) {
+        if self.queued() > self.write_buffer_limits().high() {
+            self.set(State::WRITING_PAUSED);
+        }
     }
 
     /// Holds what is queued against the marks (TR-16).
@@ -555,7 +600,7 @@ impl Connection {
             return;
         }
         if self.has(State::CLOSING) {
-            return self.end(None);
+            return self.end_if_peer_has();
         }
         if !self.set(State::WRITE_ENDED) {
             self.shut_down();
@@ -604,6 +649,10 @@ impl Connection {
     /// Ends our side of the stream when everything is sent; the peer reads the
     /// end (TR-15).
     pub(crate) fn write_eof(self: &Rc<Self>) -> Result<()> {
+        if self.has(State::TLS) {
+            let unsupported = "a side of a TLS connection can't end alone";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, unsupported).into());
+        }
         if self.has(State::CLOSING) || self.set(State::WRITE_EOF) {
             return Ok(());
         }
@@ -721,12 +770,12 @@ impl Connection {
 
     #[inline]
     fn take_turn(self: &Rc<Self>, transport: &Transport) {
-        if self.has(State::STARTING | State::ENDING) {
+        if self.has(State::STARTING | State::ENDING | State::HANDSHAKING) {
             return self.begin_or_end(transport);
         }
         self.tell_writing();
         self.look();
-        if self.is_reading() && self.has(State::READABLE) {
+        if self.is_reading() && self.has(State::READABLE | State::DECRYPTED) {
             self.read(transport);
         }
         if self.has(State::QUEUED) {
@@ -740,7 +789,12 @@ impl Connection {
 
     #[cold]
     fn begin_or_end(self: &Rc<Self>, transport: &Transport) {
-        if self.has(State::STARTING) {
+        if self.has(State::ENDING) {
+            return self.lose();
+        }
+        if self.has(State::HANDSHAKING) {
+            self.shake_hands();
+        } else if self.has(State::STARTING) {
             self.make(transport);
         } else {
             self.lose();
@@ -775,7 +829,7 @@ impl Connection {
         }
         core::mem::forget(panicked);
         self.tell_writing();
-        if self.has(State::READABLE) {
+        if self.has(State::READABLE | State::DECRYPTED) {
             self.read_on();
         }
     }
@@ -786,6 +840,11 @@ impl Connection {
         let Some(protocol) = self.protocol() else { return };
         match protocol.eof(transport) {
             Ok(AfterEof::Close) => self.close(),
+            Ok(AfterEof::KeepWriting) if self.has(State::TLS) => {
+                // As asyncio does; a TLS session ends on both sides (TL-9).
+                log::warn!("the answer KeepWriting has no effect on a TLS connection: {self:?}");
+                self.close();
+            }
             Ok(AfterEof::KeepWriting) => {}
             Err(error) => self.fail("protocol.eof_received() failed", error),
         }
@@ -814,7 +873,8 @@ impl Connection {
     }
 
     pub(crate) fn is_reading(&self) -> bool {
-        !self.has(State::STARTING | State::READING_PAUSED | State::READ_EOF | State::CLOSING)
+        let not = State::STARTING | State::READING_PAUSED | State::READ_EOF | State::CLOSING | State::HELD;
+        !self.has(not)
     }
 
     pub(crate) fn pause_reading(&self) {
@@ -843,7 +903,12 @@ impl Connection {
 
     /// Stops reading, sends what is queued, and ends (TR-6).
     pub(crate) fn close(self: &Rc<Self>) {
-        if !self.set(State::CLOSING) && !self.has(State::QUEUED) {
+        if self.set(State::CLOSING) {
+            return;
+        }
+        if self.has(State::TLS) {
+            self.close_tls();
+        } else if !self.has(State::QUEUED) {
             self.end(None);
         }
     }
@@ -872,6 +937,7 @@ impl Connection {
             return;
         }
         self.forget_queued();
+        self.with_tls(|tls| tls.stop_timer());
         if let Some(error) = error {
             self.with_new_flow(|flow| flow.error = Some(error));
         }
@@ -949,12 +1015,202 @@ impl Connection {
     }
 }
 
+/// Its TLS session.
+impl Connection {
+    /// Calls `look` with the session, if there is one.
+    #[inline]
+    pub(crate) fn with_tls<R>(&self, look: impl FnOnce(&mut TlsState) -> R) -> Option<R> {
+        let mut tls = self.tls.take()?;
+        let result = look(&mut tls);
+        self.tls.set(Some(tls));
+        Some(result)
+    }
+
+    /// Begins a session, whose handshake the loop drives; [`Until::Open`] is its
+    /// end.
+    ///
+    /// # Errors
+    /// If a table is full.
+    pub(crate) fn start_tls(self: &Rc<Self>, mut tls: Box<TlsState>) -> Result<()> {
+        self.drive()?;
+        let limit = tls.timeouts().handshake;
+        tls.set_timer(self.arm(limit, |connection| connection.handshake_timed_out())?);
+        self.tls.set(Some(tls));
+        self.set(State::TLS | State::HANDSHAKING);
+        self.listen_to_both();
+        self.drive_soon();
+        Ok(())
+    }
+
+    /// Calls `then` with the connection after a while, if it is still there.
+    fn arm(self: &Rc<Self>, delay: Duration, then: fn(&Rc<Self>)) -> Result<TimerHandle> {
+        let connection = Rc::downgrade(self);
+        let timer = self.event_loop.call_later(delay, move |_| {
+            if let Some(connection) = connection.upgrade() {
+                then(&connection);
+            }
+        });
+        Ok(timer?)
+    }
+
+    /// Has the handler told of what there is to read, too.
+    fn listen_to_both(&self) {
+        if let Some(driver) = self.driver() {
+            self.event_loop.listen(self.token, Direction::Read, driver);
+        }
+    }
+
+    fn handshake_timed_out(self: &Rc<Self>) {
+        if self.has(State::HANDSHAKING) {
+            let error = self.with_tls(|tls| tls.handshake_timeout());
+            self.handshake_failed(error.unwrap_or_else(|| Refusal::Closed.into()));
+        }
+    }
+
+    /// Leaves what comes from now on to the session that is about to begin.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
+    pub(crate) fn hold_reading(&self) {
+        self.set(State::HELD);
+    }
+
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.has(State::HANDSHAKING)
+    }
+
+    fn shake_hands(self: &Rc<Self>) {
+        self.look();
+        let over = self.with_tls(|tls| {
+            if !tls.shake_hands(self)? {
+                return Ok(false);
+            }
+            tls.stop_timer();
+            tls.send_early(self)?;
+            Ok(true)
+        });
+        match over {
+            Some(Ok(true)) => {}
+            Some(Err(error)) => return self.handshake_failed(error),
+            _ => return self.flush(),
+        }
+        self.unset(State::HANDSHAKING | State::HELD);
+        self.note_decrypted();
+        if self.protocol().is_none() {
+            // From now on tasks wait for it.
+            self.event_loop.unlisten(self.token, Direction::Read);
+        }
+        if let Some(server) = &self.server {
+            server.opened(self);
+        }
+        self.wake_waiter();
+        self.flush();
+        self.weigh();
+        self.drive_soon();
+    }
+
+    fn handshake_failed(self: &Rc<Self>, error: Error) {
+        if let Some(server) = &self.server {
+            server.handshake_failed(&error);
+        }
+        // An alert may be on its way: the peer is to read it.
+        self.flush();
+        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+        self.unset(State::QUEUED);
+        self.end(Some(error));
+    }
+
+    fn try_receive_tls(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        self.check()?;
+        if self.has(State::AWAITING_END) {
+            return Err(Refusal::Closed.into());
+        }
+        let received = self.with_tls(|tls| tls.receive(self, buffer)).unwrap_or(Ok(None));
+        self.note_decrypted();
+        received
+    }
+
+    /// Notes whether something can be read without the socket.
+    fn note_decrypted(&self) {
+        if self.with_tls(|tls| tls.has_plain()) == Some(true) {
+            self.set(State::DECRYPTED);
+        } else {
+            self.unset(State::DECRYPTED);
+        }
+    }
+
+    fn write_tls(self: &Rc<Self>, data: &[u8]) {
+        let written = self.with_tls(|tls| tls.write(self, data));
+        match written {
+            Some(Err(error)) => self.write_failed(error),
+            _ => {
+                self.weigh_up();
+                self.tell_writing();
+            }
+        }
+    }
+
+    /// Sends ciphertext, and queues what the kernel doesn't take.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
+    pub(crate) fn push(&self, data: &[u8]) -> Result<()> {
+        let sent = if self.has(State::QUEUED) { 0 } else { self.try_send(data)?.unwrap_or(0) };
+        if sent < data.len() {
+            self.set(State::QUEUED);
+            self.with_new_flow(|flow| flow.push(&data[sent..], &self.event_loop.inner.write_budget));
+            if self.is_ready(Direction::Write) {
+                self.drive_soon();
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces our end, and waits for the peer's within a limit (TL-8).
+    fn close_tls(self: &Rc<Self>) {
+        if self.has(State::HANDSHAKING) {
+            return self.end(None);
+        }
+        let limit = self.with_tls(|tls| {
+            tls.close(self)?;
+            Ok::<_, Error>((tls.timeouts().shutdown, tls.is_peer_closed()))
+        });
+        match limit {
+            Some(Ok((limit, false))) => {
+                // Without room for a timer nobody is waited for.
+                if let Ok(timer) = self.arm(limit, |connection| connection.end(None)) {
+                    self.with_tls(|tls| tls.set_timer(timer));
+                    self.set(State::AWAITING_END);
+                    self.listen_to_both();
+                }
+                self.drive_soon();
+            }
+            Some(Ok(_)) => self.drive_soon(),
+            Some(Err(error)) => self.end(Some(error)),
+            None => {}
+        }
+    }
+
+    /// Ends, unless the peer's end is still to come.
+    fn end_if_peer_has(self: &Rc<Self>) {
+        if self.has(State::AWAITING_END) && self.with_tls(|tls| tls.discard(self)) == Some(false) {
+            return;
+        }
+        self.end(None);
+    }
+
+    /// Tells whether everything passes through a session.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.has(State::TLS)
+    }
+}
+
 /// Tells whether an error is one that any peer can cause, at any time.
 fn is_everyday(error: &Error) -> bool {
     use io::ErrorKind as Kind;
-    error.as_io().is_some_and(|error| {
+    let is_reset = error.as_io().is_some_and(|error| {
         matches!(error.kind(), Kind::BrokenPipe | Kind::ConnectionReset | Kind::ConnectionAborted)
-    })
+    });
+    is_reset || error.kind() == ErrorKind::Tls
 }
 
 impl Drop for Connection {
@@ -1031,6 +1287,8 @@ pub(crate) enum Until {
     Closed,
     /// `connection_made` has returned.
     Made,
+    /// The handshake of TLS is over.
+    Open,
 }
 
 /// Waits for what is queued to be sent.
@@ -1073,8 +1331,12 @@ impl Drained<'_> {
         if self.until == Until::Made && !connection.has(State::STARTING) {
             return Ok(true);
         }
+        if self.until == Until::Open && connection.has(State::ENDING | State::CLOSED) {
+            return Err(connection.take_error().unwrap_or_else(|| Refusal::Closed.into()));
+        }
         connection.check()?;
         Ok(match self.until {
+            Until::Open => !connection.is_shaking_hands(),
             Until::Made => false,
             Until::Empty => !connection.has(State::QUEUED),
             Until::FilesTurn => connection.with_flow(|flow| flow.is_files_turn()) == Some(true),

@@ -24,6 +24,7 @@ use crate::net::to_addrs::ToAddrs;
 use crate::protocol::{Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
 use crate::sys::Fd;
+use crate::tls::TlsState;
 use crate::{Error, ErrorKind, EventLoopHandle, Future, Result};
 
 impl EventLoopHandle {
@@ -205,6 +206,7 @@ pub struct CreateServer<T, M> {
     max_connections: usize,
     start_serving: bool,
     on_refused: Option<RefusedHook>,
+    pub(crate) begin_tls: Option<BeginTls>,
 }
 
 /// Is told about each connection that could not be served.
@@ -220,6 +222,7 @@ impl<T, M> CreateServer<T, M> {
             max_connections: usize::MAX,
             start_serving: true,
             on_refused: None,
+            begin_tls: None,
         }
     }
 
@@ -295,14 +298,15 @@ impl<T: Target, M: MakeConnection> IntoFuture for CreateServer<T, M> {
     type IntoFuture = Pin<Box<dyn StdFuture<Output = Result<Server>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { event_loop, target, make, options, max_connections, start_serving, on_refused } = self;
+        let Self { event_loop, target, make, options, max_connections, start_serving, on_refused, begin_tls } =
+            self;
         // From here on nothing is borrowed: the address may have been.
         let listeners = target.bind(&event_loop, options);
         Box::pin(async move {
             let listen = async {
                 // From here on a failure closes the sockets.
                 let listeners = listeners.await?;
-                let server = Server::new(event_loop, listeners, make, max_connections, on_refused);
+                let server = Server::new(event_loop, listeners, make, max_connections, on_refused, begin_tls);
                 if start_serving && let Err(error) = server.start_serving() {
                     server.close();
                     return Err(error);
@@ -442,7 +446,7 @@ pub trait MakeConnection: 'static {
 
     /// Takes over the connection.
     #[doc(hidden)]
-    fn connected(&mut self, connection: Connection) -> Result<Rc<Connection>>;
+    fn connected(&mut self, connection: &Rc<Connection>) -> Result<()>;
 }
 
 /// Gives each connection a protocol.
@@ -459,11 +463,8 @@ where
 {
     const NAME: &'static str = "create_server";
 
-    fn connected(&mut self, connection: Connection) -> Result<Rc<Connection>> {
-        let protocol = Seat::<P, Kind>::new((self.factory)());
-        let connection = Rc::new(connection);
-        connection.start(protocol)?;
-        Ok(connection)
+    fn connected(&mut self, connection: &Rc<Connection>) -> Result<()> {
+        connection.start(Seat::<P, Kind>::new((self.factory)()))
     }
 }
 
@@ -492,12 +493,10 @@ where
 {
     const NAME: &'static str = "start_server";
 
-    fn connected(&mut self, connection: Connection) -> Result<Rc<Connection>> {
-        let connection = Rc::new(connection);
-        let (reader, writer) = streams::open(Rc::clone(&connection), self.limit);
-        let event_loop = connection.event_loop().clone();
-        event_loop.create_task((self.client_connected)(reader, writer))?;
-        Ok(connection)
+    fn connected(&mut self, connection: &Rc<Connection>) -> Result<()> {
+        let (reader, writer) = streams::open(Rc::clone(connection), self.limit);
+        connection.event_loop().create_task((self.client_connected)(reader, writer))?;
+        Ok(())
     }
 }
 
@@ -508,7 +507,10 @@ impl<F> fmt::Debug for WithStreams<F> {
 }
 
 /// Makes something of each accepted connection.
-type Factory = Box<dyn FnMut(Connection) -> Result<Rc<Connection>>>;
+type Factory = Box<dyn FnMut(&Rc<Connection>) -> Result<()>>;
+
+/// Begins a TLS session for each accepted connection.
+pub(crate) type BeginTls = Box<dyn Fn() -> Result<Box<TlsState>>>;
 
 /// A server, as its listeners and its connections know it.
 pub(crate) struct ServerState {
@@ -522,6 +524,7 @@ pub(crate) struct ServerState {
     accepted: Cell<u64>,
     refused: Cell<u64>,
     on_refused: Option<RefusedHook>,
+    begin_tls: Option<BeginTls>,
     is_closed: Cell<bool>,
     /// Is set when the last connection is gone; made by the first who waits.
     over: RefCell<Option<Future<()>>>,
@@ -535,7 +538,8 @@ impl ServerState {
     /// Takes over an accepted connection, or closes it, counted and told.
     pub(crate) fn connected(self: &Rc<Self>, fd: Fd, peer: Address) {
         let key = self.clients.borrow_mut().insert(Weak::new());
-        let attached = Attached { server: Rc::clone(self), key: Cell::new(Some(key)) };
+        let (key_of_it, is_made) = (Cell::new(Some(key)), Cell::new(self.begin_tls.is_none()));
+        let attached = Attached { server: Rc::clone(self), key: key_of_it, is_made };
         match self.make_connection(fd, peer, attached) {
             Ok(connection) => {
                 self.accepted.set(self.accepted.get() + 1);
@@ -550,7 +554,16 @@ impl ServerState {
     }
 
     fn make_connection(&self, fd: Fd, peer: Address, attached: Attached) -> Result<Rc<Connection>> {
-        let connection = Connection::new(&self.event_loop, fd, None, peer, Some(attached))?;
+        let connection = Rc::new(Connection::new(&self.event_loop, fd, None, peer, Some(attached))?);
+        match &self.begin_tls {
+            Some(begin_tls) => connection.start_tls(begin_tls()?)?,
+            None => self.make(&connection)?,
+        }
+        Ok(connection)
+    }
+
+    /// Makes something of a connection that is ready for it.
+    fn make(&self, connection: &Rc<Connection>) -> Result<()> {
         let Some(make) = self.make.take() else { return Err(closed()) };
         let mut lent = Lent { server: self, make: Some(make) };
         self.event_loop
@@ -629,7 +642,7 @@ struct Lent<'a> {
 }
 
 impl Lent<'_> {
-    fn make(&mut self, connection: Connection) -> Result<Rc<Connection>> {
+    fn make(&mut self, connection: &Rc<Connection>) -> Result<()> {
         self.make.as_mut().map_or_else(|| Err(closed()), |make| make(connection))
     }
 }
@@ -649,6 +662,8 @@ fn closed() -> Error {
 /// Says that a connection belongs to a server, and when it doesn't any more.
 pub(crate) struct Attached {
     server: Rc<ServerState>,
+    /// Tells that something was made of the connection.
+    is_made: Cell<bool>,
     /// Is the place among the clients, until the socket is closed: it is somebody
     /// else's afterwards, and the connection may live on in a transport's hands.
     key: Cell<Option<usize>>,
@@ -661,6 +676,23 @@ impl Drop for Attached {
 }
 
 impl Attached {
+    /// Is called when the handshake of an accepted connection is over.
+    pub(crate) fn opened(&self, connection: &Rc<Connection>) {
+        if !self.is_made.replace(true)
+            && let Err(error) = self.server.make(connection)
+        {
+            self.server.refuse(&error);
+            connection.abort();
+        }
+    }
+
+    /// Is called when the handshake has failed, counted and told (SV-9).
+    pub(crate) fn handshake_failed(&self, error: &Error) {
+        if !self.is_made.get() {
+            self.server.refuse(error);
+        }
+    }
+
     /// Is called when the connection's socket is closed.
     pub(crate) fn detach(&self) {
         let Some(key) = self.key.take() else { return };
@@ -691,6 +723,7 @@ impl Server {
         mut make: impl MakeConnection,
         max_connections: usize,
         on_refused: Option<RefusedHook>,
+        begin_tls: Option<BeginTls>,
     ) -> Self {
         let first = listeners.iter().find_map(|listener| listener.addr.as_inet());
         let state = Rc::new(ServerState {
@@ -703,6 +736,7 @@ impl Server {
             accepted: Cell::new(0),
             refused: Cell::new(0),
             on_refused,
+            begin_tls,
             is_closed: Cell::new(false),
             over: RefCell::new(None),
         });

@@ -32,6 +32,9 @@ pub trait Resolve {
     /// Is ready at once for addresses.
     type Addrs: Future<Output = Result<Vec<SocketAddr>>> + 'static;
 
+    /// Returns the host as it was named, `None` if there are several.
+    fn host(&self) -> Option<String>;
+
     /// Returns the addresses that fit the hints, one at least.
     fn resolve(self, event_loop: &EventLoopHandle, hints: Hints) -> Self::Addrs;
 }
@@ -40,6 +43,10 @@ macro_rules! literal {
     ($($type:ty),* $(,)?) => {$(
         impl Resolve for $type {
             type Addrs = Ready<Result<Vec<SocketAddr>>>;
+
+            fn host(&self) -> Option<String> {
+                Some(SocketAddr::from(*self).ip().to_string())
+            }
 
             fn resolve(self, _: &EventLoopHandle, hints: Hints) -> Self::Addrs {
                 ready(fitting(vec![SocketAddr::from(self)], &hints))
@@ -53,6 +60,10 @@ literal! { SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16
 impl Resolve for Vec<SocketAddr> {
     type Addrs = Ready<Result<Self>>;
 
+    fn host(&self) -> Option<String> {
+        None
+    }
+
     fn resolve(self, _: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         ready(fitting(self, &hints))
     }
@@ -60,6 +71,10 @@ impl Resolve for Vec<SocketAddr> {
 
 impl Resolve for &[SocketAddr] {
     type Addrs = Ready<Result<Vec<SocketAddr>>>;
+
+    fn host(&self) -> Option<String> {
+        None
+    }
 
     fn resolve(self, _: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         ready(fitting(self.to_vec(), &hints))
@@ -69,6 +84,10 @@ impl Resolve for &[SocketAddr] {
 impl<const N: usize> Resolve for [SocketAddr; N] {
     type Addrs = Ready<Result<Vec<SocketAddr>>>;
 
+    fn host(&self) -> Option<String> {
+        None
+    }
+
     fn resolve(self, _: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         ready(fitting(self.into(), &hints))
     }
@@ -77,6 +96,10 @@ impl<const N: usize> Resolve for [SocketAddr; N] {
 impl<const N: usize> Resolve for &[SocketAddr; N] {
     type Addrs = Ready<Result<Vec<SocketAddr>>>;
 
+    fn host(&self) -> Option<String> {
+        None
+    }
+
     fn resolve(self, _: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         ready(fitting(self.to_vec(), &hints))
     }
@@ -84,6 +107,10 @@ impl<const N: usize> Resolve for &[SocketAddr; N] {
 
 impl Resolve for &str {
     type Addrs = Resolving<Vec<SocketAddr>>;
+
+    fn host(&self) -> Option<String> {
+        split(self).map(|(host, _)| host.to_owned())
+    }
 
     fn resolve(self, event_loop: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         match split(self) {
@@ -96,6 +123,10 @@ impl Resolve for &str {
 impl Resolve for String {
     type Addrs = Resolving<Vec<SocketAddr>>;
 
+    fn host(&self) -> Option<String> {
+        self.as_str().host()
+    }
+
     fn resolve(self, event_loop: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         self.as_str().resolve(event_loop, hints)
     }
@@ -103,6 +134,10 @@ impl Resolve for String {
 
 impl Resolve for &String {
     type Addrs = Resolving<Vec<SocketAddr>>;
+
+    fn host(&self) -> Option<String> {
+        self.as_str().host()
+    }
 
     fn resolve(self, event_loop: &EventLoopHandle, hints: Hints) -> Self::Addrs {
         self.as_str().resolve(event_loop, hints)
@@ -113,6 +148,10 @@ macro_rules! host_and_service {
     ($($host:ty, $service:ty);* $(;)?) => {$(
         impl Resolve for ($host, $service) {
             type Addrs = Resolving<Vec<SocketAddr>>;
+
+            fn host(&self) -> Option<String> {
+                Some(self.0.to_string())
+            }
 
             fn resolve(self, event_loop: &EventLoopHandle, hints: Hints) -> Self::Addrs {
                 name(event_loop, self.0.into(), self.1.into(), hints)

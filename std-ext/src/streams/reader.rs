@@ -40,6 +40,14 @@ impl StreamReader {
         Self { connection, buffer: Vec::new(), start: 0, limit, has_ended: false, wait: Wait::default() }
     }
 
+    /// Takes out what was received and not read.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
+    pub(crate) fn take_buffered(&mut self) -> Vec<u8> {
+        let buffered = self.buffer.split_off(self.start);
+        (self.buffer, self.start) = (Vec::new(), 0);
+        buffered
+    }
+
     /// Returns the address of the peer.
     #[must_use]
     pub fn peer_addr(&self) -> Address {

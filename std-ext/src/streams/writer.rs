@@ -16,6 +16,9 @@ use crate::net::readiness::Wait;
 use crate::sources::Direction;
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
+/// Is how much of a write without waiting a TLS session takes at once.
+const TLS_PIECE: usize = 64 * 1024;
+
 /// Writes to a connection.
 ///
 /// [`StreamWriter::write_all`] goes on when the kernel has taken all bytes, so a
@@ -33,6 +36,11 @@ pub struct StreamWriter {
 }
 
 impl StreamWriter {
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
+    pub(crate) fn connection(&self) -> Rc<Connection> {
+        Rc::clone(&self.connection)
+    }
+
     pub(super) fn new(connection: Rc<Connection>) -> Self {
         Self { connection, wait: Wait::default(), is_draining: false }
     }
@@ -139,6 +147,11 @@ impl StreamWriter {
         if data.is_empty() {
             return Ok(0);
         }
+        if self.connection.has_tls() {
+            let piece = &data[..data.len().min(TLS_PIECE)];
+            self.connection.write(piece)?;
+            return Ok(piece.len());
+        }
         Ok(self.connection.try_send(data)?.unwrap_or(0))
     }
 
@@ -238,6 +251,14 @@ impl StreamWriter {
     /// `writer.close()`.
     pub fn close(&mut self) {
         self.connection.close();
+    }
+
+    /// Ends the connection, both halves, without sending what is still queued.
+    ///
+    /// # Python
+    /// `writer.transport.abort()`.
+    pub fn abort(&mut self) {
+        self.connection.abort();
     }
 
     /// Tells whether the connection is closing, or closed.

@@ -1,9 +1,20 @@
-//! TLS, by rustls.
+//! TLS on streams, by rustls.
+//!
+//! [`session`] drives rustls with memory that is the loop's, [`state`] is what a
+//! connection with TLS has beside one without, [`builders`] is how a user asks for
+//! it, and [`config`] with what keys and whom to trust.
 
+mod builders;
 pub(crate) mod config;
 pub(crate) mod error;
+mod info;
+mod session;
+mod state;
 
+pub use crate::tls::builders::{StartTls, TlsClientOptions, TlsServerOptions};
 pub use crate::tls::config::{
     Pem, TlsClientConfig, TlsClientConfigBuilder, TlsServerConfig, TlsServerConfigBuilder, TlsVersion,
 };
 pub use crate::tls::error::TlsError;
+pub use crate::tls::info::TlsInfo;
+pub(crate) use crate::tls::state::TlsState;

@@ -1,0 +1,69 @@
+//! What stands for TLS in a build without it: a session that can't be.
+
+use core::time::Duration;
+
+use crate::net::connection::Connection;
+use crate::{Error, Result, TimerHandle};
+
+/// The limits of a session's two ends.
+pub(crate) struct TlsTimeouts {
+    pub(crate) handshake: Duration,
+    pub(crate) shutdown: Duration,
+}
+
+/// The session of a connection.
+pub(crate) enum TlsState {}
+
+impl TlsState {
+    pub(crate) fn timeouts(&self) -> TlsTimeouts {
+        match *self {}
+    }
+
+    pub(crate) fn set_timer(&mut self, _: TimerHandle) {
+        match *self {}
+    }
+
+    pub(crate) fn stop_timer(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Error {
+        match *self {}
+    }
+
+    pub(crate) fn is_peer_closed(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn has_plain(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn early_bytes(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn receive(&mut self, _: &Connection, _: &mut [u8]) -> Result<Option<usize>> {
+        match *self {}
+    }
+
+    pub(crate) fn shake_hands(&mut self, _: &Connection) -> Result<bool> {
+        match *self {}
+    }
+
+    pub(crate) fn send_early(&mut self, _: &Connection) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn write(&mut self, _: &Connection, _: &[u8]) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn close(&mut self, _: &Connection) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn discard(&mut self, _: &Connection) -> bool {
+        match *self {}
+    }
+}

@@ -1,0 +1,285 @@
+//! What a connection with TLS has beside one without.
+
+use crate::net::connection::Connection;
+use crate::tls::error::TlsError;
+use crate::tls::info::TlsInfo;
+use crate::tls::session::{Held, Moved, Session};
+use crate::{Error, Result, TimerHandle};
+use core::time::Duration;
+
+/// Is the most that a peer may send before a record, or a message of the
+/// handshake, is whole; rustls takes handshakes of up to 64 KiB.
+const INCOMPLETE_MAX: usize = 80 * 1024;
+
+/// The limits of a session's two ends (contract TL-6).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TlsTimeouts {
+    pub(crate) handshake: Duration,
+    pub(crate) shutdown: Duration,
+}
+
+impl Default for TlsTimeouts {
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(60), shutdown: Duration::from_secs(30) }
+    }
+}
+
+/// The session of a connection, and what is between it and the socket.
+///
+/// An idle one owns the session and nothing else: the vectors give their memory
+/// back when they are empty.
+pub(crate) struct TlsState {
+    session: Session,
+    /// Was received, and is the beginning of a record.
+    incomplete: Vec<u8>,
+    /// Was decrypted, and not read: `plain[start..]`.
+    plain: Vec<u8>,
+    start: usize,
+    /// Was written before the handshake was over.
+    early: Vec<u8>,
+    /// Tells that the peer has ended its side.
+    peer_closed: bool,
+    timeouts: TlsTimeouts,
+    timer: Option<TimerHandle>,
+}
+
+impl TlsState {
+    /// Begins a session; `received` came from the socket before.
+    pub(crate) fn new(session: Session, timeouts: TlsTimeouts, received: Vec<u8>) -> Box<Self> {
+        Box::new(Self {
+            session,
+            incomplete: received,
+            plain: Vec::new(),
+            start: 0,
+            early: Vec::new(),
+            peer_closed: false,
+            timeouts,
+            timer: None,
+        })
+    }
+
+    pub(crate) fn timeouts(&self) -> TlsTimeouts {
+        self.timeouts
+    }
+
+    pub(crate) fn info(&self) -> TlsInfo {
+        TlsInfo::of(&self.session)
+    }
+
+    /// Tells whether the peer has ended its side.
+    pub(crate) fn is_peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// Tells whether there is something to read without the socket.
+    pub(crate) fn has_plain(&self) -> bool {
+        self.start < self.plain.len() || self.peer_closed
+    }
+
+    /// Counts the bytes that were written before the handshake was over.
+    pub(crate) fn early_bytes(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Receives plaintext: `None` if there is none at the moment, zero at the end
+    /// that the peer has announced.
+    ///
+    /// # Errors
+    /// As the socket; `Tls` if the peer breaks the protocol, or the stream ends
+    /// without an announcement (FAULTS L-01).
+    pub(crate) fn receive(&mut self, connection: &Connection, buffer: &mut [u8]) -> Result<Option<usize>> {
+        loop {
+            let rest = &self.plain[self.start..];
+            if !rest.is_empty() {
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                self.start += count;
+                if self.start == self.plain.len() {
+                    (self.plain, self.start) = (Vec::new(), 0);
+                }
+                return Ok(Some(count));
+            }
+            if self.peer_closed {
+                return Ok(Some(0));
+            }
+            match self.receive_more(connection, buffer)? {
+                None => return Ok(None),
+                // What came was no data: look again.
+                Some(0) => {}
+                Some(count) => return Ok(Some(count)),
+            }
+        }
+    }
+
+    /// Receives once from the socket, and decrypts it into `buffer`, and what
+    /// doesn't fit into memory of its own.
+    fn receive_more(&mut self, connection: &Connection, buffer: &mut [u8]) -> Result<Option<usize>> {
+        let mut cipher = CipherBuffer::take(connection);
+        let held = self.incomplete.len();
+        if held > INCOMPLETE_MAX {
+            let error = rustls::Error::General("a message of the handshake is too long".into());
+            return Err(TlsError::from(error).into());
+        }
+        cipher.received[..held].copy_from_slice(&self.incomplete);
+        let room = connection.event_loop().inner.read_buffer_bytes;
+        let received = connection.try_receive_raw(&mut cipher.received[held..held + room])?;
+        let Some(received) = received else { return Ok(None) };
+        if received == 0 {
+            return Err(TlsError::Truncated.into());
+        }
+        self.take_in(connection, &mut cipher, held + received, buffer).map(Some)
+    }
+
+    /// Processes what was received before, or nothing: a client speaks first.
+    fn take_in_held(&mut self, connection: &Connection) -> Result<()> {
+        let mut cipher = CipherBuffer::take(connection);
+        let held = self.incomplete.len().min(cipher.received.len());
+        cipher.received[..held].copy_from_slice(&self.incomplete[..held]);
+        self.take_in(connection, &mut cipher, held, &mut []).map(drop)
+    }
+
+    fn take_in(
+        &mut self,
+        connection: &Connection,
+        cipher: &mut CipherBuffer<'_>,
+        end: usize,
+        buffer: &mut [u8],
+    ) -> Result<usize> {
+        let CipherBuffer { received, to_send, .. } = cipher;
+        let mut moved = Moved { buffer, filled: 0, rest: &mut self.plain, to_send };
+        let (done, processed) = self.session.process(&mut received[..end], &mut moved);
+        let filled = moved.filled;
+        let sent = if to_send.is_empty() { Ok(()) } else { connection.push(to_send) };
+        to_send.clear();
+        self.peer_closed |= processed.map_err(|error| Error::from(self.explain(connection, error)))?;
+        sent?;
+        self.incomplete.clear();
+        if done < end && !self.peer_closed {
+            self.incomplete.extend_from_slice(&received[done..end]);
+        } else {
+            self.incomplete = Vec::new();
+        }
+        Ok(filled)
+    }
+
+    fn explain(&self, connection: &Connection, error: rustls::Error) -> TlsError {
+        TlsError::at(error, connection.event_loop().inner.kernel.wall_clock())
+    }
+
+    /// Goes on with the handshake; tells whether it is over.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive); the end of the stream is a reset (TL-4).
+    pub(crate) fn shake_hands(&mut self, connection: &Connection) -> Result<bool> {
+        self.take_in_held(connection)?;
+        while self.session.common().is_handshaking() {
+            match self.receive_more(connection, &mut []) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(false),
+                Err(error) if error.as_tls() == Some(&TlsError::Truncated) => {
+                    return Err(TlsError::PeerReset.into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what was written before the handshake was over.
+    pub(crate) fn send_early(&mut self, connection: &Connection) -> Result<()> {
+        let early = core::mem::take(&mut self.early);
+        self.write_now(connection, &early)
+    }
+
+    /// Encrypts and sends `data`, which the budget has room for.
+    ///
+    /// # Errors
+    /// As the socket; `Tls` if the session can't send any more.
+    pub(crate) fn write(&mut self, connection: &Connection, data: &[u8]) -> Result<()> {
+        if self.session.common().is_handshaking() {
+            self.early.extend_from_slice(data);
+            return Ok(());
+        }
+        self.write_now(connection, data)
+    }
+
+    fn write_now(&mut self, connection: &Connection, data: &[u8]) -> Result<()> {
+        // So that the ciphertext of a large write is never there at once.
+        const PART: usize = 64 * 1024;
+        let mut cipher = CipherBuffer::take(connection);
+        for part in data.chunks(PART) {
+            let (received, plain) = (&mut self.incomplete, &mut self.plain);
+            let mut held = Held { received, plain, to_send: &mut cipher.to_send };
+            self.session.encrypt(part, &mut held)?;
+            connection.push(&cipher.to_send)?;
+            cipher.to_send.clear();
+        }
+        Ok(())
+    }
+
+    /// Announces the end of our side, behind everything that was written.
+    pub(crate) fn close(&mut self, connection: &Connection) -> Result<()> {
+        let mut cipher = CipherBuffer::take(connection);
+        let (received, plain) = (&mut self.incomplete, &mut self.plain);
+        let mut held = Held { received, plain, to_send: &mut cipher.to_send };
+        self.session.close_notify(&mut held)?;
+        connection.push(&cipher.to_send)
+    }
+
+    /// Reads and drops what comes after our end; tells whether the peer has
+    /// ended its side too.
+    pub(crate) fn discard(&mut self, connection: &Connection) -> bool {
+        (self.plain, self.start) = (Vec::new(), 0);
+        while !self.peer_closed {
+            match self.receive_more(connection, &mut []) {
+                Ok(None) => return false,
+                Ok(Some(_)) => (self.plain, self.start) = (Vec::new(), 0),
+                // Whoever can't end properly has ended.
+                Err(_) => return true,
+            }
+        }
+        true
+    }
+
+    /// Keeps the timer of the handshake, or of the end.
+    pub(crate) fn set_timer(&mut self, timer: TimerHandle) {
+        self.timer = Some(timer);
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Error {
+        TlsError::HandshakeTimeout.into()
+    }
+
+    /// Takes back the timer of the handshake, or of the end.
+    pub(crate) fn stop_timer(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.cancel();
+        }
+    }
+}
+
+/// The ciphertext buffers that all sessions of a loop share, for a moment.
+struct CipherBuffer<'a> {
+    connection: &'a Connection,
+    received: Box<[u8]>,
+    to_send: Vec<u8>,
+}
+
+impl<'a> CipherBuffer<'a> {
+    fn take(connection: &'a Connection) -> Self {
+        let inner = &connection.event_loop().inner;
+        let (mut received, to_send) = inner.cipher_buffers.take();
+        if received.is_empty() {
+            received = vec![0; inner.read_buffer_bytes + INCOMPLETE_MAX].into();
+        }
+        Self { connection, received, to_send }
+    }
+}
+
+impl Drop for CipherBuffer<'_> {
+    fn drop(&mut self) {
+        self.to_send.clear();
+        let buffers = (core::mem::take(&mut self.received), core::mem::take(&mut self.to_send));
+        self.connection.event_loop().inner.cipher_buffers.set(buffers);
+    }
+}
