@@ -278,6 +278,29 @@ pub fn sends(addr: SocketAddr, data: impl Into<Vec<u8>>) -> JoinHandle<Vec<u8>> 
     })
 }
 
+/// Leaves a socket file behind that nobody listens on.
+///
+/// A process that another test is starting may hold the socket until it is
+/// another program.
+pub fn leave_dead_socket(path: &std::path::Path) {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    drop(UnixListener::bind(path).unwrap());
+    until_refused(|| UnixStream::connect(path).map(drop));
+}
+
+/// As [`leave_dead_socket`], of datagrams.
+pub fn leave_dead_datagram_socket(path: &std::path::Path) {
+    use std::os::unix::net::UnixDatagram;
+    drop(UnixDatagram::bind(path).unwrap());
+    until_refused(|| UnixDatagram::unbound()?.connect(path));
+}
+
+fn until_refused(connect: impl Fn() -> std::io::Result<()>) {
+    while !connect().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+        std::thread::yield_now();
+    }
+}
+
 /// Makes two connected sockets that don't block.
 pub fn pair() -> (std::os::unix::net::UnixStream, std::os::unix::net::UnixStream) {
     let (a, b) = std::os::unix::net::UnixStream::pair().expect("a pair");

@@ -17,7 +17,8 @@ use rondel::{
 };
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, descriptors, manual, manual_with, reports, small, turns,
+    Counter, Oops, Trace, any_port, descriptors, leave_dead_datagram_socket, manual, manual_with, reports,
+    small, turns,
 };
 
 /// Records what it is told, and does what it is asked to at each datagram.
@@ -1337,7 +1338,7 @@ fn x02_only_a_dead_socket_file_is_replaced_and_only_the_own_removed() {
         let make = |path: &PathBuf| event_loop.create_unix_datagram_endpoint(|| Bare).local_path(path);
         // A dead one.
         let dead = path("dgram-dead");
-        drop(UnixDatagram::bind(&dead)?);
+        leave_dead_datagram_socket(&dead);
         let (transport, _) = make(&dead).await?;
         // A live one: ours, somebody's stream, and a file.
         assert_eq!(kind_of(&make(&dead).await.unwrap_err()), "AddrInUse");

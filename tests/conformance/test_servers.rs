@@ -82,6 +82,12 @@ fn knock(server: &Server) -> TcpStream {
     TcpStream::connect(server.local_addr()).unwrap()
 }
 
+/// Ends a connection at once: a process that another test is starting may hold the
+/// socket for a moment, so that a drop alone doesn't.
+fn hang_up(client: TcpStream) {
+    client.shutdown(std::net::Shutdown::Both).unwrap();
+}
+
 /// Gives the loop some turns.
 async fn settle(event_loop: &EventLoopHandle) {
     for _ in 0..12 {
@@ -857,7 +863,7 @@ fn connections_beyond_the_limit_wait_in_the_backlog_until_one_goes() {
         settle(&event_loop).await;
         assert_eq!(faults.calls(Operation::Accept), calls, "nobody asks in vain");
         for served in 2..5 {
-            drop(clients.remove(0));
+            hang_up(clients.remove(0));
             settle(&event_loop).await;
             assert_eq!((server.connections(), server.accepted()), (2.min(5 - served + 1), served as u64 + 1));
         }
@@ -865,7 +871,7 @@ fn connections_beyond_the_limit_wait_in_the_backlog_until_one_goes() {
         assert_eq!((byte(&clients[0])?, byte(&clients[1])?), (b'x', b'x'));
         // One that can't be served makes room too.
         faults.fail(Operation::Register, libc::ENOSPC);
-        drop(clients.remove(0));
+        hang_up(clients.remove(0));
         clients.push(knock(&server));
         clients.push(knock(&server));
         let told = reports(&event_loop);
@@ -896,7 +902,7 @@ fn streams_are_limited_counted_and_ended_alike() {
         let mut clients: Vec<_> = (0..3).map(|_| knock(&server)).collect();
         settle(&event_loop).await;
         assert_eq!((served.get(), server.connections()), (2, 2));
-        drop(clients.remove(0));
+        hang_up(clients.remove(0));
         settle(&event_loop).await;
         assert_eq!((served.get(), server.connections()), (3, 2));
         assert_eq!(server.shutdown(SECOND).await?, []);

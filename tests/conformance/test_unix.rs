@@ -17,7 +17,7 @@ use rondel::{
     StreamWriter, TaskError, Transport, UnixAddr, UnixAddrError,
 };
 
-use crate::fixture::{Trace, alone, descriptors, small, turns};
+use crate::fixture::{Trace, alone, descriptors, leave_dead_socket, small, turns};
 
 /// Runs `test` on a loop that fails on request, and has nothing left in the end,
 /// in a directory of its own.
@@ -158,7 +158,7 @@ fn a_file_that_a_dead_server_left_is_replaced() {
     // UX-2, FAULTS X-02
     run(async |event_loop, _, directory| {
         let path = directory.join("socket");
-        drop(UnixListener::bind(&path)?);
+        leave_dead_socket(&path);
         let server = serve(&event_loop, &path).await?;
         let client = UnixStream::connect(&path)?;
         settle(&event_loop).await;
@@ -215,7 +215,7 @@ fn whatever_else_is_at_the_path_is_left_alone() {
     // UX-3, FAULTS X-02
     run(async |event_loop, _, directory| {
         let dead = directory.join("dead");
-        drop(UnixListener::bind(&dead)?);
+        leave_dead_socket(&dead);
         let paths = ["file", "directory", "dangling", "link"].map(|name| directory.join(name));
         let [file, inner, dangling, link] = &paths;
         fs::write(file, "precious")?;
@@ -391,7 +391,7 @@ fn a_server_that_fails_unlinks_what_it_made_and_nothing_else() {
             assert!(!path.exists(), "{operation:?}");
         }
         // What is left of a dead one stays when it can't be replaced.
-        drop(UnixListener::bind(&path)?);
+        leave_dead_socket(&path);
         let before = inode(&path);
         for (operation, nth) in [(Operation::Unlink, 1), (Operation::Bind, 1)] {
             faults.fail_nth(operation, nth, libc::EACCES);
@@ -411,7 +411,7 @@ fn connecting_to_nobody_is_an_error_that_names_the_path() {
         assert_eq!(missing.as_io().unwrap().kind(), Kind::NotFound);
         assert!(missing.to_string().contains(path.to_str().unwrap()), "{missing}");
         assert!(missing.to_string().starts_with("open_connection: "), "{missing}");
-        drop(UnixListener::bind(&path)?);
+        leave_dead_socket(&path);
         let dead = event_loop.create_unix_connection(Echo::default, &path).await.unwrap_err();
         assert_eq!(dead.as_io().unwrap().kind(), Kind::ConnectionRefused);
         for operation in [Operation::Socket, Operation::Connect] {
