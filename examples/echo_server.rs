@@ -1,14 +1,16 @@
-//! An echo server: by protocols, or by streams.
+//! An echo server: by protocols, or by streams; of datagrams too.
 //!
 //! ```text
 //! $ cargo run --release --example echo_server -- tcp 127.0.0.1:7
 //! $ cargo run --release --example echo_server -- unix /tmp/echo.sock --streams
+//! $ cargo run --release --example echo_server -- udp 127.0.0.1:7
 //! ```
 
 use std::process::ExitCode;
 
 use rondel::{
-    Config, Error, EventLoop, EventLoopHandle, Protocol, Server, StreamReader, StreamWriter, Transport,
+    Address, Config, DatagramProtocol, DatagramTransport, Error, ErrorKind, EventLoop, EventLoopHandle,
+    Protocol, Server, StreamReader, StreamWriter, Transport,
 };
 
 const HELP: &str = "\
@@ -16,9 +18,9 @@ Sends back whatever it receives.
 
 Usage: echo_server MODE ADDR [--streams]
 
-  MODE        tcp or unix
+  MODE        tcp, unix or udp
   ADDR        where to listen: an address and a port, or a path
-  --streams   serve each connection by a task with streams, not by a protocol
+  --streams   serve each connection by a task with streams, not by a protocol; not of udp
   --help      print this";
 
 fn main() -> ExitCode {
@@ -74,6 +76,12 @@ fn serve(arguments: Arguments) -> Result<(), Error> {
     let capacity = 1 << 16;
     let config = Config { descriptors: capacity, tasks: capacity, calls: 2 * capacity, ..Config::default() };
     let event_loop = EventLoop::with_config(config)?;
+    if arguments.mode == "udp" && !arguments.streams {
+        let endpoint = event_loop.create_datagram_endpoint(|| EchoDatagrams).local_addr(arguments.addr);
+        event_loop.run_until_complete(endpoint)?;
+        println!("READY");
+        return event_loop.run_forever();
+    }
     event_loop.run_until_complete(async {
         let server = listen(&event_loop, &arguments).await?;
         println!("READY");
@@ -88,6 +96,7 @@ async fn listen(event_loop: &EventLoopHandle, arguments: &Arguments) -> Result<S
         ("tcp", true) => event_loop.start_server(addr.clone(), echo).backlog(4096).await,
         ("unix", false) => event_loop.create_unix_server(|| Echo, addr).backlog(4096).await,
         ("unix", true) => event_loop.start_unix_server(addr, echo).backlog(4096).await,
+        ("udp", true) => Err("there are no streams of datagrams".into()),
         (mode, _) => Err(format!("there is no mode {mode:?}").into()),
     }
 }
@@ -109,6 +118,24 @@ impl Protocol for Echo {
     fn resume_writing(&mut self, transport: &Transport) -> rondel::Result<()> {
         transport.resume_reading();
         Ok(())
+    }
+}
+
+/// Echoes datagrams.
+struct EchoDatagrams;
+
+impl DatagramProtocol for EchoDatagrams {
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransport,
+        data: &[u8],
+        addr: &Address,
+    ) -> rondel::Result<()> {
+        match transport.sendto(data, addr) {
+            // There is no room for it: datagrams may be lost.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            sent => sent,
+        }
     }
 }
 

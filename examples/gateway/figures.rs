@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use rondel::{EventLoopHandle, Instant, Server, Statistics};
+use rondel::{DatagramTransport, EventLoopHandle, Instant, Server, Statistics};
 
 /// What all loops of the gateway count together.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Totals {
 pub(crate) struct Figures {
     totals: Arc<Totals>,
     server: OnceCell<Server>,
+    datagrams: Cell<u64>,
+    endpoint: OnceCell<DatagramTransport>,
     /// Is what the loop had counted when the last line was printed, and when.
     last: Cell<(Statistics, Instant)>,
 }
@@ -29,12 +31,29 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn new(event_loop: &EventLoopHandle, totals: Arc<Totals>) -> Self {
         let last = Cell::new((event_loop.statistics(), event_loop.time()));
-        Self { totals, server: OnceCell::new(), last }
+        Self { totals, server: OnceCell::new(), datagrams: Cell::new(0), endpoint: OnceCell::new(), last }
     }
 
     /// Looks at a server from now on.
     pub(crate) fn watch(&self, server: &Server) {
         let _ = self.server.set(server.clone());
+    }
+
+    /// Looks at an endpoint from now on.
+    pub(crate) fn watch_datagrams(&self, endpoint: &DatagramTransport) {
+        let _ = self.endpoint.set(endpoint.clone());
+    }
+
+    pub(crate) fn datagram_received(&self) {
+        self.datagrams.set(self.datagrams.get() + 1);
+    }
+
+    /// Counts the datagrams that were not received or not answered.
+    fn dropped_datagrams(&self) -> u64 {
+        self.endpoint.get().map_or(0, |endpoint| {
+            // Unknown once the endpoint is closed.
+            endpoint.dropped_sends() + endpoint.dropped_receives().map_or(0, u64::from)
+        })
     }
 
     pub(crate) fn client_connected(&self) {
@@ -55,14 +74,16 @@ impl Figures {
         let now = event_loop.statistics();
         let of_server = |count: fn(&Server) -> u64| self.server.get().map_or(0, count);
         format!(
-            "clients {} (ever {}), commands {}; this loop: accepted {}, refused {}, to be sent {} bytes, \
-             descriptors {}, iterations {}, callbacks {}, ready {}, timers {}, tasks {}/{} (peak {}), \
+            "clients {} (ever {}), commands {}; this loop: accepted {}, refused {}, datagrams {} (dropped {}), \
+             to be sent {} bytes, descriptors {}, iterations {}, callbacks {}, ready {}, timers {}, tasks {}/{} (peak {}), \
              calls {}/{} (peak {})",
             self.totals.clients.load(Ordering::Relaxed),
             self.totals.connections.load(Ordering::Relaxed),
             self.totals.commands.load(Ordering::Relaxed),
             of_server(Server::accepted),
             of_server(Server::refused),
+            self.datagrams.get(),
+            self.dropped_datagrams(),
             event_loop.write_buffers_size(),
             event_loop.watched_descriptors(),
             now.iterations,

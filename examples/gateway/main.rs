@@ -1,17 +1,20 @@
 //! A small daemon: serves line commands, and prints what it does.
 //!
 //! ```text
-//! $ cargo run --release --example gateway -- --unix /tmp/gateway.sock
+//! $ cargo run --release --example gateway -- --unix /tmp/gateway.sock --udp 127.0.0.1:7007
 //! $ nc 127.0.0.1 7007
 //! $ socat - UNIX-CONNECT:/tmp/gateway.sock
+//! $ echo discover | nc -u -w 1 127.0.0.1 7007
 //! ```
 //!
 //! A client over TCP is a task that reads and writes streams (`client`), one of
-//! the control socket a protocol (`control`).
+//! the control socket a protocol (`control`), and a protocol answers datagrams
+//! (`discovery`).
 
 mod client;
 mod command;
 mod control;
+mod discovery;
 mod figures;
 mod fleet;
 mod options;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use rondel::{EventLoopHandle, Server};
 
 use crate::control::Control;
+use crate::discovery::Discovery;
 use crate::figures::{Figures, Totals};
 use crate::fleet::Fleet;
 use crate::options::{HELP, Options};
@@ -62,6 +66,10 @@ async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Res
         Some(path) => Some(Control::listen(&event_loop, path, &figures, &stop).await?),
         None => None,
     };
+    let discovery = match options.udp {
+        Some(addr) => Some(Discovery::listen(&event_loop, addr, &options, &figures).await?),
+        None => None,
+    };
     let fleet = Fleet::start(&event_loop, &options, &totals, &stop)?;
     figures::print_each_second(&event_loop, Rc::clone(&figures))?;
 
@@ -70,6 +78,9 @@ async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Res
     server.close();
     control.as_ref().map(Server::close);
     fleet.stop();
+    if let Some(discovery) = discovery {
+        discovery.close().await?;
+    }
     figures.print(&event_loop);
     Ok(())
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
 A small daemon that serves line commands: over TCP, and on a control socket.
+Over UDP it sends back what it receives, and answers \"discover\".
 
-Usage: gateway [--tcp ADDR] [--unix PATH] [--loops N]
+Usage: gateway [--tcp ADDR] [--unix PATH] [--udp ADDR] [--loops N]
 
   --tcp ADDR    the address to listen on (default 127.0.0.1:7007)
   --unix PATH   the path of a control socket (none by default)
+  --udp ADDR    the address to answer datagrams on (none by default)
   --loops N     how many loops serve TCP, each in a thread of its own (default 1)
   --help        print this";
 
@@ -18,6 +20,7 @@ Usage: gateway [--tcp ADDR] [--unix PATH] [--loops N]
 pub(crate) struct Options {
     pub(crate) tcp: SocketAddr,
     pub(crate) unix: Option<PathBuf>,
+    pub(crate) udp: Option<SocketAddr>,
     pub(crate) loops: usize,
 }
 
@@ -25,12 +28,14 @@ impl Options {
     /// Reads the command line; `None` if only help is wanted.
     pub(crate) fn parse() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::{Long, Short, ValueExt};
-        let mut options = Self { tcp: SocketAddr::from(([127, 0, 0, 1], 7007)), unix: None, loops: 1 };
+        let tcp = SocketAddr::from(([127, 0, 0, 1], 7007));
+        let mut options = Self { tcp, unix: None, udp: None, loops: 1 };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("tcp") => options.tcp = parser.value()?.parse()?,
                 Long("unix") => options.unix = Some(parser.value()?.into()),
+                Long("udp") => options.udp = Some(parser.value()?.parse()?),
                 Long("loops") => options.loops = parser.value()?.parse_with(loops)?,
                 Short('h') | Long("help") => return Ok(None),
                 unexpected => return Err(unexpected.unexpected()),
