@@ -99,7 +99,8 @@ pub(crate) struct Side {
     /// the next one may succeed. Edge-triggered sources only.
     pub(crate) is_ready: bool,
     /// Tells that the peer closed, or an error came: no further event follows,
-    /// so a short read does not mean that there is nothing left.
+    /// so a short read does not mean that there is nothing left. Nor does it where
+    /// a byte came out of band (FAULTS N-13).
     pub(crate) is_final: bool,
     /// Tells that an operation on the user's socket has this side, from its first
     /// wait to its end.
@@ -159,7 +160,7 @@ impl Side {
 pub(crate) struct Noticed {
     pub(crate) is_readable: bool,
     pub(crate) is_writable: bool,
-    /// Tells that no further event follows.
+    /// Tells that a short transfer does not mean that there is nothing left.
     pub(crate) is_final: bool,
 }
 
@@ -282,7 +283,8 @@ impl EventLoopHandle {
         let (reader, writer) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(event.token) else { return };
-            let is_final = readiness.read_closed || readiness.write_closed || readiness.error;
+            let is_final =
+                readiness.read_closed || readiness.write_closed || readiness.error || readiness.urgent;
             let reader = source.reader.notice(readiness.reader_wakes(), is_final);
             let writer = source.writer.notice(readiness.writer_wakes(), is_final);
             (reader, writer)

@@ -8,6 +8,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Once;
@@ -256,6 +257,24 @@ pub fn full<T, F>(result: Result<T, Refused<F>>) -> F {
 /// The address that lets the system choose a port.
 pub fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// Sends one byte out of band.
+pub fn send_out_of_band(stream: &TcpStream, byte: u8) {
+    // SAFETY: one byte, good for reading.
+    let sent = unsafe { libc::send(stream.as_raw_fd(), (&raw const byte).cast(), 1, libc::MSG_OOB) };
+    assert_eq!(sent, 1);
+}
+
+/// Waits until the system has brought all that was sent to the other end.
+pub fn brought(stream: &TcpStream) {
+    let mut unacknowledged: libc::c_int = 1;
+    while unacknowledged > 0 {
+        // SAFETY: one number, good for writing.
+        let asked = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut unacknowledged) };
+        assert_eq!(asked, 0);
+        std::thread::yield_now();
+    }
 }
 
 /// Runs a TCP peer in a thread of its own.

@@ -16,7 +16,9 @@ use std::thread;
 
 use rondel::{Address, Error, ErrorKind, EventLoop, EventLoopHandle, NonBlocking, Task, TaskError, UnixAddr};
 
-use crate::fixture::{Counter, any_port, descriptors, manual, never, real, reports, small, turns};
+use crate::fixture::{
+    Counter, any_port, descriptors, manual, never, real, reports, send_out_of_band, small, turns,
+};
 
 type Sock = NonBlocking<UnixStream>;
 
@@ -98,7 +100,6 @@ fn assert_busy(error: &Error, operation: &str, owner: &str) {
 unsafe extern "C" {
     fn bind(fd: i32, addr: *const u8, length: u32) -> i32;
     fn listen(fd: i32, backlog: i32) -> i32;
-    fn send(fd: i32, buffer: *const u8, length: usize, flags: i32) -> isize;
 }
 
 /// Binds a TCP socket to a port of 127.0.0.1; `std` can't without connecting.
@@ -936,7 +937,6 @@ fn u02_datagrams_of_all_sizes_and_truncation_is_flagged() {
 
 fn n13_an_out_of_band_byte_wakes_nobody_and_harms_no_other_byte() {
     run(async |event_loop| {
-        const MSG_OOB: i32 = 1;
         let (ours, mut theirs) = tcp_pair();
         let ours = NonBlocking::new(ours)?;
         let handle = event_loop.clone();
@@ -949,8 +949,7 @@ fn n13_an_out_of_band_byte_wakes_nobody_and_harms_no_other_byte() {
         })
         .await;
         theirs.write_all(b"ab")?;
-        // SAFETY: one byte, good for reading.
-        assert_eq!(unsafe { send(theirs.as_raw_fd(), b"!".as_ptr(), 1, MSG_OOB) }, 1);
+        send_out_of_band(&theirs, b'!');
         for _ in 0..10 {
             event_loop.yield_now().await?;
         }

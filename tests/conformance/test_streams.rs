@@ -15,7 +15,9 @@ use rondel::{
     WriteBufferLimits,
 };
 
-use crate::fixture::{self, Counter, Oops, Trace, any_port, peer, quietly, real, reports, sends};
+use crate::fixture::{
+    self, Counter, Oops, Trace, any_port, brought, peer, quietly, real, reports, send_out_of_band, sends,
+};
 
 /// Serves one connection with `serve` and talks to it with `talk` in a thread.
 fn serve_one<F, Fut, T, R, V>(limit: usize, talk: T, serve: F) -> (R, V)
@@ -860,4 +862,33 @@ fn a_writer_queues_drains_and_closes_as_asyncios() {
         assert_eq!(ours.reader.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::Closed);
         Ok(())
     });
+}
+
+#[test]
+fn n13_what_follows_a_byte_out_of_band_does_not_wait_for_more() {
+    let event_loop = real();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async move {
+            let listener = std::net::TcpListener::bind(any_port())?;
+            let ours = TcpStream::connect(listener.local_addr()?)?;
+            let mut theirs = listener.accept()?.0;
+            let (mut reader, _writer) = handle.open_connection_with_sock(ours).await?;
+            theirs.write_all(b"ab")?;
+            send_out_of_band(&theirs, b'!');
+            theirs.write_all(b"cd")?;
+            brought(&theirs);
+            let reads = handle.create_task(async move {
+                let mut data = [0; 4];
+                reader.read_exactly(&mut data).await?;
+                Ok::<_, Error>(data)
+            })?;
+            for _ in 0..10 {
+                handle.yield_now().await?;
+            }
+            assert!(reads.done(), "all of it has come");
+            assert_eq!(&reads.await??, b"abcd");
+            Ok::<_, Error>(())
+        })
+        .unwrap();
 }

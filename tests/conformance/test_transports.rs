@@ -13,8 +13,8 @@ use rondel::{
 };
 
 use crate::fixture::{
-    Counter, Oops, Trace, alone, any_port, log_lines, logged, manual, manual_with, pair, panics, propagating,
-    quietly, real, reports, scenarios, small, turns,
+    Counter, Oops, Trace, alone, any_port, brought, log_lines, logged, manual, manual_with, pair, panics,
+    propagating, quietly, real, reports, scenarios, send_out_of_band, small, turns,
 };
 use crate::probe::{Buffered, Probe, Told, Wire, assert_nothing_left, quiet, until, wire};
 
@@ -65,6 +65,7 @@ scenarios! {
     n06_any_method_may_do_anything
     n07_a_reset_with_a_full_queue_ends_one_connection_only
     n08_keepalive_and_user_timeout_are_settable
+    n13_what_follows_a_byte_out_of_band_does_not_wait_for_more
     p07_a_descriptor_that_callbacks_watch_is_busy
     k01_a_panic_is_reported_and_the_transport_cleaned_up
     k01_a_panic_that_leaves_the_run_loses_no_event
@@ -1264,6 +1265,34 @@ fn n03_either_side_may_end_first_and_go_on_reading() {
     asks.peer.shutdown(Shutdown::Write).unwrap();
     turns(&event_loop, 5);
     assert_eq!(asks.trace.take(), ["made", "data reply", "eof", "lost"]);
+    assert_nothing_left(&event_loop);
+}
+
+fn n13_what_follows_a_byte_out_of_band_does_not_wait_for_more() {
+    let event_loop = manual();
+    let (transport, trace, mut theirs) = tcp(&event_loop, |_, _| Ok(AfterEof::Close));
+    trace.take();
+    for round in 0..2 {
+        theirs.write_all(b"ab").unwrap();
+        send_out_of_band(&theirs, b'!');
+        theirs.write_all(b"cd").unwrap();
+        brought(&theirs);
+        turns(&event_loop, 4);
+        assert_eq!(trace.take(), ["data ab", "data cd"], "round {round}");
+    }
+    // Alone it is nothing to read, and later data comes as ever.
+    send_out_of_band(&theirs, b'!');
+    brought(&theirs);
+    turns(&event_loop, 4);
+    assert!(trace.take().is_empty());
+    theirs.write_all(b"ef").unwrap();
+    brought(&theirs);
+    turns(&event_loop, 4);
+    assert_eq!(trace.take(), ["data ef"]);
+    let waits_for_nothing = event_loop.statistics().ready == 0;
+    assert!(waits_for_nothing && !transport.is_closing());
+    transport.close();
+    turns(&event_loop, 2);
     assert_nothing_left(&event_loop);
 }
 

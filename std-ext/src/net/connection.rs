@@ -85,7 +85,8 @@ impl State {
     /// The next send may find room.
     const WRITABLE: u32 = 1 << 11;
     /// The peer closed, or an error came: no further event follows, so a short
-    /// transfer does not mean that there is nothing left.
+    /// transfer does not mean that there is nothing left. From the first byte out of
+    /// band on it doesn't either: reads end before each (FAULTS N-13).
     const FINAL: u32 = 1 << 12;
     /// Something is queued, or a file is.
     const QUEUED: u32 = 1 << 13;
@@ -124,9 +125,9 @@ impl Connection {
         }
         let watched = match token {
             Some(token) => {
-                kernel.reregister(fd, token, Interest::READABLE).map(|()| token).map_err(Error::from)
+                kernel.reregister(fd, token, Interest::STREAM).map(|()| token).map_err(Error::from)
             }
-            None => event_loop.watch(fd, Owner::Stream, Interest::READABLE),
+            None => event_loop.watch(fd, Owner::Stream, Interest::STREAM),
         };
         let token = match watched {
             Ok(token) => token,
@@ -334,7 +335,8 @@ impl Connection {
     /// that its peer reads.
     fn watch_writes(&self) -> Result<()> {
         if !self.has(State::WRITES_WATCHED) {
-            self.event_loop.inner.kernel.reregister(self.fd, self.token, Interest::BOTH)?;
+            let interest = Interest::STREAM | Interest::WRITABLE;
+            self.event_loop.inner.kernel.reregister(self.fd, self.token, interest)?;
             self.set(State::WRITES_WATCHED);
         }
         Ok(())

@@ -52,7 +52,7 @@ impl Token {
 }
 
 /// Says which directions of a descriptor are watched.
-// Invariant: never 0; at least one direction is watched.
+// Invariant: at least one direction is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest(u8);
 
@@ -64,6 +64,11 @@ impl Interest {
     /// Watches both directions.
     pub(crate) const BOTH: Self = Self(3);
 
+    /// Watches for something to read, and for bytes out of band, which cut reads short.
+    pub(crate) const STREAM: Self = Self(1 | Self::URGENT);
+
+    const URGENT: u8 = 4;
+
     /// Watches what either watches.
     #[must_use]
     pub(crate) const fn union(self, other: Self) -> Self {
@@ -71,11 +76,12 @@ impl Interest {
     }
 
     pub(super) fn to_mio(self) -> mio::Interest {
-        match self {
+        let directions = match Self(self.0 & !Self::URGENT) {
             Self::READABLE => mio::Interest::READABLE,
             Self::WRITABLE => mio::Interest::WRITABLE,
             _ => mio::Interest::READABLE | mio::Interest::WRITABLE,
-        }
+        };
+        if self.0 & Self::URGENT == 0 { directions } else { directions | mio::Interest::PRIORITY }
     }
 }
 
@@ -101,6 +107,8 @@ pub(crate) struct Readiness {
     pub(crate) write_closed: bool,
     /// The descriptor has an error pending.
     pub(crate) error: bool,
+    /// A byte came out of band: reads end before it, whatever follows.
+    pub(crate) urgent: bool,
 }
 
 impl Readiness {
@@ -122,6 +130,7 @@ impl Readiness {
             read_closed: event.is_read_closed(),
             write_closed: event.is_write_closed(),
             error: event.is_error(),
+            urgent: event.is_priority(),
         }
     }
 }
