@@ -54,7 +54,7 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::new`].
     pub fn with_config(config: Config) -> Result<Self> {
-        Self::on_kernel(&config, Rc::new(RealKernel::new()?))
+        Self::on_kernel(&config, Rc::new(RealKernel::new().map_err(not_made)?))
     }
 
     /// Makes a loop for tests: real descriptors, and a clock that jumps to the
@@ -63,7 +63,7 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::new`].
     pub fn with_manual_clock(config: Config) -> Result<(Self, ManualClock)> {
-        let kernel = Rc::new(ManualKernel::new()?);
+        let kernel = Rc::new(ManualKernel::new().map_err(not_made)?);
         let event_loop = Self::on_kernel(&config, Rc::<ManualKernel>::clone(&kernel))?;
         Ok((event_loop, ManualClock { kernel }))
     }
@@ -74,7 +74,7 @@ impl EventLoop {
     /// # Errors
     /// As [`EventLoop::new`].
     pub fn with_faults(config: Config) -> Result<(Self, ManualClock, Faults)> {
-        let kernel = Rc::new(ManualKernel::new()?);
+        let kernel = Rc::new(ManualKernel::new().map_err(not_made)?);
         let faults = Faults::default();
         let faulty = FaultyKernel::new(Rc::clone(&kernel), faults.clone());
         let event_loop = Self::on_kernel(&config, Rc::new(faulty))?;
@@ -91,7 +91,7 @@ impl EventLoop {
     }
 
     fn on_kernel(config: &Config, kernel: Rc<dyn Kernel>) -> Result<Self> {
-        let inner = Rc::new(Inner::new(config, kernel).map_err(|error| error.during("EventLoop::new"))?);
+        let inner = Rc::new(Inner::new(config, kernel).map_err(not_made)?);
         // Gone only at the end of a thread, and nobody misses it then.
         let _ = LOOPS.try_with(|loops| loops.borrow_mut().push(Rc::downgrade(&inner)));
         Ok(Self(EventLoopHandle { inner }))
@@ -386,6 +386,11 @@ impl fmt::Debug for EventLoopHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }
+}
+
+/// Says what could not be done: make a loop.
+fn not_made(error: impl Into<Error>) -> Error {
+    error.into().during("EventLoop::new")
 }
 
 /// Moves the clock of a loop made by [`EventLoop::with_manual_clock`] or

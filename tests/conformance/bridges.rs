@@ -3,9 +3,9 @@
 use std::io::{ErrorKind as Kind, IoSlice};
 use std::os::unix::net::UnixStream;
 
-use rondel::{Error, EventLoopHandle, Stream};
+use rondel::{Error, EventLoop, EventLoopHandle, Faults, Operation, Stream};
 
-use crate::fixture::real;
+use crate::fixture::{real, small};
 
 /// Gives both ends of a connection to `test`, in one loop.
 fn with_ends(test: impl AsyncFnOnce(EventLoopHandle, Stream, Stream) -> Result<(), Error> + 'static) {
@@ -17,6 +17,24 @@ fn with_ends(test: impl AsyncFnOnce(EventLoopHandle, Stream, Stream) -> Result<(
             let ours = handle.open_connection_with_sock(ours).limit(1000).await?;
             let theirs = handle.open_connection_with_sock(theirs).limit(1000).await?;
             test(handle.clone(), ours.into(), theirs.into()).await
+        })
+        .unwrap();
+    assert_eq!(event_loop.watched_descriptors(), 0);
+    assert_eq!(event_loop.statistics().calls.live, 0, "no wait is left behind");
+}
+
+/// Gives both ends of a connection to `test`, in one loop that fails on request.
+fn with_faults(
+    test: impl AsyncFnOnce(EventLoopHandle, Faults, Stream, Stream) -> Result<(), Error> + 'static,
+) {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async move {
+            let (ours, theirs) = UnixStream::pair()?;
+            let ours = handle.open_connection_with_sock(ours).await?;
+            let theirs = handle.open_connection_with_sock(theirs).await?;
+            test(handle.clone(), faults, ours.into(), theirs.into()).await
         })
         .unwrap();
     assert_eq!(event_loop.watched_descriptors(), 0);
@@ -82,6 +100,51 @@ macro_rules! bridge {
                 AsyncWriteExt::write_all(&mut writer, &data[data.len() / 2..]).await?;
                 AsyncWriteExt::$end(&mut writer).await?;
                 assert!(receives.await?? == data);
+                Ok(())
+            });
+        }
+
+        #[test]
+        fn n07_what_the_system_refuses_arrives_as_it_is() {
+            with_faults(async |_, faults, mut ours, mut theirs| {
+                for (errno, kind) in [
+                    (libc::ECONNRESET, Kind::ConnectionReset),
+                    (libc::ETIMEDOUT, Kind::TimedOut),
+                    (libc::ENOMEM, Kind::OutOfMemory),
+                ] {
+                    AsyncWriteExt::write_all(&mut theirs, b"x").await?;
+                    faults.fail(Operation::Recv, errno);
+                    let error = AsyncReadExt::read(&mut ours, &mut [0; 8]).await.unwrap_err();
+                    assert_eq!(error.kind(), kind, "{error}");
+                    // The byte is still there.
+                    assert_eq!(AsyncReadExt::read(&mut ours, &mut [0; 8]).await?, 1);
+                }
+                faults.fail(Operation::Send, libc::EPIPE);
+                let error = AsyncWriteExt::write_all(&mut ours, b"x").await.unwrap_err();
+                assert_eq!(error.kind(), Kind::BrokenPipe, "{error}");
+                Ok(())
+            });
+        }
+
+        #[test]
+        fn n02_short_transfers_and_false_readiness_lose_nothing() {
+            with_faults(async |event_loop, faults, mut ours, mut theirs| {
+                let data = (0..=255).collect::<Vec<u8>>();
+                faults.limit(Operation::Send, 3);
+                faults.limit(Operation::Recv, 2);
+                let receives = event_loop.create_task(async move {
+                    let mut all = Vec::new();
+                    AsyncReadExt::read_to_end(&mut theirs, &mut all).await?;
+                    Ok::<_, Error>(all)
+                })?;
+                for chunk in data.chunks(64) {
+                    faults.block(Operation::Send);
+                    faults.block(Operation::Recv);
+                    faults.wake_all();
+                    AsyncWriteExt::write_all(&mut ours, chunk).await?;
+                }
+                AsyncWriteExt::$end(&mut ours).await?;
+                assert_eq!(receives.await??, data);
                 Ok(())
             });
         }

@@ -36,6 +36,7 @@ mod allocation;
 mod bridges;
 mod capacity;
 mod faults;
+mod forbidden;
 mod injected;
 mod kernels;
 mod stress;

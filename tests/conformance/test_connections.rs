@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
+use std::thread;
 
 use rondel::{
     Address, AfterEof, Config, ConnectError, Error, ErrorKind, EventLoop, EventLoopHandle, Operation,
@@ -21,6 +22,7 @@ use crate::probe::{Probe, Told, assert_nothing_left, until};
 
 scenarios! {
     cc2_stream_sockets_of_each_family_are_taken_and_others_refused
+    cc2_a_socket_that_was_reset_before_says_so
     cc4_addresses_are_tried_in_order_until_one_connects
     cc4_no_address_is_an_error
     cc5_local_addresses_are_tried_in_order_and_a_refused_one_is_named
@@ -128,6 +130,31 @@ fn cc2_stream_sockets_of_each_family_are_taken_and_others_refused() {
             let found = io_kind(&error);
             assert!(found == kind || kind == Kind::Other && error.to_string().contains("ocket"), "{error}");
             assert!(error.to_string().starts_with("create_connection: "), "{error}");
+        }
+        Ok(())
+    });
+}
+
+fn cc2_a_socket_that_was_reset_before_says_so() {
+    run(manual(), async |event_loop| {
+        for accepted in [false, true] {
+            let (server, addr) = listener();
+            let mut ours = TcpStream::connect(addr)?;
+            let theirs = server.accept()?.0;
+            // Closed with something unread, it resets.
+            ours.write_all(b"unread")?;
+            theirs.peek(&mut [0])?;
+            drop(theirs);
+            while ours.peer_addr().is_ok() {
+                thread::yield_now();
+            }
+            let never = || -> Quiet { unreachable!("there is no connection") };
+            let taken = if accepted {
+                event_loop.connect_accepted_socket(never, ours).await
+            } else {
+                event_loop.create_connection_with_sock(never, ours).await
+            };
+            assert_eq!(io_kind(&taken.unwrap_err()), Kind::ConnectionReset);
         }
         Ok(())
     });

@@ -3,12 +3,13 @@
 use core::cell::RefCell;
 use std::fs::File;
 use std::io::{ErrorKind as Kind, IoSlice, Read, Seek, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use rondel::{AfterEof, Error, ErrorKind, EventLoopHandle, Protocol, Stream, Transport};
 
-use crate::fixture::{Trace, real};
+use crate::fixture::{Trace, any_port, real};
 
 /// Notes what it is told, and keeps what it receives.
 struct Notes {
@@ -278,4 +279,59 @@ fn a_writer_sends_a_file_between_two_writes() {
             Ok::<(), Error>(())
         })
         .unwrap();
+}
+
+#[test]
+fn n07_a_peer_that_resets_in_the_middle_of_a_file_is_an_error_that_tells_how_much() {
+    const SIZE: usize = 64 << 20;
+    let event_loop = real();
+    let handle = event_loop.handle();
+    let test = async move |as_stream: bool, may_copy: bool| {
+        let listener = TcpListener::bind(any_port())?;
+        let ours = TcpStream::connect(listener.local_addr()?)?;
+        let mut theirs = listener.accept()?.0;
+        let file = file_of(b"");
+        file.set_len(SIZE as u64)?;
+        let (on, trace) = (handle.clone(), Trace::new());
+        let sends = if as_stream {
+            let (_reader, mut writer) = handle.open_connection_with_sock(ours).await?;
+            handle.create_task(async move {
+                let sent = writer.sendfile(&file, 0, None).await;
+                assert!(writer.write_all(b"more").await.is_err(), "the stream is over");
+                (sent, file)
+            })?
+        } else {
+            let notes = Notes { trace: trace.clone(), received: Rc::default() };
+            let (transport, _) = handle.create_connection_with_sock(|| notes, ours).await?;
+            handle.create_task(async move {
+                let sent = on.sendfile(&transport, &file, 0, None).fallback(may_copy).await;
+                transport.abort();
+                (sent, file)
+            })?
+        };
+        for _ in 0..4 {
+            handle.yield_now().await?;
+        }
+        // Closed with something unread, it resets.
+        theirs.read_exact(&mut [0; 100])?;
+        drop(theirs);
+        let (sent, mut file) = sends.await?;
+        let cut = sent.unwrap_err();
+        let kind = cut.error().as_io().map(std::io::Error::kind);
+        assert!(matches!(kind, Some(Kind::ConnectionReset | Kind::BrokenPipe)), "{cut}");
+        assert!((100..SIZE as u64).contains(&cut.sent()), "{}", cut.sent());
+        assert_eq!(file.stream_position()?, cut.sent());
+        handle.yield_now().await?;
+        handle.yield_now().await?;
+        assert_eq!(trace.take().len(), usize::from(!as_stream), "told of its end once");
+        Ok::<_, Error>(())
+    };
+    event_loop
+        .run_until_complete(async move {
+            test(false, true).await?;
+            test(false, false).await?;
+            test(true, true).await
+        })
+        .unwrap();
+    assert_eq!(event_loop.watched_descriptors(), 0);
 }

@@ -374,8 +374,10 @@ impl Connected {
                 Ok((fd, None, UnixAddr::from_kernel(&[]).into()))
             }
             Err(error) => {
+                // Reset meanwhile says more than not connected.
+                let reset = kernel.take_error(fd).ok().flatten();
                 kernel.close(fd);
-                Err(error.into())
+                Err(reset.unwrap_or(error).into())
             }
         }
     }

@@ -302,6 +302,7 @@ impl Acceptor {
     /// Accepts up to `backlog` connections; the rest follows in the next turn.
     fn accept(&self) {
         let Self { listener, server } = self;
+        let mut denied = None;
         for _ in 0..listener.backlog {
             // A callback of the batch may have closed it (SV-13).
             if listener.is_closed() || listener.is_resting() || server.is_full() {
@@ -310,19 +311,24 @@ impl Acceptor {
             match listener.event_loop.inner.kernel.accept(listener.fd) {
                 Ok((fd, peer)) => {
                     // The kernel reports what waits already no second time (FAULTS A-03).
+                    denied = None;
                     let again = Again(listener);
                     server.connected(fd, peer);
                     core::mem::forget(again);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => match after(&error) {
-                    AfterError::Skip => {}
+                    AfterError::Skip => denied = Some(error),
                     AfterError::Rest => return listener.rest("accept is out of system resources", error),
                     AfterError::Report => return listener.rest("accept failed", error),
                 },
             }
         }
-        listener.accept_again();
+        match denied.filter(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            // Not a firewall, which denies some: nobody may accept here (FAULTS P-13).
+            Some(error) => listener.rest("accept failed", error),
+            None => listener.accept_again(),
+        }
     }
 }
 
