@@ -4,8 +4,14 @@
 //! $ cargo run --release --example echo_server -- tcp 127.0.0.1:7
 //! $ cargo run --release --example echo_server -- unix /tmp/echo.sock --streams
 //! $ cargo run --release --example echo_server -- udp 127.0.0.1:7
+//! $ cargo run --release --example echo_server -- tls 127.0.0.1:4433
+//! $ openssl s_client -connect 127.0.0.1:4433
 //! ```
 
+#[path = "certificate.rs"]
+mod certificate;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rondel::{
@@ -16,11 +22,14 @@ use rondel::{
 const HELP: &str = "\
 Sends back whatever it receives.
 
-Usage: echo_server MODE ADDR [--streams]
+Usage: echo_server MODE ADDR [--streams] [--cert FILE --key FILE]
 
-  MODE        tcp, unix or udp
+  MODE        tcp, tls, unix or udp
   ADDR        where to listen: an address and a port, or a path
   --streams   serve each connection by a task with streams, not by a protocol; not of udp
+  --cert FILE the certificate of tls, and those that lead to its issuer; without
+              it, a new one for localhost
+  --key FILE  its private key
   --help      print this";
 
 fn main() -> ExitCode {
@@ -48,6 +57,8 @@ struct Arguments {
     mode: String,
     addr: String,
     streams: bool,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -55,11 +66,14 @@ impl Arguments {
     fn parse() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::{Long, Short, Value, ValueExt};
         let (mut values, mut streams) = (Vec::new(), false);
+        let (mut cert, mut key) = (None, None);
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
                 Value(value) if values.len() < 2 => values.push(value.string()?),
                 Long("streams") => streams = true,
+                Long("cert") => cert = Some(parser.value()?.into()),
+                Long("key") => key = Some(parser.value()?.into()),
                 Short('h') | Long("help") => return Ok(None),
                 unexpected => return Err(unexpected.unexpected()),
             }
@@ -68,7 +82,7 @@ impl Arguments {
         let (Some(mode), Some(addr)) = (values.next(), values.next()) else {
             return Err("MODE and ADDR are missing".into());
         };
-        Ok(Some(Self { mode, addr, streams }))
+        Ok(Some(Self { mode, addr, streams, cert, key }))
     }
 }
 
@@ -94,6 +108,14 @@ async fn listen(event_loop: &EventLoopHandle, arguments: &Arguments) -> Result<S
     match (arguments.mode.as_str(), arguments.streams) {
         ("tcp", false) => event_loop.create_server(|| Echo, addr.clone()).backlog(4096).await,
         ("tcp", true) => event_loop.start_server(addr.clone(), echo).backlog(4096).await,
+        ("tls", is_by_streams) => {
+            let tls = certificate::tls_config(arguments.cert.clone(), arguments.key.clone())?;
+            if is_by_streams {
+                event_loop.start_server(addr.clone(), echo).tls(tls).backlog(4096).await
+            } else {
+                event_loop.create_server(|| Echo, addr.clone()).tls(tls).backlog(4096).await
+            }
+        }
         ("unix", false) => event_loop.create_unix_server(|| Echo, addr).backlog(4096).await,
         ("unix", true) => event_loop.start_unix_server(addr, echo).backlog(4096).await,
         ("udp", true) => Err("there are no streams of datagrams".into()),

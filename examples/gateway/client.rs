@@ -1,9 +1,13 @@
 //! One client: reads its commands and answers them, some of them later.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rondel::{ErrorKind, EventLoopHandle, Future, Instant, Server, StreamReader, StreamWriter, TimeoutError};
+use rondel::{
+    Error, ErrorKind, EventLoopHandle, Future, Instant, Server, StreamReader, StreamWriter, TimeoutError,
+    TlsServerConfig,
+};
 
 use crate::command::{self, Command};
 use crate::figures::{self, Figures};
@@ -19,15 +23,45 @@ pub(crate) async fn listen(
     figures: &Rc<Figures>,
     stop: &Future<()>,
 ) -> rondel::Result<Server> {
-    let (on, counted, stop) = (event_loop.clone(), Rc::clone(figures), stop.clone());
-    let server = event_loop
-        .start_server(options.tcp, move |reader, writer| {
-            serve(on.clone(), reader, writer, Rc::clone(&counted), stop.clone())
-        })
-        .reuse_port(options.loops > 1)
-        .await?;
+    let server = listen_on(event_loop, options.tcp, None, options, figures, stop).await?;
     figures.watch(&server);
     Ok(server)
+}
+
+/// Listens for clients that talk TLS, if that is wanted.
+pub(crate) async fn listen_tls(
+    event_loop: &EventLoopHandle,
+    options: &Options,
+    figures: &Rc<Figures>,
+    stop: &Future<()>,
+) -> rondel::Result<Option<Server>> {
+    let Some(tls) = &options.tls else { return Ok(None) };
+    let server = listen_on(event_loop, tls.addr, Some(&tls.config), options, figures, stop).await?;
+    figures.watch_tls(&server);
+    Ok(Some(server))
+}
+
+async fn listen_on(
+    event_loop: &EventLoopHandle,
+    addr: SocketAddr,
+    tls: Option<&TlsServerConfig>,
+    options: &Options,
+    figures: &Rc<Figures>,
+    stop: &Future<()>,
+) -> rondel::Result<Server> {
+    let (on, counted, stop) = (event_loop.clone(), Rc::clone(figures), stop.clone());
+    let server = event_loop
+        .start_server(addr, move |reader, writer| {
+            serve(on.clone(), reader, writer, Rc::clone(&counted), stop.clone())
+        })
+        .reuse_port(options.loops > 1);
+    match tls {
+        None => server.await,
+        Some(tls) => {
+            let refused = |_: &EventLoopHandle, error: &Error| println!("a handshake was refused: {error}");
+            server.tls(tls).on_refused(refused).await
+        }
+    }
 }
 
 /// Serves a client until it hangs up.

@@ -24,6 +24,7 @@ pub(crate) struct Figures {
     server: OnceCell<Server>,
     datagrams: Cell<u64>,
     endpoint: OnceCell<DatagramTransport>,
+    tls_server: OnceCell<Server>,
     /// Is what the loop had counted when the last line was printed, and when.
     last: Cell<(Statistics, Instant)>,
 }
@@ -31,7 +32,8 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn new(event_loop: &EventLoopHandle, totals: Arc<Totals>) -> Self {
         let last = Cell::new((event_loop.statistics(), event_loop.time()));
-        Self { totals, server: OnceCell::new(), datagrams: Cell::new(0), endpoint: OnceCell::new(), last }
+        let (server, tls_server, endpoint) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { totals, server, tls_server, datagrams: Cell::new(0), endpoint, last }
     }
 
     /// Looks at a server from now on.
@@ -56,6 +58,11 @@ impl Figures {
         })
     }
 
+    /// Looks at a server with TLS, too.
+    pub(crate) fn watch_tls(&self, server: &Server) {
+        let _ = self.tls_server.set(server.clone());
+    }
+
     pub(crate) fn client_connected(&self) {
         self.totals.clients.fetch_add(1, Ordering::Relaxed);
         self.totals.connections.fetch_add(1, Ordering::Relaxed);
@@ -73,8 +80,10 @@ impl Figures {
     pub(crate) fn describe(&self, event_loop: &EventLoopHandle) -> String {
         let now = event_loop.statistics();
         let of_server = |count: fn(&Server) -> u64| self.server.get().map_or(0, count);
+        let of_tls = |count: fn(&Server) -> u64| self.tls_server.get().map_or(0, count);
         format!(
-            "clients {} (ever {}), commands {}; this loop: accepted {}, refused {}, datagrams {} (dropped {}), \
+            "clients {} (ever {}), commands {}; this loop: accepted {}, refused {}, TLS accepted {} \
+             (handshakes refused {}), datagrams {} (dropped {}), \
              to be sent {} bytes, descriptors {}, iterations {}, callbacks {}, ready {}, timers {}, tasks {}/{} (peak {}), \
              calls {}/{} (peak {})",
             self.totals.clients.load(Ordering::Relaxed),
@@ -82,6 +91,8 @@ impl Figures {
             self.totals.commands.load(Ordering::Relaxed),
             of_server(Server::accepted),
             of_server(Server::refused),
+            of_tls(Server::accepted),
+            of_tls(Server::refused),
             self.datagrams.get(),
             self.dropped_datagrams(),
             event_loop.write_buffers_size(),

@@ -76,6 +76,8 @@ impl Member {
             let stop = event_loop.create_future::<()>()?;
             let _server =
                 event_loop.run_until_complete(client::listen(&event_loop, &options, &figures, &stop))?;
+            let _tls =
+                event_loop.run_until_complete(client::listen_tls(&event_loop, &options, &figures, &stop))?;
             stop.add_done_callback(move |_, _| {
                 let _ = first.call_soon_threadsafe(|_| {
                     if let Some(stop) = STOP.take() {

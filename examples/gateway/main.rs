@@ -5,12 +5,15 @@
 //! $ nc 127.0.0.1 7007
 //! $ socat - UNIX-CONNECT:/tmp/gateway.sock
 //! $ echo discover | nc -u -w 1 127.0.0.1 7007
+//! $ openssl s_client -quiet -connect 127.0.0.1:7443   # with --tls 127.0.0.1:7443
 //! ```
 //!
 //! A client over TCP is a task that reads and writes streams (`client`), one of
 //! the control socket a protocol (`control`), and a protocol answers datagrams
 //! (`discovery`).
 
+#[path = "../certificate.rs"]
+mod certificate;
 mod client;
 mod command;
 mod control;
@@ -70,12 +73,19 @@ async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Res
         Some(addr) => Some(Discovery::listen(&event_loop, addr, &options, &figures).await?),
         None => None,
     };
+    let tls_server = client::listen_tls(&event_loop, &options, &figures, &stop).await?;
+    if let (Some(server), Some(tls)) = (&tls_server, &mut options.tls) {
+        tls.addr = server.local_addr();
+        println!("with TLS on {}", tls.addr);
+        println!("try:  openssl s_client -quiet -connect {}", tls.addr);
+    }
     let fleet = Fleet::start(&event_loop, &options, &totals, &stop)?;
     figures::print_each_second(&event_loop, Rc::clone(&figures))?;
 
     stop.await?;
     println!("stopping: no longer accepting, disconnecting clients: {}", server.connections());
     server.close();
+    tls_server.as_ref().map(Server::close);
     control.as_ref().map(Server::close);
     fleet.stop();
     if let Some(discovery) = discovery {
