@@ -27,7 +27,23 @@ impl TlsState {
         match *self {}
     }
 
-    pub(crate) fn handshake_timeout(&self) -> Error {
+    pub(crate) fn handshake_timeout(&mut self) -> Error {
+        match *self {}
+    }
+
+    pub(crate) fn shutdown_timeout(&mut self) -> Error {
+        match *self {}
+    }
+
+    pub(crate) fn failure(&self) -> Option<Error> {
+        match *self {}
+    }
+
+    pub(crate) fn note_failure(&mut self, _: &Error) {
+        match *self {}
+    }
+
+    pub(crate) fn forget_early(&mut self, _: &Connection) -> Vec<u8> {
         match *self {}
     }
 

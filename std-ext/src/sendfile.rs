@@ -106,10 +106,31 @@ impl Sendfile<'_> {
 
     async fn send_part(&self, part: &mut Part<'_>) -> Result<()> {
         let connection = self.connection;
+        if connection.has_tls() {
+            return self.encrypt(part).await;
+        }
         let _queued = connection.begin_file()?;
         let _reading = Paused::begin(connection);
         connection.until(Until::FilesTurn).await?;
         part.send_all(&mut ThroughConnection { connection, transfers: 0 }, self.may_copy).await
+    }
+
+    /// Sends through a TLS session, which the system can't.
+    async fn encrypt(&self, part: &mut Part<'_>) -> Result<()> {
+        let connection = self.connection;
+        if !self.may_copy {
+            let message = "the system can't send a file through TLS";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message).into());
+        }
+        let _reading = Paused::begin(connection);
+        part.copy_by(async |data| {
+            connection.until(Until::Resumed).await?;
+            connection.check_open()?;
+            connection.write(data)?;
+            Ok(connection.event_loop().yield_now().await?)
+        })
+        .await?;
+        connection.until(Until::Empty).await
     }
 }
 

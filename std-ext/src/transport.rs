@@ -83,7 +83,7 @@ impl Transport {
     /// `transport.can_write_eof()`.
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
-        true
+        !self.connection.has_tls()
     }
 
     /// Ceases to read: the protocol gets no data until

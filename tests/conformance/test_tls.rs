@@ -330,7 +330,7 @@ fn l03_a_peer_that_never_ends_its_side_is_closed_after_the_shutdown_timeout() {
             transport.close();
             until(&handle, || ended.count() == 1).await?;
             assert!(handle.time() - begun >= Duration::from_secs(7));
-            assert_eq!(ended.take(), ["lost: None"]);
+            assert_eq!(ended.take(), ["lost: Some(TimedOut)"]);
             Ok::<(), Error>(())
         })
         .unwrap();

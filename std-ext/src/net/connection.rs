@@ -102,8 +102,6 @@ impl State {
     const AWAITING_END: u32 = 1 << 18;
     /// Something was decrypted and not read.
     const DECRYPTED: u32 = 1 << 19;
-    /// What comes from now on belongs to a session that is about to begin.
-    const HELD: u32 = 1 << 20;
 }
 
 impl Connection {
@@ -351,6 +349,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Fails if nothing new is sent or read.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.check()?;
+        if self.has(State::CLOSING) { Err(Refusal::Closed.into()) } else { Ok(()) }
+    }
+
     #[cold]
     fn why_closed(&self) -> Error {
         // A protocol is told in `connection_lost`.
@@ -409,7 +413,7 @@ impl Connection {
         }
         self.event_loop.inner.write_budget.check(self.queued(), data.len())?;
         if self.has(State::TLS) {
-            self.write_tls(data);
+            self.write_tls(&[IoSlice::new(data)]);
         } else {
             self.enqueue(&[IoSlice::new(data)], 0);
         }
@@ -427,7 +431,7 @@ impl Connection {
         }
         if self.has(State::TLS) {
             self.event_loop.inner.write_budget.check(self.queued(), count)?;
-            bufs.iter().for_each(|buf| self.write_tls(buf));
+            self.write_tls(bufs);
             return Ok(());
         }
         let queued = self.queued();
@@ -875,7 +879,7 @@ impl Connection {
     }
 
     pub(crate) fn is_reading(&self) -> bool {
-        let not = State::STARTING | State::READING_PAUSED | State::READ_EOF | State::CLOSING | State::HELD;
+        let not = State::STARTING | State::READING_PAUSED | State::READ_EOF | State::CLOSING;
         !self.has(not)
     }
 
@@ -965,10 +969,15 @@ impl Connection {
     /// peer doesn't take a part for the whole (N-05).
     fn forget_queued(&self) {
         if self.queued() > 0 {
-            self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+            self.forget_bytes();
             let _ = self.event_loop.inner.kernel.set_linger(self.fd, Some(0));
         }
         self.unset(State::QUEUED);
+    }
+
+    fn forget_bytes(&self) {
+        self.with_tls(|tls| tls.forget_early(self));
+        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
     }
 
     /// Tells the protocol, and closes the socket.
@@ -1034,9 +1043,14 @@ impl Connection {
     /// # Errors
     /// If a table is full.
     pub(crate) fn start_tls(self: &Rc<Self>, mut tls: Box<TlsState>) -> Result<()> {
-        self.drive()?;
         let limit = tls.timeouts().handshake;
-        tls.set_timer(self.arm(limit, |connection| connection.handshake_timed_out())?);
+        let timer = self.arm(limit, |connection| connection.handshake_timed_out())?;
+        // Last: a connection that is driven doesn't go by itself.
+        if let Err(error) = self.drive() {
+            timer.cancel();
+            return Err(error);
+        }
+        tls.set_timer(timer);
         self.tls.set(Some(tls));
         self.set(State::TLS | State::HANDSHAKING);
         self.listen_to_both();
@@ -1069,10 +1083,22 @@ impl Connection {
         }
     }
 
-    /// Leaves what comes from now on to the session that is about to begin.
+    /// Fails unless a session can begin on a connection that stands already.
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
-    pub(crate) fn hold_reading(&self) {
-        self.set(State::HELD);
+    pub(crate) fn check_upgrade(&self) -> Result<()> {
+        self.check_open()?;
+        let in_the_way = if self.has(State::TLS) {
+            "the connection talks TLS already"
+        } else if self.has(State::WRITE_EOF) {
+            "our side of the connection has ended"
+        } else if self.has(State::READ_EOF) {
+            "the peer's side of the connection has ended"
+        } else if self.with_flow(|flow| flow.before_file.is_some()) == Some(true) {
+            "a file is being sent"
+        } else {
+            return Ok(());
+        };
+        Err(Error::of(ErrorKind::InvalidState, in_the_way))
     }
 
     pub(crate) fn is_shaking_hands(&self) -> bool {
@@ -1094,7 +1120,7 @@ impl Connection {
             Some(Err(error)) => return self.handshake_failed(error),
             _ => return self.flush(),
         }
-        self.unset(State::HANDSHAKING | State::HELD);
+        self.unset(State::HANDSHAKING);
         self.note_decrypted();
         if self.protocol().is_none() {
             // From now on tasks wait for it.
@@ -1113,10 +1139,14 @@ impl Connection {
         if let Some(server) = &self.server {
             server.handshake_failed(&error);
         }
-        // An alert may be on its way: the peer is to read it.
-        self.flush();
-        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+        // An alert may be on its way: the peer is to read it, so no reset follows.
+        if let Some(flow) = self.flow.take() {
+            let _ = self.try_send(flow.as_slice());
+            self.flow.set(Some(flow));
+        }
+        self.forget_bytes();
         self.unset(State::QUEUED);
+        self.with_tls(|tls| tls.note_failure(&error));
         self.end(Some(error));
     }
 
@@ -1130,6 +1160,11 @@ impl Connection {
         received
     }
 
+    /// Tells whether a session gives way to others, though there is more to read.
+    pub(crate) fn has_more_at_once(&self, direction: Direction) -> bool {
+        direction == Direction::Read && self.has(State::TLS) && self.has(State::READABLE)
+    }
+
     /// Notes whether something can be read without the socket.
     fn note_decrypted(&self) {
         if self.with_tls(|tls| tls.has_plain()) == Some(true) {
@@ -1139,8 +1174,9 @@ impl Connection {
         }
     }
 
-    fn write_tls(self: &Rc<Self>, data: &[u8]) {
-        let written = self.with_tls(|tls| tls.write(self, data));
+    fn write_tls(self: &Rc<Self>, bufs: &[IoSlice<'_>]) {
+        // All at once: nobody who is told of it may end the session in between.
+        let written = self.with_tls(|tls| bufs.iter().try_for_each(|buf| tls.write(self, buf)));
         match written {
             Some(Err(error)) => self.write_failed(error),
             _ => {
@@ -1177,24 +1213,33 @@ impl Connection {
             Ok::<_, Error>((tls.timeouts().shutdown, tls.is_peer_closed()))
         });
         match limit {
-            Some(Ok((limit, false))) => {
+            Some(Ok((limit, has_peer_closed))) => {
                 // Without room for a timer nobody is waited for.
-                if let Ok(timer) = self.arm(limit, |connection| connection.end(None)) {
+                if let Ok(timer) = self.arm(limit, |connection| connection.shutdown_timed_out()) {
                     self.with_tls(|tls| tls.set_timer(timer));
-                    self.set(State::AWAITING_END);
-                    self.listen_to_both();
+                    if !has_peer_closed {
+                        self.set(State::AWAITING_END);
+                        self.listen_to_both();
+                    }
                 }
                 self.drive_soon();
             }
-            Some(Ok(_)) => self.drive_soon(),
             Some(Err(error)) => self.end(Some(error)),
             None => {}
         }
     }
 
+    fn shutdown_timed_out(self: &Rc<Self>) {
+        self.end(self.with_tls(|tls| tls.shutdown_timeout()));
+    }
+
     /// Ends, unless the peer's end is still to come.
     fn end_if_peer_has(self: &Rc<Self>) {
         if self.has(State::AWAITING_END) && self.with_tls(|tls| tls.discard(self)) == Some(false) {
+            // There may be more to drop, when others have had their turn.
+            if self.has(State::READABLE) {
+                self.drive_soon();
+            }
             return;
         }
         self.end(None);
@@ -1334,7 +1379,9 @@ impl Drained<'_> {
             return Ok(true);
         }
         if self.until == Until::Open && connection.has(State::ENDING | State::CLOSED) {
-            return Err(connection.take_error().unwrap_or_else(|| Refusal::Closed.into()));
+            let failure = connection.with_tls(|tls| tls.failure()).flatten();
+            let failure = failure.or_else(|| connection.take_error());
+            return Err(failure.unwrap_or_else(|| Refusal::Closed.into()));
         }
         connection.check()?;
         Ok(match self.until {

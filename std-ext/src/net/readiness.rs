@@ -106,6 +106,11 @@ impl Connection {
         if let Some(moved) = attempt(self)? {
             return Poll::Ready(Ok(moved));
         }
+        if self.has_more_at_once(direction) {
+            wait.is_pending = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.wait(direction, wait, cx)?;
         Poll::Pending
     }

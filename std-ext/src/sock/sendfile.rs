@@ -196,6 +196,19 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Reads, and gives to `write`, in turns.
+    pub(crate) async fn copy_by(&mut self, mut write: impl AsyncFnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut buffer = vec![0; self.left().min(COPY_BUFFER_BYTES as u64) as usize];
+        loop {
+            let data = self.read(&mut buffer)?;
+            if data.is_empty() {
+                return Ok(());
+            }
+            write(data).await?;
+            self.sent += data.len() as u64;
+        }
+    }
+
     fn left(&self) -> u64 {
         self.count - self.sent
     }

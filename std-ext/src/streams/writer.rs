@@ -235,13 +235,14 @@ impl StreamWriter {
         self.connection.write_eof()
     }
 
-    /// Tells whether our side can end and reading go on.
+    /// Tells whether our side can end and reading go on: not with TLS (contract
+    /// TL-9).
     ///
     /// # Python
     /// `writer.can_write_eof()`.
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
-        true
+        !self.connection.has_tls()
     }
 
     /// Closes the connection, both halves, after what was written. A second
@@ -342,6 +343,11 @@ impl StreamWriter {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_flush(cx))?;
+        if self.connection.has_tls() {
+            // TLS ends on both sides at once (contract TL-9).
+            self.connection.close();
+            return Poll::Ready(Ok(()));
+        }
         Poll::Ready(self.write_eof())
     }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use rustls::pki_types::ServerName;
 
-use crate::net::client::CreateConnection;
+use crate::net::client::{Connected, CreateConnection};
 use crate::net::connection::{Connection, Until};
 use crate::net::server::CreateServer;
 use crate::tls::config::{TlsClientConfig, TlsServerConfig};
@@ -77,6 +77,7 @@ impl TlsClientOptions {
     }
 
     fn begin(self, host: Option<String>, received: Vec<u8>) -> Result<Box<TlsState>> {
+        self.timeouts.check()?;
         let name = self.server_hostname.or(host).ok_or_else(|| {
             let message = "TLS needs a server_hostname here: the host is not known";
             io::Error::new(io::ErrorKind::InvalidInput, message)
@@ -100,6 +101,19 @@ impl<T, M> CreateConnection<T, M> {
     pub fn tls(mut self, options: impl Into<TlsClientOptions>) -> Self {
         let options = options.into();
         self.begin_tls = Some(Box::new(move |host| options.begin(host, Vec::new())));
+        self
+    }
+}
+
+impl<M> CreateConnection<Connected, M> {
+    /// Talks TLS as the server of a socket that was accepted elsewhere: the
+    /// connection is there when the handshake is over.
+    ///
+    /// # Python
+    /// `loop.connect_accepted_socket(factory, sock, ssl=context)`.
+    pub fn tls_server(mut self, options: impl Into<TlsServerOptions>) -> Self {
+        let options = options.into();
+        self.begin_tls = Some(Box::new(move |_| options.begin(Vec::new())));
         self
     }
 }
@@ -143,6 +157,7 @@ impl TlsServerOptions {
     }
 
     fn begin(&self, received: Vec<u8>) -> Result<Box<TlsState>> {
+        self.timeouts.check()?;
         Ok(TlsState::new(Session::server(self.config.rustls())?, self.timeouts, received))
     }
 }
@@ -168,7 +183,9 @@ impl<T, M> CreateServer<T, M> {
 ///
 /// # Errors
 /// Awaiting it fails with [`ErrorKind::Tls`](crate::ErrorKind), or `Io` if the
-/// connection broke; the connection is closed then.
+/// connection broke; the connection is closed then. With `InvalidState`, and
+/// nothing has happened, if it talks TLS already, a side of it has ended, or a file
+/// is being sent.
 ///
 /// # Cancellation
 /// The connection is aborted: nobody could tell where it stands.
@@ -186,17 +203,13 @@ impl<'a> IntoFuture for StartTls<'a> {
         let Self { connection, begin } = self;
         Box::pin(async move {
             let started = async {
-                if connection.has_tls() {
-                    let message = "the connection talks TLS already";
-                    return Err(Error::of(crate::ErrorKind::InvalidState, message));
-                }
+                connection.check_upgrade()?;
                 let unwanted = AbortOnDrop(&connection);
-                connection.hold_reading();
-                connection.until(Until::Empty).await?;
+                // What is queued goes before all that the session sends, in the clear.
                 connection.start_tls(begin()?)?;
                 connection.until(Until::Open).await?;
                 core::mem::forget(unwanted);
-                Ok(())
+                Ok::<_, Error>(())
             };
             started.await.map_err(|error| error.during("start_tls"))
         })

@@ -80,11 +80,22 @@ impl Session {
                 Ok(Step::Blocked) => return (done, Ok(false)),
                 Ok(Step::PeerClosed) => return (done, Ok(true)),
                 Err(error) => {
-                    // The alert that the error has left behind comes first, and then
-                    // the error again.
-                    let _ = self.step(&mut received[done..], moved);
+                    self.last_words(&mut received[done..], moved);
                     return (done, Err(error));
                 }
+            }
+        }
+    }
+
+    /// Does what an error has left behind: plaintext that came before it, and then
+    /// the alert. Not a step more, for rustls would find the same error again and
+    /// panic over a second alert.
+    fn last_words(&mut self, mut received: &mut [u8], moved: &mut Moved<'_>) {
+        let said = moved.to_send.len();
+        while moved.to_send.len() == said {
+            match self.step(received, moved) {
+                (discarded, Ok(Step::More)) => received = &mut received[discarded..],
+                _ => return,
             }
         }
     }

@@ -6,10 +6,15 @@ use crate::tls::info::TlsInfo;
 use crate::tls::session::{Held, Moved, Session};
 use crate::{Error, Result, TimerHandle};
 use core::time::Duration;
+use std::io;
 
 /// Is the most that a peer may send before a record, or a message of the
 /// handshake, is whole; rustls takes handshakes of up to 64 KiB.
 const INCOMPLETE_MAX: usize = 80 * 1024;
+
+/// Is how often a session receives before others have their turn: a peer may send
+/// what is no data without end.
+const RECEIVES_PER_TURN: u32 = 16;
 
 /// The limits of a session's two ends (contract TL-6).
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +26,16 @@ pub(crate) struct TlsTimeouts {
 impl Default for TlsTimeouts {
     fn default() -> Self {
         Self { handshake: Duration::from_secs(60), shutdown: Duration::from_secs(30) }
+    }
+}
+
+impl TlsTimeouts {
+    pub(crate) fn check(self) -> Result<()> {
+        if self.handshake.is_zero() || self.shutdown.is_zero() {
+            let message = "a timeout of TLS has to be more than zero";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+        }
+        Ok(())
     }
 }
 
@@ -39,6 +54,9 @@ pub(crate) struct TlsState {
     early: Vec<u8>,
     /// Tells that the peer has ended its side.
     peer_closed: bool,
+    /// Is why the session is of no use any more. Invariant: it isn't touched again
+    /// then, since rustls would look for what is not in `incomplete`.
+    failure: Option<TlsError>,
     timeouts: TlsTimeouts,
     timer: Option<TimerHandle>,
 }
@@ -53,6 +71,7 @@ impl TlsState {
             start: 0,
             early: Vec::new(),
             peer_closed: false,
+            failure: None,
             timeouts,
             timer: None,
         })
@@ -73,7 +92,21 @@ impl TlsState {
 
     /// Tells whether there is something to read without the socket.
     pub(crate) fn has_plain(&self) -> bool {
-        self.start < self.plain.len() || self.peer_closed
+        self.start < self.plain.len() || self.peer_closed || self.failure.is_some()
+    }
+
+    /// Returns why the session is of no use any more.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.clone().map(Error::from)
+    }
+
+    /// Remembers why a handshake failed, for whoever waits for it.
+    pub(crate) fn note_failure(&mut self, error: &Error) {
+        self.failure = self.failure.take().or_else(|| error.as_tls().cloned());
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failure().map_or(Ok(()), Err)
     }
 
     /// Counts the bytes that were written before the handshake was over.
@@ -88,7 +121,7 @@ impl TlsState {
     /// As the socket; `Tls` if the peer breaks the protocol, or the stream ends
     /// without an announcement (FAULTS L-01).
     pub(crate) fn receive(&mut self, connection: &Connection, buffer: &mut [u8]) -> Result<Option<usize>> {
-        loop {
+        for _ in 0..RECEIVES_PER_TURN {
             let rest = &self.plain[self.start..];
             if !rest.is_empty() {
                 let count = rest.len().min(buffer.len());
@@ -109,32 +142,38 @@ impl TlsState {
                 Some(count) => return Ok(Some(count)),
             }
         }
+        // Others have their turn.
+        Ok(None)
     }
 
     /// Receives once from the socket, and decrypts it into `buffer`, and what
     /// doesn't fit into memory of its own.
     fn receive_more(&mut self, connection: &Connection, buffer: &mut [u8]) -> Result<Option<usize>> {
+        self.check()?;
         let mut cipher = CipherBuffer::take(connection);
         let held = self.incomplete.len();
         if held > INCOMPLETE_MAX {
-            let error = rustls::Error::General("a message of the handshake is too long".into());
-            return Err(TlsError::from(error).into());
+            return Err(self.too_much());
         }
         cipher.received[..held].copy_from_slice(&self.incomplete);
         let room = connection.event_loop().inner.read_buffer_bytes;
         let received = connection.try_receive_raw(&mut cipher.received[held..held + room])?;
         let Some(received) = received else { return Ok(None) };
         if received == 0 {
-            return Err(TlsError::Truncated.into());
+            return Err(self.fail(TlsError::Truncated));
         }
         self.take_in(connection, &mut cipher, held + received, buffer).map(Some)
     }
 
     /// Processes what was received before, or nothing: a client speaks first.
     fn take_in_held(&mut self, connection: &Connection) -> Result<()> {
+        self.check()?;
         let mut cipher = CipherBuffer::take(connection);
-        let held = self.incomplete.len().min(cipher.received.len());
-        cipher.received[..held].copy_from_slice(&self.incomplete[..held]);
+        let held = self.incomplete.len();
+        if held > cipher.received.len() {
+            return Err(self.too_much());
+        }
+        cipher.received[..held].copy_from_slice(&self.incomplete);
         self.take_in(connection, &mut cipher, held, &mut []).map(drop)
     }
 
@@ -151,15 +190,36 @@ impl TlsState {
         let filled = moved.filled;
         let sent = if to_send.is_empty() { Ok(()) } else { connection.push(to_send) };
         to_send.clear();
-        self.peer_closed |= processed.map_err(|error| Error::from(self.explain(connection, error)))?;
-        sent?;
         self.incomplete.clear();
+        match processed {
+            Ok(has_peer_closed) => self.peer_closed |= has_peer_closed,
+            Err(error) => {
+                let error = self.explain(connection, error);
+                let error = self.fail(error);
+                self.incomplete = Vec::new();
+                // What came before it is delivered first.
+                let delivers = filled > 0 || !self.plain.is_empty();
+                return if delivers { Ok(filled) } else { Err(error) };
+            }
+        }
+        sent?;
         if done < end && !self.peer_closed {
             self.incomplete.extend_from_slice(&received[done..end]);
         } else {
             self.incomplete = Vec::new();
         }
         Ok(filled)
+    }
+
+    /// Ends the use of the session.
+    fn fail(&mut self, error: TlsError) -> Error {
+        self.failure = Some(error.clone());
+        error.into()
+    }
+
+    fn too_much(&mut self) -> Error {
+        let error = rustls::Error::General("a message of the handshake is too long".into());
+        self.fail(error.into())
     }
 
     fn explain(&self, connection: &Connection, error: rustls::Error) -> TlsError {
@@ -177,9 +237,12 @@ impl TlsState {
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(false),
                 Err(error) if error.as_tls() == Some(&TlsError::Truncated) => {
-                    return Err(TlsError::PeerReset.into());
+                    return Err(self.fail(TlsError::PeerReset));
                 }
                 Err(error) => return Err(error),
+            }
+            if self.peer_closed && self.session.common().is_handshaking() {
+                return Err(self.fail(TlsError::PeerReset));
             }
         }
         Ok(true)
@@ -187,8 +250,14 @@ impl TlsState {
 
     /// Sends what was written before the handshake was over.
     pub(crate) fn send_early(&mut self, connection: &Connection) -> Result<()> {
-        let early = core::mem::take(&mut self.early);
+        let early = self.forget_early(connection);
         self.write_now(connection, &early)
+    }
+
+    /// Takes out what was written before the handshake was over.
+    pub(crate) fn forget_early(&mut self, connection: &Connection) -> Vec<u8> {
+        connection.event_loop().inner.write_budget.remove(self.early.len());
+        core::mem::take(&mut self.early)
     }
 
     /// Encrypts and sends `data`, which the budget has room for.
@@ -196,8 +265,9 @@ impl TlsState {
     /// # Errors
     /// As the socket; `Tls` if the session can't send any more.
     pub(crate) fn write(&mut self, connection: &Connection, data: &[u8]) -> Result<()> {
-        if self.session.common().is_handshaking() {
+        if connection.is_shaking_hands() {
             self.early.extend_from_slice(data);
+            connection.event_loop().inner.write_budget.add(data.len());
             return Ok(());
         }
         self.write_now(connection, data)
@@ -206,6 +276,7 @@ impl TlsState {
     fn write_now(&mut self, connection: &Connection, data: &[u8]) -> Result<()> {
         // So that the ciphertext of a large write is never there at once.
         const PART: usize = 64 * 1024;
+        self.check()?;
         let mut cipher = CipherBuffer::take(connection);
         for part in data.chunks(PART) {
             let (received, plain) = (&mut self.incomplete, &mut self.plain);
@@ -219,6 +290,7 @@ impl TlsState {
 
     /// Announces the end of our side, behind everything that was written.
     pub(crate) fn close(&mut self, connection: &Connection) -> Result<()> {
+        self.check()?;
         let mut cipher = CipherBuffer::take(connection);
         let (received, plain) = (&mut self.incomplete, &mut self.plain);
         let mut held = Held { received, plain, to_send: &mut cipher.to_send };
@@ -230,7 +302,10 @@ impl TlsState {
     /// ended its side too.
     pub(crate) fn discard(&mut self, connection: &Connection) -> bool {
         (self.plain, self.start) = (Vec::new(), 0);
-        while !self.peer_closed {
+        for _ in 0..RECEIVES_PER_TURN {
+            if self.peer_closed {
+                return true;
+            }
             match self.receive_more(connection, &mut []) {
                 Ok(None) => return false,
                 Ok(Some(_)) => (self.plain, self.start) = (Vec::new(), 0),
@@ -238,7 +313,7 @@ impl TlsState {
                 Err(_) => return true,
             }
         }
-        true
+        false
     }
 
     /// Keeps the timer of the handshake, or of the end.
@@ -246,8 +321,12 @@ impl TlsState {
         self.timer = Some(timer);
     }
 
-    pub(crate) fn handshake_timeout(&self) -> Error {
-        TlsError::HandshakeTimeout.into()
+    pub(crate) fn handshake_timeout(&mut self) -> Error {
+        self.fail(TlsError::HandshakeTimeout)
+    }
+
+    pub(crate) fn shutdown_timeout(&mut self) -> Error {
+        self.fail(TlsError::ShutdownTimeout)
     }
 
     /// Takes back the timer of the handshake, or of the end.
