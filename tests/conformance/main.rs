@@ -29,6 +29,7 @@ mod test_tasks;
 mod test_threadsafe;
 mod test_tls;
 mod test_tls_config;
+mod test_tls_interop;
 mod test_tls_peers;
 mod test_tls_transports;
 mod test_transports;

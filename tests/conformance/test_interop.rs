@@ -35,7 +35,7 @@ const BACKLOG: u32 = 512;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Runs `body`, or says loudly that it was not run because a program is missing.
-fn with_tool(tool: &str, body: fn()) {
+pub fn with_tool(tool: &str, body: fn()) {
     let is_here = Command::new("sh")
         .args(["-c", "command -v \"$0\"", tool])
         .stdout(Stdio::null())
@@ -49,14 +49,14 @@ fn with_tool(tool: &str, body: fn()) {
 }
 
 /// A program beside the test. It ends by itself, or with this.
-struct Peer {
+pub struct Peer {
     child: Child,
     output: BufReader<ChildStdout>,
     errors: Option<BufReader<ChildStderr>>,
 }
 
 impl Peer {
-    fn start<S: AsRef<OsStr>>(program: &str, arguments: &[S], errors: Stdio) -> Self {
+    pub fn start<S: AsRef<OsStr>>(program: &str, arguments: &[S], errors: Stdio) -> Self {
         let mut child = Command::new("timeout")
             .args(["--kill-after=5", &PATIENCE.as_secs().to_string(), program])
             .args(arguments)
@@ -83,7 +83,7 @@ impl Peer {
     }
 
     /// Reads a line that the program prints.
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("a line");
         line.trim_end().to_owned()
@@ -97,8 +97,23 @@ impl Peer {
         said.expect("it listens").rsplit(' ').next().unwrap_or_default().to_owned()
     }
 
+    /// Reads what the program prints up to a line that contains `what`.
+    pub fn wait_for(&mut self, what: &str) {
+        let mut line = String::new();
+        while !line.contains(what) {
+            line.clear();
+            assert!(self.output.read_line(&mut line).expect("a line") > 0, "{what} never comes");
+        }
+    }
+
+    /// Types a line; the program goes on.
+    pub fn type_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).expect("written");
+    }
+
     /// Gives the program its input, and returns all that it has printed when it has ended well.
-    fn finish(mut self, input: Vec<u8>) -> Vec<u8> {
+    pub fn finish(mut self, input: Vec<u8>) -> Vec<u8> {
         let mut stdin = self.child.stdin.take().expect("a pipe");
         // One that has heard enough doesn't read on.
         let writer = thread::spawn(move || drop(stdin.write_all(&input)));
@@ -117,7 +132,7 @@ impl Peer {
     }
 
     /// As [`finish`](Self::finish), while the loop goes on.
-    async fn finished(self, event_loop: &EventLoopHandle, input: Vec<u8>) -> Vec<u8> {
+    pub async fn finished(self, event_loop: &EventLoopHandle, input: Vec<u8>) -> Vec<u8> {
         event_loop.run_in_executor(move || self.finish(input)).unwrap().await.unwrap()
     }
 

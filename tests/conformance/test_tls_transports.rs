@@ -127,6 +127,29 @@ fn tl8_a_close_sends_what_was_written_and_then_the_end() {
 }
 
 #[test]
+fn tl7_data_that_comes_with_the_end_of_a_handshake_follows_connection_made() {
+    run(async |event_loop| {
+        let (ours, theirs) = pair();
+        let right = Notes::default();
+        let noted = right.clone();
+        let accepting = event_loop.connect_accepted_socket(move || noted, theirs).tls_server(serving());
+        let client = async {
+            let connected = event_loop.open_connection_with_sock(ours).tls(options()).await;
+            let (reader, mut writer) = connected?;
+            // The server has not read the end of the handshake yet, or only just.
+            writer.write(b"at once")?;
+            Ok::<_, Error>((reader, writer))
+        };
+        let (connected, accepted) = futures_lite::future::zip(client, accepting.into_future()).await;
+        let ((_reader, mut writer), _accepted) = (connected?, accepted?);
+        writer.close();
+        assert_eq!(lost(&event_loop, &right).await?, ["made", "data", "eof", "lost: None"]);
+        assert_eq!(*right.received.borrow(), b"at once");
+        Ok(())
+    });
+}
+
+#[test]
 fn tl8_an_abort_sends_no_close_notify() {
     run(async |event_loop| {
         let (left, right) = (Notes::default(), Notes::default());
@@ -230,6 +253,8 @@ fn tl6_a_timeout_of_nothing_is_refused() {
         let accepting = event_loop.open_connection_with_sock(pair().0);
         let accepting = accepting.tls_server(serving().handshake_timeout(Duration::ZERO));
         assert!(accepting.await.is_err());
+        let limited = serving().shutdown_timeout(Duration::ZERO);
+        assert!(event_loop.create_server(Notes::default, any_port()).tls(limited).await.is_err());
         Ok(())
     });
 }

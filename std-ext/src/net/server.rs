@@ -304,6 +304,10 @@ impl<T: Target, M: MakeConnection> IntoFuture for CreateServer<T, M> {
         let listeners = target.bind(&event_loop, options);
         Box::pin(async move {
             let listen = async {
+                if let Some(begin_tls) = &begin_tls {
+                    // So that what can never be is an error here, and not of each client.
+                    begin_tls()?;
+                }
                 // From here on a failure closes the sockets.
                 let listeners = listeners.await?;
                 let server = Server::new(event_loop, listeners, make, max_connections, on_refused, begin_tls);
