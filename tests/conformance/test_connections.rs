@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::thread;
 
 use rondel::{
-    Address, AfterEof, Config, ConnectError, Error, ErrorKind, EventLoop, EventLoopHandle, Operation,
-    Protocol, Result, Transport,
+    AddrInfoFlags, Address, AfterEof, Config, ConnectError, Error, ErrorKind, EventLoop, EventLoopHandle,
+    Operation, Protocol, Result, Transport,
 };
 
 use crate::fixture::{
@@ -662,4 +662,45 @@ fn w12_a_cancellation_beside_the_end_closes_the_connection() {
     task.take();
     drop(connects);
     assert_nothing_left(&event_loop);
+}
+
+#[test]
+fn proto_and_flags_reach_the_socket_and_the_look_up() {
+    let event_loop = real();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async {
+            let numeric = AddrInfoFlags::NUMERIC_HOST;
+            let server = handle.start_server("127.0.0.1:0", async |_, _| ()).flags(numeric).await?;
+            let port = server.local_addr().port();
+            let connect = |host: &'static str| handle.open_connection((host, port)).flags(numeric);
+            let _connected = connect("127.0.0.1").proto(libc::IPPROTO_TCP).await?;
+            let named = connect("localhost").await.unwrap_err();
+            assert_eq!(named.kind(), ErrorKind::NameResolution);
+            let foreign = connect("127.0.0.1").proto(libc::IPPROTO_UDP).await;
+            assert!(foreign.is_err(), "a stream is no protocol of datagrams");
+            let endpoint = handle.create_datagram_endpoint(|| Silent).flags(numeric);
+            let named = endpoint.local_addr(("localhost", 0)).await.unwrap_err();
+            assert_eq!(named.kind(), ErrorKind::NameResolution);
+            let endpoint = handle.create_datagram_endpoint(|| Silent).proto(libc::IPPROTO_UDP);
+            endpoint.local_addr(("127.0.0.1", 0)).await?;
+            let foreign = handle.create_datagram_endpoint(|| Silent).proto(libc::IPPROTO_TCP);
+            assert!(foreign.local_addr((Ipv4Addr::LOCALHOST, 0)).await.is_err());
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl rondel::DatagramProtocol for Silent {
+    fn datagram_received(
+        &mut self,
+        _: &rondel::DatagramTransport,
+        _: &[u8],
+        _: &rondel::Address,
+    ) -> rondel::Result<()> {
+        Ok(())
+    }
 }

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::dns::{Hints, IpFamily};
+use crate::dns::{AddrInfoFlags, Hints, IpFamily};
 use crate::net::address::{Address, UnixAddr, UnixAddrError};
 use crate::net::connect::{Race, RaceOptions, connect_unix};
 use crate::net::connection::{Connection, Until};
@@ -209,6 +209,25 @@ impl<A, M> CreateConnection<Remote<A>, M> {
         self
     }
 
+    /// Sets the protocol of the socket and of the look-up, as `IPPROTO_TCP`; 0, the
+    /// system's choice, at first.
+    ///
+    /// # Python
+    /// `proto`.
+    pub fn proto(mut self, protocol: i32) -> Self {
+        self.target.protocol = protocol;
+        self
+    }
+
+    /// Sets what the look-up of the host is asked for.
+    ///
+    /// # Python
+    /// `flags`.
+    pub fn flags(mut self, flags: AddrInfoFlags) -> Self {
+        self.target.flags = flags;
+        self
+    }
+
     /// Sets how long an attempt may take before the one to the next address
     /// begins beside it (RFC 8305); `None` waits until it has failed. 250 ms at
     /// first.
@@ -296,6 +315,8 @@ pub struct Remote<A> {
     addr: A,
     locals: Option<Locals>,
     family: Option<IpFamily>,
+    protocol: i32,
+    flags: AddrInfoFlags,
     happy_eyeballs_delay: Option<Duration>,
     interleave: usize,
 }
@@ -303,7 +324,8 @@ pub struct Remote<A> {
 impl<A> Remote<A> {
     fn new(addr: A) -> Self {
         let happy_eyeballs_delay = Some(HAPPY_EYEBALLS_DELAY);
-        Self { addr, locals: None, family: None, happy_eyeballs_delay, interleave: 1 }
+        let flags = AddrInfoFlags::default();
+        Self { addr, locals: None, family: None, protocol: 0, flags, happy_eyeballs_delay, interleave: 1 }
     }
 }
 
@@ -313,9 +335,9 @@ impl<A: ToAddrs> Connect for Remote<A> {
     }
 
     fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
-        let Self { addr, locals, family, happy_eyeballs_delay, interleave } = self;
-        let addrs = addr.resolve(event_loop, Hints { family, ..Hints::default() });
-        let options = RaceOptions { locals: Vec::new(), happy_eyeballs_delay, interleave };
+        let Self { addr, locals, family, protocol, flags, happy_eyeballs_delay, interleave } = self;
+        let addrs = addr.resolve(event_loop, Hints { family, protocol, flags, ..Hints::default() });
+        let options = RaceOptions { locals: Vec::new(), protocol, happy_eyeballs_delay, interleave };
         connect_resolved(event_loop.clone(), addrs, locals, options)
     }
 }

@@ -35,10 +35,11 @@ impl Attempt {
         event_loop: &EventLoopHandle,
         addr: &Address,
         locals: &[SocketAddr],
+        protocol: i32,
         location: &'static Location<'static>,
     ) -> Result<Self> {
         let kernel = &event_loop.inner.kernel;
-        let fd = kernel.socket(Family::of(addr), SocketKind::Stream, 0)?;
+        let fd = kernel.socket(Family::of(addr), SocketKind::Stream, protocol)?;
         let event_loop = event_loop.clone();
         let mut attempt = Self { event_loop, fd, token: None, waiter: None, addr: addr.clone(), location };
         attempt.bind(locals)?;
@@ -134,6 +135,7 @@ impl Drop for Attempt {
 #[derive(Clone, Debug)]
 pub(crate) struct RaceOptions {
     pub(crate) locals: Vec<SocketAddr>,
+    pub(crate) protocol: i32,
     pub(crate) happy_eyeballs_delay: Option<Duration>,
     pub(crate) interleave: usize,
 }
@@ -146,6 +148,7 @@ pub(crate) struct Race {
     running: Vec<(SocketAddr, Attempt)>,
     failed: Vec<(SocketAddr, io::Error)>,
     locals: Vec<SocketAddr>,
+    protocol: i32,
     delay: Option<Duration>,
     next: Option<Pin<Box<Sleep<EventLoopHandle>>>>,
     /// Is the attempt that began last, if it has not failed.
@@ -163,6 +166,7 @@ impl Race {
             running: Vec::new(),
             failed: Vec::new(),
             locals: options.locals,
+            protocol: options.protocol,
             delay: options.happy_eyeballs_delay,
             next: None,
             last: None,
@@ -174,7 +178,7 @@ impl Race {
     fn begin(&mut self) -> Result<()> {
         let Some(addr) = self.waiting.pop_front() else { return Ok(()) };
         self.last = None;
-        match Attempt::begin(&self.event_loop, &addr.into(), &self.locals, self.location) {
+        match Attempt::begin(&self.event_loop, &addr.into(), &self.locals, self.protocol, self.location) {
             Ok(attempt) => {
                 self.last = Some(attempt.fd);
                 self.running.push((addr, attempt));
@@ -266,7 +270,7 @@ pub(crate) async fn connect_unix(event_loop: &EventLoopHandle, addr: Address) ->
     const RETRY_DELAY_MAX: Duration = Duration::from_millis(100);
     let mut delay = Duration::from_millis(1);
     loop {
-        match Attempt::begin(event_loop, &addr, &[], Location::caller()) {
+        match Attempt::begin(event_loop, &addr, &[], 0, Location::caller()) {
             Ok(attempt) => return Connected { attempt: Some(attempt) }.await,
             Err(error) => match error.into_io()? {
                 error if error.kind() == io::ErrorKind::WouldBlock => {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use rondel_core::{Callback, Context, ExceptionContext, SlotId};
 
-use crate::dns::IpFamily;
+use crate::dns::{AddrInfoFlags, IpFamily};
 use crate::net::address::Address;
 use crate::net::server::ServerState;
 use crate::net::unix::{self, SocketFile};
@@ -28,11 +28,19 @@ pub(crate) struct ListenOptions {
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
     pub(crate) family: Option<IpFamily>,
+    /// Is what the look-up of the host is asked for, beside addresses to listen on.
+    pub(crate) flags: AddrInfoFlags,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 100, reuse_address: true, reuse_port: false, family: None }
+        Self {
+            backlog: 100,
+            reuse_address: true,
+            reuse_port: false,
+            family: None,
+            flags: AddrInfoFlags::default(),
+        }
     }
 }
 

@@ -271,6 +271,16 @@ impl<A, M> CreateServer<Inet<A>, M> {
         self
     }
 
+    /// Sets what the look-up of the host is asked for, beside addresses to listen
+    /// on.
+    ///
+    /// # Python
+    /// `flags`, which is `AI_PASSIVE` at first.
+    pub fn flags(mut self, flags: AddrInfoFlags) -> Self {
+        self.options.flags = flags;
+        self
+    }
+
     /// Listens on IPv4 addresses alone.
     pub fn ipv4_only(mut self) -> Self {
         self.options.family = Some(IpFamily::V4);
@@ -349,7 +359,8 @@ impl<A: ToAddrs> Target for Inet<A> {
         event_loop: &EventLoopHandle,
         options: ListenOptions,
     ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
-        let hints = Hints { family: options.family, flags: AddrInfoFlags::PASSIVE, ..Hints::default() };
+        let flags = AddrInfoFlags::PASSIVE | options.flags;
+        let hints = Hints { family: options.family, flags, ..Hints::default() };
         bind_resolved(event_loop.clone(), self.0.resolve(event_loop, hints), options)
     }
 }

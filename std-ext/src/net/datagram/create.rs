@@ -136,9 +136,29 @@ impl<T, F> CreateDatagramEndpoint<T, F> {
 }
 
 impl<F> CreateDatagramEndpoint<InetPair, F> {
+    /// Sets the protocol of the socket, and of the look-ups of addresses that are
+    /// given after this; 0, the system's choice, at first.
+    ///
+    /// # Python
+    /// `proto`.
+    pub fn proto(mut self, protocol: i32) -> Self {
+        self.target.protocol = protocol;
+        self
+    }
+
+    /// Sets what the look-ups of addresses that are given after this are asked
+    /// for.
+    ///
+    /// # Python
+    /// `flags`.
+    pub fn flags(mut self, flags: AddrInfoFlags) -> Self {
+        self.target.flags = flags;
+        self
+    }
+
     /// Sets the address of our side; of several the first that works.
     pub fn local_addr(mut self, addr: impl ToAddrs) -> Self {
-        let hints = hints(AddrInfoFlags::PASSIVE);
+        let hints = self.target.hints(AddrInfoFlags::PASSIVE);
         self.target.locals = Some(Box::pin(addr.resolve(&self.event_loop, hints)));
         self
     }
@@ -147,7 +167,7 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     /// works. Datagrams from others are not received, unless
     /// [`allow_broadcast`](Self::allow_broadcast) is set.
     pub fn remote_addr(mut self, addr: impl ToAddrs) -> Self {
-        let hints = hints(AddrInfoFlags::default());
+        let hints = self.target.hints(AddrInfoFlags::default());
         self.target.remotes = Some(Box::pin(addr.resolve(&self.event_loop, hints)));
         self
     }
@@ -252,11 +272,6 @@ pub trait Open: 'static {
     fn open(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Opened>>;
 }
 
-/// Makes what is asked of the resolver.
-fn hints(flags: AddrInfoFlags) -> Hints {
-    Hints { family: None, kind: Some(SocketType::Datagram), protocol: 0, flags }
-}
-
 /// Addresses that are known, or are looked up.
 type Addrs = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>>>>>;
 
@@ -266,8 +281,18 @@ pub struct InetPair {
     locals: Option<Addrs>,
     remotes: Option<Addrs>,
     family: Option<IpFamily>,
+    protocol: i32,
+    flags: AddrInfoFlags,
     reuse_port: bool,
     allow_broadcast: bool,
+}
+
+impl InetPair {
+    /// Makes what is asked of the resolver.
+    fn hints(&self, flags: AddrInfoFlags) -> Hints {
+        let (protocol, flags) = (self.protocol, flags | self.flags);
+        Hints { family: None, kind: Some(SocketType::Datagram), protocol, flags }
+    }
 }
 
 impl fmt::Debug for InetPair {
@@ -278,13 +303,13 @@ impl fmt::Debug for InetPair {
 
 impl Open for InetPair {
     async fn open(self, event_loop: &EventLoopHandle) -> Result<Opened> {
-        let Self { locals, remotes, family, reuse_port, allow_broadcast } = self;
+        let Self { locals, remotes, family, protocol, reuse_port, allow_broadcast, .. } = self;
         let locals = resolved(locals).await?;
         let remotes = resolved(remotes).await?;
         let mut failed = None;
         for (family, local, remote) in pairs(family, locals, remotes)? {
             let open = || {
-                let fd = event_loop.inner.kernel.socket(family, SocketKind::Datagram, 0)?;
+                let fd = event_loop.inner.kernel.socket(family, SocketKind::Datagram, protocol)?;
                 let mut opened = Opened::new(event_loop, fd, false);
                 prepare(&opened, reuse_port, allow_broadcast)?;
                 bind_and_connect(&mut opened, local.as_ref(), remote.as_ref(), !allow_broadcast)?;
