@@ -302,6 +302,35 @@ fn tl5_a_server_that_aborts_its_clients_ends_their_handshakes() {
     });
 }
 
+#[test]
+fn l02_silent_clients_that_fill_all_slots_give_them_back() {
+    let (event_loop, _clock) = manual_with(small());
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async {
+            let limited = serving().handshake_timeout(Duration::from_secs(5));
+            let server =
+                handle.create_server(Notes::default, any_port()).tls(limited).max_connections(4).await?;
+            // Of each kind: says nothing, says a part, and waits in the backlog.
+            let mut silent = Vec::new();
+            for number in 0..10 {
+                let mut stream = std::net::TcpStream::connect(server.local_addr()).unwrap();
+                if number % 2 == 1 {
+                    stream.write_all(&[22, 3, 1, 2, 0, 1]).unwrap();
+                }
+                silent.push(stream);
+            }
+            until(&handle, || server.refused() == 10).await?;
+            let trusting = client().build().unwrap();
+            let (_reader, writer) = handle.open_connection(server.local_addr()).tls(&trusting).await?;
+            assert!(writer.tls_info().is_some());
+            drop(silent);
+            server.close();
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+}
+
 /// Reads into memory of its own.
 struct Buffered {
     buffer: [u8; 10],
