@@ -91,8 +91,8 @@ impl Session {
     /// the alert. Not a step more, for rustls would find the same error again and
     /// panic over a second alert.
     fn last_words(&mut self, mut received: &mut [u8], moved: &mut Moved<'_>) {
-        let said = moved.to_send.len();
-        while moved.to_send.len() == said {
+        let said = moved.to_send.bytes().len();
+        while moved.to_send.bytes().len() == said {
             match self.step(received, moved) {
                 (discarded, Ok(Step::More)) => received = &mut received[discarded..],
                 _ => return,
@@ -145,7 +145,7 @@ pub(crate) struct Held<'a> {
     /// Gets plaintext.
     pub(crate) plain: &'a mut Vec<u8>,
     /// Gets what is to be sent.
-    pub(crate) to_send: &'a mut Vec<u8>,
+    pub(crate) to_send: &'a mut ToSend,
 }
 
 /// Writes a record of either kind.
@@ -175,7 +175,7 @@ pub(crate) struct Moved<'a> {
     /// Gets the rest of the plaintext.
     pub(crate) rest: &'a mut Vec<u8>,
     /// Gets what is to be sent.
-    pub(crate) to_send: &'a mut Vec<u8>,
+    pub(crate) to_send: &'a mut ToSend,
 }
 
 impl Moved<'_> {
@@ -196,7 +196,7 @@ impl Moved<'_> {
                 }
             },
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                append(self.to_send, RECORD_OVERHEAD, |place| match data.encode(place) {
+                self.to_send.append(RECORD_OVERHEAD, |place| match data.encode(place) {
                     Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
                         Err(required_size)
                     }
@@ -255,7 +255,7 @@ impl Moved<'_> {
         write: &mut Write<'_>,
     ) -> Result<(), TlsError> {
         let mut exhausted = false;
-        append(self.to_send, size, |place| match write(traffic, place) {
+        self.to_send.append(size, |place| match write(traffic, place) {
             Ok(count) => Ok(count),
             Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
                 Err(required_size)
@@ -269,16 +269,47 @@ impl Moved<'_> {
     }
 }
 
-/// Lets `write` fill room behind `bytes`; it tells how much it wrote, or how much
-/// room it needs.
-fn append(bytes: &mut Vec<u8>, size: usize, mut write: impl FnMut(&mut [u8]) -> Result<usize, usize>) {
-    let start = bytes.len();
-    let mut size = size;
-    loop {
-        bytes.resize(start + size, 0);
-        match write(&mut bytes[start..]) {
-            Ok(count) => return bytes.truncate(start + count),
-            Err(needed) => size = needed.max(size + 1),
+/// What is to be sent, in memory that is cleared once and not for each record.
+#[derive(Default)]
+pub(crate) struct ToSend {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl ToSend {
+    /// Begins with nothing, in the memory of another.
+    pub(crate) fn within(bytes: Vec<u8>) -> Self {
+        Self { bytes, filled: 0 }
+    }
+
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    /// Lets `write` fill room behind the rest; it tells how much it wrote, or how much
+    /// room it needs.
+    fn append(&mut self, size: usize, mut write: impl FnMut(&mut [u8]) -> Result<usize, usize>) {
+        let mut size = size;
+        loop {
+            let end = self.filled + size;
+            if self.bytes.len() < end {
+                self.bytes.resize(end, 0);
+            }
+            match write(&mut self.bytes[self.filled..end]) {
+                Ok(count) => {
+                    self.filled += count;
+                    return;
+                }
+                Err(needed) => size = needed.max(size + 1),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::net::connection::Connection;
 use crate::tls::error::TlsError;
 use crate::tls::info::TlsInfo;
-use crate::tls::session::{Held, Moved, Session};
+use crate::tls::session::{Held, Moved, Session, ToSend};
 use crate::{Error, Result, TimerHandle};
 use core::time::Duration;
 use std::io;
@@ -188,7 +188,7 @@ impl TlsState {
         let mut moved = Moved { buffer, filled: 0, rest: &mut self.plain, to_send };
         let (done, processed) = self.session.process(&mut received[..end], &mut moved);
         let filled = moved.filled;
-        let sent = if to_send.is_empty() { Ok(()) } else { connection.push(to_send) };
+        let sent = if to_send.bytes().is_empty() { Ok(()) } else { connection.push(to_send.bytes()) };
         to_send.clear();
         self.incomplete.clear();
         match processed {
@@ -282,7 +282,7 @@ impl TlsState {
             let (received, plain) = (&mut self.incomplete, &mut self.plain);
             let mut held = Held { received, plain, to_send: &mut cipher.to_send };
             self.session.encrypt(part, &mut held)?;
-            connection.push(&cipher.to_send)?;
+            connection.push(cipher.to_send.bytes())?;
             cipher.to_send.clear();
         }
         Ok(())
@@ -295,7 +295,7 @@ impl TlsState {
         let (received, plain) = (&mut self.incomplete, &mut self.plain);
         let mut held = Held { received, plain, to_send: &mut cipher.to_send };
         self.session.close_notify(&mut held)?;
-        connection.push(&cipher.to_send)
+        connection.push(cipher.to_send.bytes())
     }
 
     /// Reads and drops what comes after our end; tells whether the peer has
@@ -341,7 +341,7 @@ impl TlsState {
 struct CipherBuffer<'a> {
     connection: &'a Connection,
     received: Box<[u8]>,
-    to_send: Vec<u8>,
+    to_send: ToSend,
 }
 
 impl<'a> CipherBuffer<'a> {
@@ -351,14 +351,14 @@ impl<'a> CipherBuffer<'a> {
         if received.is_empty() {
             received = vec![0; inner.read_buffer_bytes + INCOMPLETE_MAX].into();
         }
-        Self { connection, received, to_send }
+        Self { connection, received, to_send: ToSend::within(to_send) }
     }
 }
 
 impl Drop for CipherBuffer<'_> {
     fn drop(&mut self) {
-        self.to_send.clear();
-        let buffers = (core::mem::take(&mut self.received), core::mem::take(&mut self.to_send));
+        let to_send = core::mem::take(&mut self.to_send).into_memory();
+        let buffers = (core::mem::take(&mut self.received), to_send);
         self.connection.event_loop().inner.cipher_buffers.set(buffers);
     }
 }
