@@ -812,7 +812,9 @@ impl Server {
         self.state.clients.borrow().len()
     }
 
-    /// Counts the connections that were accepted and served since the start.
+    /// Counts the connections that were accepted and taken on since the start; with
+    /// TLS also those whose handshake failed afterwards, which [`refused`](Self::refused)
+    /// counts too.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.state.accepted.get()
