@@ -9,7 +9,6 @@ use core::time::Duration;
 use std::net::UdpSocket;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::Command;
 
 use rondel::{
     Address, Config, DATAGRAM_CHARGE, DatagramProtocol, DatagramTransport, Error, ErrorKind, EventLoop,
@@ -17,7 +16,7 @@ use rondel::{
 };
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, descriptors, leave_dead_datagram_socket, manual, manual_with, reports,
+    Counter, Oops, Trace, any_port, leave_dead_datagram_socket, manual, manual_with, reports, scenarios,
     small, turns,
 };
 
@@ -191,19 +190,6 @@ fn fill(transport: &DatagramTransport) -> usize {
     number
 }
 
-macro_rules! scenarios {
-    ($($name:ident)*) => {
-        mod scenario {
-            $(#[test]
-            fn $name() {
-                super::$name();
-            })*
-        }
-
-        const ALL: &[fn()] = &[$($name),*];
-    };
-}
-
 scenarios! {
     dg1_a_socket_from_elsewhere_has_to_be_one_of_datagrams
     dg1_a_connected_socket_from_elsewhere_knows_its_peer
@@ -256,24 +242,6 @@ scenarios! {
     x02_only_a_dead_socket_file_is_replaced_and_only_the_own_removed
     ux_unix_endpoints_answer_each_other
     ux7_a_missing_peer_is_not_found
-}
-
-#[test]
-fn c11_no_scenario_leaves_a_descriptor() {
-    const ALONE: &str = "RONDEL_TEST_DATAGRAMS_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        for (index, scenario) in ALL.iter().enumerate() {
-            let before = descriptors();
-            scenario();
-            assert_eq!(descriptors(), before, "scenario {index}");
-        }
-        return;
-    }
-    let binary = std::env::current_exe().unwrap();
-    let arguments = ["--exact", "test_datagrams::c11_no_scenario_leaves_a_descriptor", "--test-threads=1"];
-    let output = Command::new(binary).args(arguments).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 fn dg1_a_socket_from_elsewhere_has_to_be_one_of_datagrams() {

@@ -10,14 +10,13 @@ use std::io::{ErrorKind as Kind, Read, Seek, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::process::Command;
 use std::rc::Rc;
 use std::thread;
 
 use rondel::{Address, Error, ErrorKind, EventLoop, EventLoopHandle, NonBlocking, Task, TaskError, UnixAddr};
 
 use crate::fixture::{
-    Counter, any_port, descriptors, manual, never, real, reports, send_out_of_band, small, turns,
+    Counter, any_port, manual, never, real, reports, scenarios, send_out_of_band, small, turns,
 };
 
 type Sock = NonBlocking<UnixStream>;
@@ -125,19 +124,6 @@ fn full_listener(event_loop: &EventLoopHandle) -> (TcpListener, TcpStream) {
     (listener, TcpStream::connect(addr).unwrap())
 }
 
-macro_rules! scenarios {
-    ($($name:ident)*) => {
-        mod scenario {
-            $(#[test]
-            fn $name() {
-                super::$name();
-            })*
-        }
-
-        const ALL: &[fn()] = &[$($name),*];
-    };
-}
-
 scenarios! {
     sk1_any_socket_becomes_nonblocking_and_nothing_else_does
     sk2_an_operation_is_tried_at_once_and_then_needs_no_registration
@@ -178,24 +164,6 @@ scenarios! {
     a_socket_serves_two_loops_in_turn_and_outlives_both
     a_closed_loop_and_one_without_descriptors_refuse
     full_tables_refuse_and_a_socket_works_later
-}
-
-#[test]
-fn c11_no_scenario_leaves_a_descriptor() {
-    const ALONE: &str = "RONDEL_TEST_SOCK_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        for (index, scenario) in ALL.iter().enumerate() {
-            let before = descriptors();
-            scenario();
-            assert_eq!(descriptors(), before, "scenario {index}");
-        }
-        return;
-    }
-    let binary = std::env::current_exe().unwrap();
-    let arguments = ["--exact", "test_sock::c11_no_scenario_leaves_a_descriptor", "--test-threads=1"];
-    let output = Command::new(binary).args(arguments).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 fn sk1_any_socket_becomes_nonblocking_and_nothing_else_does() {
