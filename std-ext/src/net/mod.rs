@@ -5,7 +5,9 @@ pub(crate) mod address;
 pub(crate) mod options;
 
 pub(crate) mod connection;
+pub(crate) mod finally;
 pub(crate) mod flow;
+pub(crate) mod read_buffer;
 pub(crate) mod readiness;
 
 pub(crate) mod client;

@@ -22,7 +22,7 @@ pub use to_address::ToAddress;
 
 use crate::dns::Hints;
 use crate::net::address::Address;
-use crate::net::connection::SharedBuffer;
+use crate::net::read_buffer::SharedBuffer;
 use crate::sources::Direction;
 use crate::sys::{Family, Fd, Kernel, Received, SocketKind, SocketOption};
 use crate::{EventLoopHandle, IpFamily, Result, SocketType};

@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use super::close_unheld;
 use crate::net::address::Address;
-use crate::net::connection::{Connection, SharedBuffer};
+use crate::net::connection::Connection;
+use crate::net::read_buffer::SharedBuffer;
 use crate::net::readiness::Wait;
 use crate::sources::Direction;
 use crate::{Error, ErrorKind, Result};

@@ -1,0 +1,176 @@
+//! The end of a connection.
+
+use std::io;
+use std::rc::Rc;
+
+use rondel_core::{ExceptionContext, Refusal};
+
+use super::Connection;
+use super::state::State;
+use crate::net::finally::Finally;
+use crate::transport::Transport;
+use crate::{Error, ErrorKind, Result};
+
+impl Connection {
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        // A closed loop watches nothing: whoever waited would wait for ever.
+        if self.has(State::ENDING | State::CLOSED) || self.event_loop.is_closed() {
+            return Err(self.why_closed());
+        }
+        Ok(())
+    }
+
+    /// Fails if nothing new is sent or read.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.check()?;
+        if self.has(State::CLOSING) { Err(Refusal::Closed.into()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn why_closed(&self) -> Error {
+        // A protocol is told in `connection_lost`.
+        let error = if self.protocol().is_none() { self.take_error() } else { None };
+        error.unwrap_or_else(|| Refusal::Closed.into())
+    }
+
+    /// Takes out why the connection ended, if it is an error.
+    pub(super) fn take_error(&self) -> Option<Error> {
+        self.with_flow(|flow| flow.error.take()).flatten()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.has(State::CLOSING)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.has(State::CLOSED)
+    }
+
+    /// Stops reading, sends what is queued, and ends (TR-6).
+    pub(crate) fn close(self: &Rc<Self>) {
+        if self.set(State::CLOSING) {
+            return;
+        }
+        if self.has(State::TLS) {
+            self.close_tls();
+        } else if !self.has(State::QUEUED) {
+            self.end(None);
+        }
+    }
+
+    /// Ends without sending what is queued (TR-7).
+    pub(crate) fn abort(self: &Rc<Self>) {
+        self.end(None);
+    }
+
+    /// Ends because of an error, which is reported unless it is one that peers
+    /// cause every day (TR-8).
+    pub(super) fn fail(self: &Rc<Self>, message: &str, error: Error) {
+        if self.has(State::ENDING) {
+            return;
+        }
+        if !is_everyday(&error) {
+            self.report(message, &error);
+        }
+        self.end(Some(error));
+    }
+
+    /// Begins the end: from the loop, never inline, if there is somebody to tell.
+    pub(super) fn end(self: &Rc<Self>, error: Option<Error>) {
+        self.set(State::CLOSING);
+        if self.set(State::ENDING) {
+            return;
+        }
+        self.forget_queued();
+        self.with_tls(|tls| tls.stop_timer());
+        if let Some(error) = error {
+            self.with_new_flow(|flow| flow.error = Some(error));
+        }
+        let driver = self.driver();
+        if !driver.is_some_and(|driver| self.event_loop.inner.scheduler.make_ready(driver)) {
+            // Nobody drives it, or it will be driven already.
+            if driver.is_none_or(|driver| !self.event_loop.inner.scheduler.is_scheduled(driver)) {
+                self.lose();
+            }
+        }
+    }
+
+    /// Ends because the loop is closed.
+    pub(super) fn abandon(self: &Rc<Self>) {
+        self.forget_queued();
+        if !self.set(State::ENDING) {
+            self.with_new_flow(|flow| flow.error = Some(Refusal::Closed.into()));
+        }
+        self.lose();
+    }
+
+    /// Drops what was still to be sent. The connection is reset then, so that the
+    /// peer doesn't take a part for the whole (N-05).
+    pub(super) fn forget_queued(&self) {
+        if self.queued() > 0 {
+            self.forget_bytes();
+            let _ = self.event_loop.inner.kernel.set_linger(self.fd, Some(0));
+        }
+        self.unset(State::QUEUED);
+    }
+
+    pub(super) fn forget_bytes(&self) {
+        self.with_tls(|tls| tls.forget_early(self));
+        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+    }
+
+    /// Tells the protocol, and closes the socket.
+    pub(super) fn lose(self: &Rc<Self>) {
+        self.set(State::CLOSING | State::ENDING);
+        let _closed = Finally(|| self.finish());
+        let Some(protocol) = self.protocol.take() else { return };
+        // One that never heard of the connection doesn't hear of its end (TR-1).
+        if self.has(State::STARTING) {
+            return;
+        }
+        let error = self.take_error();
+        let transport = Transport { connection: Rc::clone(self) };
+        let lost = protocol.lost(&transport, error.as_ref());
+        if let Err(error) = lost {
+            self.report("protocol.connection_lost() failed", &error);
+        }
+    }
+
+    /// Closes the socket.
+    pub(super) fn finish(&self) {
+        self.set(State::CLOSING | State::ENDING);
+        if self.set(State::CLOSED) {
+            return;
+        }
+        // Before the number can be used again (FAULTS P-06).
+        self.event_loop.unwatch(self.token);
+        let kernel = &self.event_loop.inner.kernel;
+        if self.local.get().is_none()
+            && let Ok(addr) = kernel.local_addr(self.fd)
+        {
+            let _ = self.local.set(addr.into());
+        }
+        kernel.close(self.fd);
+        if let Some(server) = &self.server {
+            server.detach();
+        }
+        self.wake_waiter();
+    }
+
+    pub(super) fn report(&self, message: &str, error: &Error) {
+        let socket = self.fd.as_raw();
+        let mut context = ExceptionContext::new(message).with_exception(error);
+        context.socket = Some(&socket);
+        self.event_loop.call_exception_handler(&context);
+    }
+}
+
+/// Tells whether an error is one that any peer can cause, at any time.
+fn is_everyday(error: &Error) -> bool {
+    use io::ErrorKind as Kind;
+    let is_reset = error.as_io().is_some_and(|error| {
+        matches!(error.kind(), Kind::BrokenPipe | Kind::ConnectionReset | Kind::ConnectionAborted)
+    });
+    is_reset || error.kind() == ErrorKind::Tls
+}

@@ -1,0 +1,50 @@
+//! What a connection has been through.
+
+/// What a connection has been through, a bit for each.
+#[derive(Clone, Copy, Default)]
+pub(super) struct State(pub(super) u32);
+
+impl State {
+    /// `connection_made` was not called yet.
+    pub(super) const STARTING: u32 = 1;
+    /// The protocol wants nothing to read for now.
+    pub(super) const READING_PAUSED: u32 = 1 << 1;
+    /// The peer has ended its side.
+    pub(super) const READ_EOF: u32 = 1 << 2;
+    /// Our side is to end when everything is sent.
+    pub(super) const WRITE_EOF: u32 = 1 << 3;
+    /// Nothing new is sent or read.
+    pub(super) const CLOSING: u32 = 1 << 4;
+    /// The end is on its way.
+    pub(super) const ENDING: u32 = 1 << 5;
+    /// The socket is closed.
+    pub(super) const CLOSED: u32 = 1 << 6;
+    /// The kernel tells when the socket is writable.
+    pub(super) const WRITES_WATCHED: u32 = 1 << 7;
+    /// There is more to send than the high-water mark.
+    pub(super) const WRITING_PAUSED: u32 = 1 << 8;
+    /// The protocol was told so.
+    pub(super) const TOLD_PAUSED: u32 = 1 << 9;
+    /// The next receive may find something.
+    pub(super) const READABLE: u32 = 1 << 10;
+    /// The next send may find room.
+    pub(super) const WRITABLE: u32 = 1 << 11;
+    /// The peer closed, or an error came: no further event follows, so a short
+    /// transfer does not mean that there is nothing left. From the first byte out of
+    /// band on it doesn't either: reads end before each (FAULTS N-13).
+    pub(super) const FINAL: u32 = 1 << 12;
+    /// Something is queued, or a file is.
+    pub(super) const QUEUED: u32 = 1 << 13;
+    /// A handler of the loop drives it.
+    pub(super) const DRIVEN: u32 = 1 << 14;
+    /// Our side has ended.
+    pub(super) const WRITE_ENDED: u32 = 1 << 15;
+    /// Everything passes through a TLS session.
+    pub(super) const TLS: u32 = 1 << 16;
+    /// The session is not open yet.
+    pub(super) const HANDSHAKING: u32 = 1 << 17;
+    /// We have announced our end, and wait for the peer's.
+    pub(super) const AWAITING_END: u32 = 1 << 18;
+    /// Something was decrypted and not read.
+    pub(super) const DECRYPTED: u32 = 1 << 19;
+}
