@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 
 impl Connection {
     /// Puts a file behind what is queued: what is written from now on comes after
-    /// it. [`Until::FilesTurn`] and [`Until::Writable`] tell when to send it.
+    /// it. `Until::FilesTurn` and `Until::Writable` tell when to send it.
     ///
     /// # Errors
     /// `Busy` if there is one; `InvalidState` after `write_eof`; `Closed`.

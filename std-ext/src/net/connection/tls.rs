@@ -22,7 +22,7 @@ impl Connection {
         Some(result)
     }
 
-    /// Begins a session, whose handshake the loop drives; [`Until::Open`] is its
+    /// Begins a session, whose handshake the loop drives; `Until::Open` is its
     /// end.
     ///
     /// # Errors

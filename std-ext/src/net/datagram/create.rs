@@ -14,7 +14,8 @@ use std::rc::Rc;
 
 use crate::dns::{AddrInfoFlags, Hints, IpFamily, SocketType};
 use crate::net::address::{Address, UnixAddr, UnixAddrError};
-use crate::net::datagram::endpoint::{Endpoint, Opened, ReceiveRate, prepare};
+use crate::net::datagram::endpoint::{Endpoint, ReceiveRate};
+use crate::net::datagram::opened::{Opened, prepare};
 use crate::net::datagram::protocol::DatagramProtocol;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::listener::{AddressError, adopt};

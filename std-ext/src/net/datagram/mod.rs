@@ -5,6 +5,7 @@ pub(crate) mod transport;
 
 pub(crate) mod create;
 pub(crate) mod endpoint;
+pub(crate) mod opened;
 
 pub(crate) mod buffers;
 pub(crate) mod queue;
