@@ -16,7 +16,7 @@ use crate::config::PanicPolicy;
 use crate::debug::Debug;
 use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
-use crate::executor::Executor;
+use crate::executor::DefaultExecutor;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
@@ -56,8 +56,7 @@ pub(crate) struct Inner {
     /// default one (FAULTS K-03).
     pub(crate) is_handling_exception: Cell<bool>,
     pub(crate) task_factory: RefCell<Option<TaskFactory>>,
-    /// Is made by the first job.
-    pub(crate) executor: RefCell<Option<Arc<dyn Executor>>>,
+    pub(crate) executor: DefaultExecutor,
     pub(crate) lookups: Lookups,
     pub(crate) debug: Debug,
     spin: Duration,
@@ -94,7 +93,7 @@ impl Inner {
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
             task_factory: RefCell::new(None),
-            executor: RefCell::new(None),
+            executor: DefaultExecutor::default(),
             lookups: Lookups::new(config),
             debug: Debug::new(config.debug, config.slow_callback_duration),
             spin: config.spin,

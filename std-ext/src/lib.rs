@@ -161,8 +161,8 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::event_loop::{EventLoop, EventLoopHandle, ManualClock, run, running_loop};
 pub use crate::exception::ExceptionHandler;
 pub use crate::executor::{
-    Executor, Job, JobError, JobFuture, JobRefusal, JobRefused, StuckJob, StuckJobs, ThreadPoolConfig,
-    ThreadPoolExecutor,
+    Executor, Job, JobError, JobFuture, JobRefusal, JobRefused, ShutdownDefaultExecutor, StuckJob, StuckJobs,
+    ThreadPoolConfig, ThreadPoolExecutor,
 };
 pub use crate::faults::{Faults, Operation};
 pub use crate::inner::TaskFactory;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rondel::{Executor, Job, JobError, JobRefusal, JobRefused, ThreadPoolConfig, ThreadPoolExecutor};
 
-use crate::fixture::{quietly, real, turns};
+use crate::fixture::{alone, manual, quietly, real, turns};
 
 fn pool(max_workers: usize, jobs: usize) -> (Arc<ThreadPoolExecutor>, Arc<dyn Executor>) {
     let config = ThreadPoolConfig { max_workers, jobs, ..ThreadPoolConfig::default() };
@@ -211,7 +211,8 @@ fn ex4_a_closed_loop_and_a_pool_that_was_shut_down_give_the_job_back() {
     let queued = event_loop.run_in_executor_of(&executor, || 7).unwrap();
     pool.shutdown();
     let refused = event_loop.run_in_executor_of(&executor, || 8).unwrap_err();
-    assert!(matches!(refused.reason(), JobRefusal::Closed));
+    assert!(matches!(refused.reason(), JobRefusal::ShutDown));
+    assert!(refused.to_string().contains("shutdown has been called"), "{refused}");
     assert_eq!((refused.into_value())(), 8);
     // What it had taken it runs.
     running.release.send(()).unwrap();
@@ -333,4 +334,92 @@ fn e07_jobs_that_never_end_keep_no_lookup_waiting() {
     stuck.release.send(()).unwrap();
     event_loop.run_until_complete(running).unwrap();
     assert!(pool.workers() <= 1);
+}
+
+// EX-4: asyncio's `shutdown_default_executor`.
+#[test]
+fn ex4_the_default_executor_ends_without_holding_up_the_loop() {
+    let event_loop = real();
+    let (running, job) = blocked();
+    let first = event_loop.run_in_executor(job).unwrap();
+    let queued = event_loop.run_in_executor(|| 7).unwrap();
+    running.begun.recv().unwrap();
+    let given_up = event_loop.create_task(event_loop.shutdown_default_executor().into_future()).unwrap();
+    let ends = event_loop.create_task(event_loop.shutdown_default_executor().into_future()).unwrap();
+    turns(&event_loop, 3);
+    assert!(!ends.done());
+    let refused = event_loop.run_in_executor(|| 8).unwrap_err();
+    assert!(matches!(refused.reason(), JobRefusal::ShutDown), "{refused}");
+    assert_eq!((refused.into_value())(), 8);
+    given_up.cancel();
+    turns(&event_loop, 2);
+    assert!(event_loop.run_until_complete(given_up).is_err());
+    assert!(!ends.done());
+    running.release.send(()).unwrap();
+    event_loop.run_until_complete(ends).unwrap().unwrap();
+    // What was taken was run, and a new executor changes nothing.
+    event_loop.run_until_complete(first).unwrap();
+    assert_eq!(event_loop.run_until_complete(queued).unwrap(), 7);
+    let (_, executor) = pool(1, 1);
+    event_loop.set_default_executor(Arc::clone(&executor));
+    assert!(matches!(event_loop.run_in_executor(|| ()).unwrap_err().reason(), JobRefusal::ShutDown));
+    // One that is passed goes on, and so do names.
+    let job = event_loop.run_in_executor_of(&executor, || 9).unwrap();
+    assert_eq!(event_loop.run_until_complete(job).unwrap(), 9);
+    event_loop.run_until_complete(event_loop.getaddrinfo("localhost", 80)).unwrap();
+}
+
+// EX-4
+#[test]
+fn ex4_a_default_executor_that_was_never_used_is_shut_down_at_once() {
+    let event_loop = manual();
+    event_loop.run_until_complete(event_loop.shutdown_default_executor()).unwrap();
+    assert!(matches!(event_loop.run_in_executor(|| ()).unwrap_err().reason(), JobRefusal::ShutDown));
+    event_loop.close().unwrap();
+    assert!(matches!(event_loop.run_in_executor(|| ()).unwrap_err().reason(), JobRefusal::Closed));
+}
+
+// E-03: the clock is the loop's.
+#[test]
+fn e03_a_shutdown_of_the_default_executor_that_gives_up_names_the_job() {
+    let event_loop = manual();
+    let (_, executor) = pool(1, 4);
+    event_loop.set_default_executor(executor);
+    let (stuck, job) = blocked();
+    let line = line!() + 1;
+    let running = event_loop.run_in_executor(job).unwrap();
+    let queued = event_loop.run_in_executor(|| 7).unwrap();
+    stuck.begun.recv().unwrap();
+    let before = event_loop.time();
+    let limit = Duration::from_secs(300);
+    let error =
+        event_loop.run_until_complete(event_loop.shutdown_default_executor().timeout(limit)).unwrap_err();
+    assert!(error.is_timed_out());
+    assert_eq!(event_loop.time() - before, limit);
+    let text = error.to_string();
+    let place = format!("test_executor.rs:{line}:");
+    assert!(text.contains("after 300s") && text.contains(&place) && text.contains("1 more wait"), "{text}");
+    stuck.release.send(()).unwrap();
+    event_loop.run_until_complete(event_loop.shutdown_default_executor()).unwrap();
+    event_loop.run_until_complete(running).unwrap();
+    assert_eq!(event_loop.run_until_complete(queued).unwrap(), 7);
+}
+
+// E-03
+#[test]
+fn e03_a_process_with_a_job_that_never_returns_ends_all_the_same() {
+    alone("test_executor::e03_a_process_with_a_job_that_never_returns_ends_all_the_same", 128, || {
+        let (begin, begun) = mpsc::channel();
+        rondel::run(async |event_loop| {
+            let job = move || loop {
+                let _ = begin.send(());
+                std::thread::park();
+            };
+            let future = event_loop.run_in_executor::<_, ()>(job)?;
+            begun.recv().unwrap();
+            drop(future);
+            Ok(())
+        })
+        .unwrap();
+    });
 }

@@ -199,7 +199,7 @@ impl<F, T> Awaited<T> for Shared<F, T> {
 }
 
 /// Runs foreign code whose panic has nobody to go to.
-fn quietly(step: impl FnOnce()) {
+pub(super) fn quietly(step: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
         discard(payload);
     }
@@ -342,8 +342,10 @@ pub enum JobRefusal {
         /// Is how many may.
         limit: usize,
     },
-    /// The executor was shut down, or the loop closed.
+    /// The loop is closed.
     Closed,
+    /// The executor was shut down (contract EX-4).
+    ShutDown,
     /// There is no thread, and the system refuses one (FAULTS E-01).
     NoThread(io::Error),
 }
@@ -352,7 +354,8 @@ impl fmt::Display for JobRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { limit } => write!(f, "no room for another job (limit {limit})"),
-            Self::Closed => f.write_str("the executor is shut down or the loop closed"),
+            Self::Closed => f.write_str("the event loop is closed"),
+            Self::ShutDown => f.write_str("executor shutdown has been called"),
             Self::NoThread(error) => write!(f, "no thread for the job: {error}"),
         }
     }
@@ -406,7 +409,7 @@ impl<T> From<JobRefused<T>> for Error {
     fn from(refused: JobRefused<T>) -> Self {
         let kind = match refused.reason {
             JobRefusal::Full { .. } => ErrorKind::Full,
-            JobRefusal::Closed => ErrorKind::Closed,
+            JobRefusal::Closed | JobRefusal::ShutDown => ErrorKind::Closed,
             JobRefusal::NoThread(_) => ErrorKind::Io,
         };
         Self::of(kind, refused.reason.to_string()).during("run_in_executor")

@@ -14,17 +14,27 @@
 
 mod job;
 
+mod stuck;
 mod thread_pool;
+
+mod default;
 
 #[cfg(test)]
 mod tests;
 
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::EventLoopHandle;
 
+pub use default::ShutdownDefaultExecutor;
 pub use job::{Job, JobError, JobFuture, JobRefusal, JobRefused};
-pub use thread_pool::{StuckJob, StuckJobs, ThreadPoolConfig, ThreadPoolExecutor};
+pub use stuck::{StuckJob, StuckJobs};
+pub use thread_pool::{ThreadPoolConfig, ThreadPoolExecutor};
+
+pub(crate) use default::DefaultExecutor;
 
 /// Runs jobs somewhere else than in the loop's thread.
 ///
@@ -42,6 +52,21 @@ pub trait Executor: Send + Sync {
     /// what is left of it does nothing, and its place can be used again.
     fn forget(&self, job: u64) {
         let _ = job;
+    }
+
+    /// Takes no more jobs; those that it has still run. Doesn't wait. By itself it does nothing.
+    fn shutdown(&self) {}
+
+    /// Returns a future that is done when, after a [`shutdown`](Self::shutdown), all jobs have ended
+    /// and nothing runs any more. By itself there is nothing to wait for.
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(core::future::ready(()))
+    }
+
+    /// Names the jobs that have not ended, for a shutdown that waited for `limit` and gives up. By
+    /// itself it knows none.
+    fn stuck_jobs(&self, limit: Duration) -> StuckJobs {
+        StuckJobs::new(Vec::new(), 0, limit)
     }
 }
 
@@ -77,11 +102,10 @@ impl EventLoopHandle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        if self.is_closed() {
-            return Err(JobRefused::new(JobRefusal::Closed, job));
+        match self.default_executor() {
+            Ok(executor) => JobFuture::start(self, &executor, job),
+            Err(reason) => Err(JobRefused::new(reason, job)),
         }
-        let executor = self.default_executor();
-        self.run_in_executor_of(&executor, job)
     }
 
     /// Runs `job` in `executor`, as [`run_in_executor`](Self::run_in_executor) does in the default
@@ -106,26 +130,5 @@ impl EventLoopHandle {
             return Err(JobRefused::new(JobRefusal::Closed, job));
         }
         JobFuture::start(self, executor, job)
-    }
-
-    /// Sets the executor of [`run_in_executor`](Self::run_in_executor); jobs of the former one go on.
-    ///
-    /// The loop holds it until it is closed and does not shut it down: others may use it too.
-    ///
-    /// # Python
-    /// `loop.set_default_executor(executor)`.
-    pub fn set_default_executor(&self, executor: Arc<dyn Executor>) {
-        let former = self.inner.executor.borrow_mut().replace(executor);
-        drop(former);
-    }
-
-    fn default_executor(&self) -> Arc<dyn Executor> {
-        let mut executor = self.inner.executor.borrow_mut();
-        let made = executor.get_or_insert_with(|| {
-            let config =
-                ThreadPoolConfig { thread_name_prefix: "rondel-worker".into(), ..Default::default() };
-            Arc::new(ThreadPoolExecutor::on_threads(config, self.inner.kernel.threads().threads()))
-        });
-        Arc::clone(made)
     }
 }

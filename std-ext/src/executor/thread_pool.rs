@@ -2,15 +2,16 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::panic::Location;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::executor::Executor;
-use crate::executor::job::{Job, JobRefusal, JobRefused, run_and_drop};
+use crate::executor::job::{Job, JobRefusal, JobRefused, quietly, run_and_drop};
+use crate::executor::{Executor, StuckJob, StuckJobs};
 use crate::sys::{RealThreads, Threads};
-use crate::{Error, ErrorKind};
 
 /// The limits of a [`ThreadPoolExecutor`].
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ impl ThreadPoolExecutor {
         if !state.is_busy() {
             return Ok(());
         }
-        Err(StuckJobs { running: state.running.clone(), queued: state.queue.len(), limit })
+        Err(state.stuck_jobs(limit))
     }
 }
 
@@ -154,6 +155,18 @@ impl Executor for ThreadPoolExecutor {
         let forgotten = place.and_then(|place| state.queue.remove(place));
         drop(state);
         drop(forgotten);
+    }
+
+    fn shutdown(&self) {
+        self.pool.shut_down();
+    }
+
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(Pool::ended(&self.pool))
+    }
+
+    fn stuck_jobs(&self, limit: Duration) -> StuckJobs {
+        self.pool.lock().stuck_jobs(limit)
     }
 }
 
@@ -200,11 +213,24 @@ struct State {
     /// Numbers the threads.
     started: u64,
     is_shut_down: bool,
+    /// Are those who await the end, by numbers of their own.
+    awaiting: Vec<(u64, Waker)>,
+    awaited: u64,
 }
 
 impl State {
     fn is_busy(&self) -> bool {
         self.workers > self.waiting_inside
+    }
+
+    fn stuck_jobs(&self, limit: Duration) -> StuckJobs {
+        StuckJobs::new(self.running.clone(), self.queue.len(), limit)
+    }
+
+    /// Returns the waker of one who awaits the end.
+    fn leave(&mut self, number: u64) -> Option<(u64, Waker)> {
+        let place = self.awaiting.iter().position(|waiting| waiting.0 == number)?;
+        Some(self.awaiting.swap_remove(place))
     }
 }
 
@@ -222,7 +248,7 @@ impl Pool {
         // Held while a thread is made, so that no job is left to a thread that isn't.
         let mut state = self.lock();
         if state.is_shut_down {
-            return Err(JobRefused::new(JobRefusal::Closed, job));
+            return Err(JobRefused::new(JobRefusal::ShutDown, job));
         }
         let limit = self.config.jobs;
         if state.queue.len() >= limit {
@@ -242,6 +268,12 @@ impl Pool {
         drop(state);
         self.wanted.notify_one();
         Ok(())
+    }
+
+    /// Waits for the end of all threads, without blocking.
+    async fn ended(&self) {
+        let place = Place::take(self);
+        poll_fn(|cx| place.poll(cx.waker())).await;
     }
 
     fn start_worker(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
@@ -265,6 +297,11 @@ impl Pool {
                 // In one step with the look into the queue: nothing is left to a worker that ends.
                 state.workers -= 1;
                 self.changed.notify_all();
+                let awaiting =
+                    if state.workers > 0 { Vec::new() } else { core::mem::take(&mut state.awaiting) };
+                drop(state);
+                // Foreign code.
+                quietly(|| awaiting.into_iter().for_each(|(_, waker)| waker.wake()));
                 return None;
             }
             state.idle += 1;
@@ -292,12 +329,45 @@ impl Worker {
     fn work(self) {
         POOL.set(Arc::as_ptr(&self.pool).cast());
         while let Some(job) = self.pool.next_job() {
-            let (id, location) = (job.id(), job.location());
-            let running = StuckJob { id, name: job.name(), location, thread: Arc::clone(&self.name) };
+            let id = job.id();
+            let running = StuckJob::new(&job, Arc::clone(&self.name));
             self.pool.lock().running.push(running);
             run_and_drop(job);
-            self.pool.lock().running.retain(|running| running.id != id);
+            self.pool.lock().running.retain(|running| running.id() != id);
         }
+    }
+}
+
+/// Is somebody who awaits the end of a pool; leaves no waker behind.
+struct Place<'a> {
+    pool: &'a Pool,
+    number: u64,
+}
+
+impl<'a> Place<'a> {
+    fn take(pool: &'a Pool) -> Self {
+        let mut state = pool.lock();
+        state.awaited += 1;
+        Self { pool, number: state.awaited }
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<()> {
+        let mut state = self.pool.lock();
+        let former = state.leave(self.number);
+        let is_busy = state.workers > 0;
+        if is_busy {
+            state.awaiting.push((self.number, waker.clone()));
+        }
+        drop(state);
+        drop(former);
+        if is_busy { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let waker = self.pool.lock().leave(self.number);
+        drop(waker);
     }
 }
 
@@ -321,83 +391,5 @@ impl Drop for Inside<'_> {
         if let Some(pool) = self.0 {
             pool.lock().waiting_inside -= 1;
         }
-    }
-}
-
-/// A job that runs.
-#[derive(Clone)]
-pub struct StuckJob {
-    id: u64,
-    name: &'static str,
-    location: &'static Location<'static>,
-    thread: Arc<str>,
-}
-
-impl StuckJob {
-    /// Returns where the job was handed in.
-    #[must_use]
-    pub fn location(&self) -> &'static Location<'static> {
-        self.location
-    }
-
-    /// Returns the name of the thread that it occupies.
-    #[must_use]
-    pub fn thread(&self) -> &str {
-        &self.thread
-    }
-}
-
-impl fmt::Display for StuckJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {} in thread {}", self.name, self.location, self.thread)
-    }
-}
-
-impl fmt::Debug for StuckJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StuckJob({self})")
-    }
-}
-
-/// The jobs that a pool could not wait for (FAULTS E-03).
-#[derive(Clone, Debug)]
-pub struct StuckJobs {
-    running: Vec<StuckJob>,
-    queued: usize,
-    limit: Duration,
-}
-
-impl StuckJobs {
-    /// Returns the jobs that run on.
-    #[must_use]
-    pub fn running(&self) -> &[StuckJob] {
-        &self.running
-    }
-
-    /// Counts the jobs that still wait for a thread.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.queued
-    }
-}
-
-impl fmt::Display for StuckJobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "jobs have not ended after {:?}", self.limit)?;
-        for (index, job) in self.running.iter().enumerate() {
-            write!(f, "{} {job}", if index == 0 { ":" } else { "," })?;
-        }
-        if self.queued > 0 {
-            write!(f, "; {} more wait", self.queued)?;
-        }
-        Ok(())
-    }
-}
-
-impl core::error::Error for StuckJobs {}
-
-impl From<StuckJobs> for Error {
-    fn from(stuck: StuckJobs) -> Self {
-        Self::of(ErrorKind::TimedOut, stuck)
     }
 }

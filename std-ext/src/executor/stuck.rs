@@ -1,0 +1,103 @@
+//! Jobs that don't end.
+
+use core::fmt;
+use core::panic::Location;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::executor::Job;
+use crate::{Error, ErrorKind};
+
+/// A job that runs.
+#[derive(Clone)]
+pub struct StuckJob {
+    id: u64,
+    name: &'static str,
+    location: &'static Location<'static>,
+    thread: Arc<str>,
+}
+
+impl StuckJob {
+    /// Takes down that `job` occupies a thread of this name; for executors of one's own.
+    #[must_use]
+    pub fn new(job: &Job, thread: impl Into<Arc<str>>) -> Self {
+        Self { id: job.id(), name: job.name(), location: job.location(), thread: thread.into() }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns where the job was handed in.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Returns the name of the thread that it occupies.
+    #[must_use]
+    pub fn thread(&self) -> &str {
+        &self.thread
+    }
+}
+
+impl fmt::Display for StuckJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} in thread {}", self.name, self.location, self.thread)
+    }
+}
+
+impl fmt::Debug for StuckJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StuckJob({self})")
+    }
+}
+
+/// The jobs that an executor could not wait for (FAULTS E-03).
+#[derive(Clone, Debug)]
+pub struct StuckJobs {
+    running: Vec<StuckJob>,
+    queued: usize,
+    limit: Duration,
+}
+
+impl StuckJobs {
+    /// Makes the error of an executor that waited for `limit`, with `queued` jobs that have not begun.
+    #[must_use]
+    pub fn new(running: Vec<StuckJob>, queued: usize, limit: Duration) -> Self {
+        Self { running, queued, limit }
+    }
+
+    /// Returns the jobs that run on.
+    #[must_use]
+    pub fn running(&self) -> &[StuckJob] {
+        &self.running
+    }
+
+    /// Counts the jobs that still wait for a thread.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+}
+
+impl fmt::Display for StuckJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "jobs have not ended after {:?}", self.limit)?;
+        for (index, job) in self.running.iter().enumerate() {
+            write!(f, "{} {job}", if index == 0 { ":" } else { "," })?;
+        }
+        if self.queued > 0 {
+            write!(f, "; {} more wait", self.queued)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for StuckJobs {}
+
+impl From<StuckJobs> for Error {
+    fn from(stuck: StuckJobs) -> Self {
+        Self::of(ErrorKind::TimedOut, stuck)
+    }
+}
