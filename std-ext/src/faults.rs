@@ -187,6 +187,14 @@ pub enum Operation {
     ReadFile,
     /// `getrandom`.
     Entropy,
+    /// Starts a child process.
+    Spawn,
+    /// Takes the pidfd of a child; without one a thread waits for it, whatever the number.
+    OpenPidfd,
+    /// `waitid`, of a child that is said to have exited.
+    WaitChild,
+    /// Sends a signal to a child.
+    SignalChild,
 }
 
 /// What becomes of a call.

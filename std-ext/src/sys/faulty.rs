@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use rondel_core::Instant;
 
+use super::child::{self, Child, Command, Exit, SpawnError, Stage, WaitBy};
 use super::datagrams::{Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
@@ -230,6 +231,48 @@ impl Kernel for FaultyKernel {
     fn read_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
         self.before(Operation::ReadFile, Fd::NONE)?;
         self.kernel.read_file(path, bytes_max)
+    }
+
+    fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
+        self.before(Operation::Spawn, Fd::NONE).map_err(SpawnError::at(Stage::Clone))?;
+        match self.before(Operation::OpenPidfd, Fd::NONE) {
+            Ok(()) => self.kernel.spawn(command),
+            // As on a system that has none.
+            Err(_) => child::spawn(command, WaitBy::Thread),
+        }
+    }
+
+    fn try_wait(&self, child: Child) -> io::Result<Option<Exit>> {
+        match self.before(Operation::WaitChild, child.watched()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => self.kernel.try_wait(child),
+        }
+    }
+
+    fn signal_child(&self, child: Child, signal: i32) -> io::Result<()> {
+        self.before(Operation::SignalChild, Fd::NONE)?;
+        self.kernel.signal_child(child, signal)
+    }
+
+    fn reap_killed(&self, child: Child) {
+        self.kernel.reap_killed(child);
+    }
+
+    fn reap_later(&self, child: Child) {
+        self.kernel.reap_later(child);
+    }
+
+    fn zombies(&self) -> Vec<i32> {
+        self.kernel.zombies()
+    }
+
+    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
+        self.kernel.reap_orphan(pid)
+    }
+
+    fn adopt_orphans(&self) -> io::Result<()> {
+        self.kernel.adopt_orphans()
     }
 
     fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {

@@ -17,7 +17,7 @@
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
 //! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
-//! [`datagrams`], [`file`] and [`address`] the socket calls, [`names`] the system's resolver, [`threads`] and
+//! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`names`] the system's resolver, [`threads`] and
 //! [`entropy`] what they are called, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
 mod fd;
@@ -45,6 +45,8 @@ mod datagrams;
 
 mod file;
 
+pub(crate) mod child;
+
 mod address;
 
 pub(crate) mod names;
@@ -69,6 +71,7 @@ use std::time::SystemTime;
 use rondel_core::Instant;
 
 use crate::net::address::Address;
+use crate::sys::child::{Child, Command, Exit, SpawnError, Stage};
 
 pub(crate) use datagrams::{Batch, ReceiveBatch, SendBatch};
 pub(crate) use doorbell::Doorbell;
@@ -450,6 +453,63 @@ pub(crate) trait Kernel {
     fn read_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
         let _ = (path, bytes_max);
         unsupported("read_file")
+    }
+
+    /// Starts a child, which is its program when this returns. What fails in between fails here, and
+    /// leaves neither a process nor a descriptor.
+    ///
+    /// # Errors
+    /// As `clone` and `execve`, and as each call that the command asks for.
+    fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
+        let _ = command;
+        unsupported("spawn").map_err(SpawnError::at(Stage::Clone))
+    }
+
+    /// Reaps a child that has exited; `None` for one that runs.
+    ///
+    /// # Errors
+    /// As `waitid`; that somebody else has reaped it is [`Exit::Unknown`].
+    fn try_wait(&self, child: Child) -> io::Result<Option<Exit>> {
+        let _ = child;
+        unsupported("waitid")
+    }
+
+    /// Sends a signal to a child that was not reaped.
+    ///
+    /// # Errors
+    /// `ESRCH` if somebody else has reaped it; else as `pidfd_send_signal`.
+    fn signal_child(&self, child: Child, signal: i32) -> io::Result<()> {
+        let _ = (child, signal);
+        unsupported("pidfd_send_signal")
+    }
+
+    /// Reaps a child that was killed, and closes what watches it; after a second in a thread.
+    fn reap_killed(&self, child: Child) {
+        let _ = child;
+    }
+
+    /// Has a thread reap a child whenever it exits, and close what watches it.
+    fn reap_later(&self, child: Child) {
+        let _ = child;
+    }
+
+    /// Returns the children of the process that have exited and were not reaped, whoever made them.
+    fn zombies(&self) -> Vec<i32> {
+        Vec::new()
+    }
+
+    /// Reaps a child of the process that nobody else waits for; `None` if it is gone.
+    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
+        let _ = pid;
+        None
+    }
+
+    /// Makes the process the parent of what its descendants leave behind.
+    ///
+    /// # Errors
+    /// As `prctl(PR_SET_CHILD_SUBREAPER)`.
+    fn adopt_orphans(&self) -> io::Result<()> {
+        unsupported("prctl")
     }
 
     /// Fills `buf` with bytes that nobody can foresee.
