@@ -391,6 +391,51 @@ fn l08_random_records_instead_of_a_handshake_are_refused() {
 }
 
 #[test]
+fn l08_an_alert_follows_what_was_to_be_said_before_it() {
+    let world = World::new(VERSIONS[1], None);
+    let event_loop = world.event_loop.handle();
+    let (ours, theirs) = pair();
+    let connecting = event_loop.open_connection_with_sock(ours).tls_server(&world.ours.1);
+    let mut peer = Peer {
+        tls: world.peers.connection(true),
+        socket: theirs,
+        sent: 0,
+        mischief: Mischief { step: 16_384, cut: usize::MAX, spoil: &mut |_, _| {} },
+        event_loop: event_loop.clone(),
+    };
+    let talk = async {
+        let theirs = async {
+            while peer.tls.is_handshaking() {
+                assert!(peer.pump().await);
+            }
+            peer.pump().await;
+            // It is to be answered, and stands before what is wrong.
+            peer.tls.refresh_traffic_keys().unwrap();
+            let mut out = Vec::new();
+            peer.tls.write_tls(&mut out).unwrap();
+            out.extend_from_slice(&[23, 3, 3, 0, 20]);
+            out.extend_from_slice(&[0; 20]);
+            peer.socket.write_all(&out).unwrap();
+            let mut heard = Vec::new();
+            while heard.len() < 2 * 5 + 22 + 19 && peer.socket.read_to_end(&mut heard).is_err() {
+                event_loop.yield_now().await.unwrap();
+            }
+            peer.tls.read_tls(&mut &heard[..]).unwrap();
+            peer.tls.process_new_packets()
+        };
+        let ours = async {
+            let (reader, writer) = connecting.await?;
+            ask(reader, writer).await
+        };
+        futures_lite::future::zip(ours, theirs).await
+    };
+    let (ours, theirs) = world.event_loop.run_until_complete(talk).unwrap();
+    assert_eq!(ours.unwrap_err().as_tls(), Some(&TlsError::Other(rustls::Error::DecryptError)));
+    let alert = rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac);
+    assert_eq!(theirs.unwrap_err(), alert);
+}
+
+#[test]
 fn l04_what_is_no_tls_is_refused_at_once() {
     for peer_is_client in [true, false] {
         let world = World::new(VERSIONS[1], None);

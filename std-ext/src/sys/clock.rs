@@ -134,7 +134,7 @@ impl Alarm {
 pub(super) fn timespec(nanos: u64) -> libc::timespec {
     // SAFETY: all zeros is a valid `timespec`; some targets have padding fields.
     let mut spec: libc::timespec = unsafe { MaybeUninit::zeroed().assume_init() };
-    spec.tv_sec = (nanos / NANOS_PER_SEC).try_into().unwrap_or(libc::time_t::MAX);
+    spec.tv_sec = (nanos / NANOS_PER_SEC).try_into().unwrap_or(i32::MAX.into());
     spec.tv_nsec = (nanos % NANOS_PER_SEC) as _;
     spec
 }

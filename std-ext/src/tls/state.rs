@@ -56,7 +56,7 @@ pub(crate) struct TlsState {
     peer_closed: bool,
     /// Is why the session is of no use any more. Invariant: it isn't touched again
     /// then, since rustls would look for what is not in `incomplete`.
-    failure: Option<TlsError>,
+    failure: Option<Box<TlsError>>,
     timeouts: TlsTimeouts,
     timer: Option<TimerHandle>,
 }
@@ -97,12 +97,12 @@ impl TlsState {
 
     /// Returns why the session is of no use any more.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.clone().map(Error::from)
+        self.failure.as_deref().cloned().map(Error::from)
     }
 
     /// Remembers why a handshake failed, for whoever waits for it.
     pub(crate) fn note_failure(&mut self, error: &Error) {
-        self.failure = self.failure.take().or_else(|| error.as_tls().cloned());
+        self.failure = self.failure.take().or_else(|| error.as_tls().cloned().map(Box::new));
     }
 
     fn check(&self) -> Result<()> {
@@ -213,7 +213,7 @@ impl TlsState {
 
     /// Ends the use of the session.
     fn fail(&mut self, error: TlsError) -> Error {
-        self.failure = Some(error.clone());
+        self.failure = Some(Box::new(error.clone()));
         error.into()
     }
 
