@@ -21,6 +21,7 @@ use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
 use crate::sources::Sources;
+use crate::supervision::process_limits;
 use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};
 use crate::threadsafe::{self, Call, Inbox};
@@ -100,6 +101,7 @@ impl Inner {
             panic_policy: config.panic_policy,
             wait_error: Cell::new(None),
         };
+        process_limits::report_limits(&*inner.kernel, config.descriptors);
         opened.keep();
         Ok(inner)
     }

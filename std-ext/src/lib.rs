@@ -138,6 +138,8 @@ mod debug;
 
 mod faults;
 
+mod supervision;
+
 mod inner;
 mod sources;
 mod tables;
@@ -183,6 +185,10 @@ pub use crate::sendfile::Sendfile;
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
 pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};
 pub use crate::threadsafe::{Remote, RemoteHandle};
+pub use crate::supervision::{
+    ListenFd, ListenFdKind, ListenFdsError, Notifier, NotifyError, ProcessLimits, ResourceLimit,
+    WatchdogFeeding, listen_fds,
+};
 #[cfg(feature = "tls")]
 pub use crate::tls::{
     Pem, StartTls, TlsClientConfig, TlsClientConfigBuilder, TlsClientOptions, TlsError, TlsInfo,

@@ -25,6 +25,7 @@ mod test_sendfile;
 mod test_servers;
 mod test_sock;
 mod test_streams;
+mod test_supervision;
 mod test_tasks;
 mod test_threadsafe;
 mod test_tls;

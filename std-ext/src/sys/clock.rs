@@ -139,6 +139,11 @@ pub(super) fn timespec(nanos: u64) -> libc::timespec {
     spec
 }
 
+/// Reads `CLOCK_MONOTONIC` in microseconds, from where all programs count.
+pub(super) fn monotonic_micros() -> u64 {
+    monotonic_ns() / 1000
+}
+
 fn monotonic_ns() -> u64 {
     let mut spec = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: `spec` is good for writing.

@@ -15,9 +15,10 @@ use super::datagrams::{Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
 use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
-use super::{Kernel, ManualKernel, ThreadSource};
+use super::{Kernel, Limited, ManualKernel, ThreadSource};
 use crate::faults::{Fault, Faults, Operation};
 use crate::net::address::Address;
+use crate::supervision::ResourceLimit;
 
 /// Does what a [`ManualKernel`] does, unless the script says otherwise.
 ///
@@ -278,6 +279,14 @@ impl Kernel for FaultyKernel {
     fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
         self.before(Operation::Entropy, Fd::NONE)?;
         self.kernel.entropy(buf)
+    }
+
+    fn limit(&self, limited: Limited) -> io::Result<ResourceLimit> {
+        self.kernel.limit(limited)
+    }
+
+    fn set_limit(&self, limited: Limited, limit: ResourceLimit) -> io::Result<()> {
+        self.kernel.set_limit(limited, limit)
     }
 
     fn threads(&self) -> ThreadSource {

@@ -17,13 +17,18 @@
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
 //! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
-//! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`names`] the system's resolver, [`threads`] and
+//! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`names`] the system's resolver, [`inherited`] and
+//! [`limits`] what the process was given and may use, [`threads`] and
 //! [`entropy`] what they are called, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
 mod fd;
 
 mod doorbell;
 mod gate;
+
+pub(crate) mod inherited;
+
+mod limits;
 
 mod real;
 
@@ -71,12 +76,14 @@ use std::time::SystemTime;
 use rondel_core::Instant;
 
 use crate::net::address::Address;
+use crate::supervision::ResourceLimit;
 use crate::sys::child::{Child, Command, Exit, SpawnError, Stage};
 
 pub(crate) use datagrams::{Batch, ReceiveBatch, SendBatch};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use faulty::FaultyKernel;
 pub(crate) use fd::{Event, Events, Fd, Interest, Token};
+pub(crate) use limits::Limited;
 pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
@@ -519,6 +526,29 @@ pub(crate) trait Kernel {
     fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
         let _ = buf;
         unsupported("entropy")
+    }
+
+    /// Reads `CLOCK_MONOTONIC` as other programs do, in microseconds.
+    fn monotonic_micros(&self) -> u64 {
+        clock::monotonic_micros()
+    }
+
+    /// Returns a limit of the process.
+    ///
+    /// # Errors
+    /// As `getrlimit`.
+    fn limit(&self, limited: Limited) -> io::Result<ResourceLimit> {
+        let _ = limited;
+        unsupported("getrlimit")
+    }
+
+    /// Changes a limit of the process.
+    ///
+    /// # Errors
+    /// As `setrlimit`: `EPERM` for a hard limit that would rise.
+    fn set_limit(&self, limited: Limited, limit: ResourceLimit) -> io::Result<()> {
+        let _ = (limited, limit);
+        unsupported("setrlimit")
     }
 
     /// Tells where threads for jobs that block come from.

@@ -194,6 +194,18 @@ macro_rules! real_descriptors {
             child::adopt()
         }
 
+        fn limit(&self, limited: super::Limited) -> io::Result<crate::supervision::ResourceLimit> {
+            super::limits::limit(limited)
+        }
+
+        fn set_limit(
+            &self,
+            limited: super::Limited,
+            limit: crate::supervision::ResourceLimit,
+        ) -> io::Result<()> {
+            super::limits::set_limit(limited, limit)
+        }
+
         fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
             super::entropy::fill(buf)
         }

@@ -423,7 +423,7 @@ fn set_option_raw<T>(fd: Fd, level: i32, name: i32, value: &T) -> io::Result<()>
     unsafe { syscall!(setsockopt(fd.as_raw(), level, name, ptr::from_ref(value).cast(), length)) }.map(drop)
 }
 
-fn option_raw(fd: Fd, level: i32, name: i32) -> io::Result<i32> {
+pub(super) fn option_raw(fd: Fd, level: i32, name: i32) -> io::Result<i32> {
     let mut value: libc::c_int = 0;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     let place = (&raw mut value).cast();
