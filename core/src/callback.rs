@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::panic::Location;
 
 use crate::inline::Inline;
-use crate::slots::NOWHERE;
+use crate::slots::{NOWHERE, SlotId};
 use crate::{Context, Outcome};
 
 /// A closure that the loop will call with its context, stored inline.
@@ -27,6 +27,8 @@ struct VTable<C> {
     call_again: Option<unsafe fn(&mut Inline, &C)>,
     /// Is `None` where there is nothing to drop.
     drop: Option<unsafe fn(&mut Inline)>,
+    /// Tells what the closure does, if it is an [`Action`].
+    aim: Option<unsafe fn(&Inline) -> Option<Aim>>,
 }
 
 impl<C: Context> Callback<C> {
@@ -96,6 +98,17 @@ impl<C: Context> Callback<C> {
         })
     }
 
+    /// Makes a callback of an action, to be called again and again.
+    ///
+    /// An action of more than 24 bytes does not compile.
+    pub(crate) fn action<A: Action<C>>(action: A) -> Self {
+        Self {
+            closure: Inline::store(action),
+            vtable: const { &VTable::action::<A>() },
+            _not_send: PhantomData,
+        }
+    }
+
     /// Calls the closure and drops it.
     #[inline]
     pub(crate) fn call_once(mut self, context: &C) {
@@ -118,6 +131,24 @@ impl<C: Context> Callback<C> {
             unsafe { call(&mut self.closure, context) };
         }
     }
+}
+
+/// A callback of ours that a snapshot can look into.
+pub(crate) trait Action<C>: 'static {
+    /// Does what the callback is for.
+    fn run(&mut self, context: &C);
+
+    /// Tells what it does.
+    fn aim(&self) -> Option<Aim>;
+}
+
+/// What a callback of ours brings about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Aim {
+    /// Wakes the task in this slot.
+    Wakes(u32),
+    /// Counts down a future.
+    Completes(SlotId),
 }
 
 /// Where a callback lies, beside the place in the program that it comes from.
@@ -160,6 +191,13 @@ impl<C> Place<C> {
         debug_assert!(self.vtable.is_none(), "nothing is dropped here");
         (self.closure, self.vtable) = (callback.closure, Some(callback.vtable));
         core::mem::forget(callback);
+    }
+
+    /// Tells what the callback does, if it is an [`Action`] and here.
+    pub(crate) fn aim(&self) -> Option<Aim> {
+        let aim = self.vtable?.aim?;
+        // SAFETY: the vtable was made for this closure.
+        unsafe { aim(&self.closure) }
     }
 
     /// Exchanges what is here for `other`.
@@ -263,6 +301,7 @@ impl<C: Context> VTable<C> {
             call_once: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
             call_again: None,
             drop: Self::drop_of::<F>(),
+            aim: None,
         }
     }
 
@@ -279,12 +318,25 @@ impl<C: Context> VTable<C> {
                 settle(unsafe { &mut *closure.as_mut_ptr::<F>() }(context), context);
             }),
             drop: Self::drop_of::<F>(),
+            aim: None,
+        }
+    }
+
+    const fn action<A: Action<C>>() -> Self {
+        Self {
+            // SAFETY: an `A` is stored, and this is its last use.
+            call_once: |closure, context| unsafe { closure.read::<A>() }.run(context),
+            // SAFETY: an `A` is stored, and borrowed as the words are.
+            call_again: Some(|closure, context| unsafe { &mut *closure.as_mut_ptr::<A>() }.run(context)),
+            drop: Self::drop_of::<A>(),
+            // SAFETY: as above.
+            aim: Some(|closure| unsafe { &*closure.as_ptr::<A>() }.aim()),
         }
     }
 
     /// Is the table of a closure that was called and is gone.
     const fn spent() -> Self {
-        Self { call_once: |_, _| (), call_again: None, drop: None }
+        Self { call_once: |_, _| (), call_again: None, drop: None, aim: None }
     }
 
     const fn drop_of<F>() -> Option<unsafe fn(&mut Inline)> {

@@ -5,7 +5,7 @@ use core::error::Error;
 use core::panic::Location;
 use core::task::Waker;
 
-use crate::callback::Callback;
+use crate::callback::{Action, Aim, Callback};
 use crate::calls::Kind;
 use crate::defect;
 use crate::finally::Finally;
@@ -322,21 +322,45 @@ impl<C: Context> Scheduler<C> {
     /// Makes a callback that wakes `waker`, as often as it is called.
     pub(crate) fn waking(&self, waker: &Waker) -> Callback<C> {
         if let Some(task) = self.current_task_of(waker) {
-            return Callback::handler(move |context: &C| {
-                if context.scheduler().poked.take().is_none() {
-                    context.scheduler().wake_task(task);
-                }
-            });
+            return Callback::action(WakeTask(task));
         }
-        let waker = waker.clone();
-        let task = self.expect_foreign_waiters();
-        Callback::handler(move |context: &C| {
-            // Taken before foreign code runs, which may complete other futures.
-            let poked = context.scheduler().poked.take();
-            if poked.is_none() || poked == task {
-                waker.wake_by_ref();
-            }
-        })
+        Callback::action(WakeOther { waker: waker.clone(), task: self.expect_foreign_waiters() })
+    }
+}
+
+/// Wakes a task by its own waker.
+struct WakeTask(SlotId);
+
+impl<C: Context> Action<C> for WakeTask {
+    fn run(&mut self, context: &C) {
+        if context.scheduler().poked.take().is_none() {
+            context.scheduler().wake_task(self.0);
+        }
+    }
+
+    fn aim(&self) -> Option<Aim> {
+        Some(Aim::Wakes(self.0.index))
+    }
+}
+
+/// Wakes the waker that a combinator put before that of a task.
+struct WakeOther {
+    waker: Waker,
+    /// Is the slot of the task.
+    task: Option<u32>,
+}
+
+impl<C: Context> Action<C> for WakeOther {
+    fn run(&mut self, context: &C) {
+        // Taken before foreign code runs, which may complete other futures.
+        let poked = context.scheduler().poked.take();
+        if poked.is_none() || poked == self.task {
+            self.waker.wake_by_ref();
+        }
+    }
+
+    fn aim(&self) -> Option<Aim> {
+        self.task.map(Aim::Wakes)
     }
 }
 

@@ -195,7 +195,7 @@ impl<C: Context> Scheduler<C> {
     /// Makes the timers that are due ready, in order, a bounded number a turn.
     fn fire_timers(&self, context: &C) {
         let now = context.now();
-        self.latest.set(now);
+        self.note_time(now);
         let limit = self.limits.get().timers_per_turn.max(1);
         self.tables.with_both(|tables, ready| {
             for _ in 0..limit {

@@ -23,6 +23,15 @@ use crate::{Cancelled, Context, Outcome, Refusal, Refused, Resource, SlotId};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FutureId(pub(crate) SlotId);
 
+impl FutureId {
+    /// Returns the number of its slot, which is less than the most futures that there ever were at
+    /// once, and which a later future may have.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
 impl fmt::Display for FutureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Future-{}", self.0.seq)

@@ -6,6 +6,7 @@ use core::future::Future as _;
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
+use crate::callback::{Action, Aim};
 use crate::completion::DoneCallback;
 use crate::future::Future;
 use crate::slots::SlotId;
@@ -98,10 +99,7 @@ impl<T: Outcome + 'static, C: Context, const N: usize> Children<T, C, N> {
         let id = outer.slot();
         outer.with(|outer| outer.remaining = N as u32);
         for (index, (task, added)) in tasks.iter().zip(&mut callbacks).enumerate() {
-            let index = index as u32;
-            let callback =
-                move |context: &C, task: &Task<T, C>| child_done(context, id, index, ends_at_failure, task);
-            match task.add_done_callback(callback) {
+            match task.add_done_action(ChildDone { outer: id, index: index as u32, ends_at_failure }) {
                 Ok(callback) => *added = callback,
                 Err(refused) => {
                     remove_callbacks(context, &callbacks);
@@ -157,30 +155,37 @@ enum GatherEnd {
 }
 
 /// Counts a child that is done, or ends the gathering with its failure.
-fn child_done<T: Outcome + 'static, C: Context>(
-    context: &C,
+struct ChildDone {
     outer: SlotId,
     index: u32,
     ends_at_failure: bool,
-    task: &Task<T, C>,
-) {
-    let failed = context
-        .scheduler()
-        .with_task(task.id().0, |task| task.status != Status::Done || task.has_failed)
-        .unwrap_or(true);
-    let Some(outer) = Future::<(), C>::upgrade(context, outer) else {
-        return;
-    };
-    let ended = outer.with(|outer| {
-        outer.remaining = outer.remaining.saturating_sub(1);
-        if failed && ends_at_failure && outer.failed.is_none() {
-            outer.failed = Some(index);
+}
+
+impl<C: Context> Action<C> for ChildDone {
+    fn run(&mut self, context: &C) {
+        let scheduler = context.scheduler();
+        let child = scheduler.source.get();
+        let failed = child
+            .and_then(|id| scheduler.with_task(id, |task| task.status != Status::Done || task.has_failed))
+            .unwrap_or(true);
+        let Some(outer) = Future::<(), C>::upgrade(context, self.outer) else {
+            return;
+        };
+        let ended = outer.with(|outer| {
+            outer.remaining = outer.remaining.saturating_sub(1);
+            if failed && self.ends_at_failure && outer.failed.is_none() {
+                outer.failed = Some(self.index);
+            }
+            outer.remaining == 0 || outer.failed.is_some()
+        });
+        if ended == Some(true) {
+            // Set already by an earlier failure, or cancelled.
+            let _ = outer.set_result(());
         }
-        outer.remaining == 0 || outer.failed.is_some()
-    });
-    if ended == Some(true) {
-        // Set already by an earlier failure, or cancelled.
-        let _ = outer.set_result(());
+    }
+
+    fn aim(&self) -> Option<Aim> {
+        Some(Aim::Completes(self.outer))
     }
 }
 

@@ -9,6 +9,12 @@ use crate::{Context, Instant, SlotId};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HandleId(pub(crate) SlotId);
 
+impl From<SlotId> for HandleId {
+    fn from(slot: SlotId) -> Self {
+        Self(slot)
+    }
+}
+
 impl fmt::Display for HandleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Handle-{}", self.0.seq)

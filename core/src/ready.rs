@@ -90,6 +90,22 @@ impl Links {
     pub(crate) fn is_linked(&self, node: Node) -> bool {
         self.link(node.0)[1] != 0
     }
+
+    /// Notes `note` in a node that is in no list; false if it is in one. What
+    /// puts it into a list overwrites the note.
+    pub(crate) fn set_note(&mut self, node: Node, note: u32) -> bool {
+        match self.link_mut(node.0) {
+            Some(link) if link[1] == 0 => link[0] = note,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes the note out of a node that is in no list.
+    pub(crate) fn take_note(&mut self, node: Node) -> u32 {
+        let link = self.link_mut(node.0).filter(|link| link[1] == 0);
+        link.map_or(0, |link| core::mem::take(&mut link[0]))
+    }
 }
 
 /// A list of nodes, first in, first out, with removal from anywhere in O(1).
@@ -172,6 +188,12 @@ impl List {
 }
 
 impl List {
+    /// Counts the nodes.
+    pub(crate) fn count(self, links: &Links) -> usize {
+        let following = |node: &u32| Some(links.link(*node)[1]).filter(|&next| next != END && next != 0);
+        core::iter::successors(Some(self.head).filter(|&head| head != END), following).count()
+    }
+
     /// Takes out who is to be called back next.
     #[inline]
     pub(crate) fn pop_waiter(&mut self, links: &mut Links) -> Option<Node> {

@@ -38,6 +38,8 @@ pub struct Scheduler<C: Context> {
     /// Is a reading of the clock, not always the last one. It only decides where
     /// the wheel of the timers begins.
     pub(crate) latest: Cell<Instant>,
+    /// Is the iteration of the last reading that was made for it.
+    pub(crate) timed_iteration: Cell<u64>,
 }
 
 impl<C: Context> Scheduler<C> {
@@ -60,6 +62,7 @@ impl<C: Context> Scheduler<C> {
             callbacks: Cell::new(0),
             turns_unpolled: Cell::new(0),
             latest: Cell::new(Instant::ZERO),
+            timed_iteration: Cell::new(0),
         }
     }
 
@@ -92,6 +95,19 @@ impl<C: Context> Scheduler<C> {
     /// Changes how much one turn may do.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
+    }
+
+    /// Takes a reading of the clock for this iteration: what a snapshot says of since when tasks wait.
+    #[inline]
+    pub fn note_time(&self, now: Instant) {
+        self.latest.set(now);
+        self.timed_iteration.set(self.iterations.get());
+    }
+
+    /// Returns the time of this iteration, if the clock was read in it.
+    #[inline]
+    pub(crate) fn iteration_time(&self) -> Option<Instant> {
+        (self.timed_iteration.get() == self.iterations.get()).then(|| self.latest.get())
     }
 
     /// Numbers a creation. `None` is the end: a loop that has used up all numbers,

@@ -19,6 +19,20 @@ pub struct SlotId {
 impl SlotId {
     /// Names no slot, and never will.
     pub const NONE: Self = Self { index: NO_SLOT, seq: 0 };
+
+    /// Returns the number of the slot and that of the creation, which can be kept in 12 bytes.
+    #[must_use]
+    #[inline]
+    pub const fn into_parts(self) -> (u32, u64) {
+        (self.index, self.seq)
+    }
+
+    /// Makes an id of its parts again.
+    #[must_use]
+    #[inline]
+    pub const fn from_parts(index: u32, seq: u64) -> Self {
+        Self { index, seq }
+    }
 }
 
 /// Is the end of the list of free slots.
@@ -190,6 +204,16 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Entry<T, K>> {
         self.entries.get_mut(index as usize)
+    }
+
+    /// Returns how many slots were ever used: all live ones are below.
+    pub(crate) fn used(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Returns the slot at `index` if it is live.
+    pub(crate) fn live_at(&self, index: u32) -> Option<&Entry<T, K>> {
+        self.at(index).filter(|entry| entry.seq != 0)
     }
 
     /// Returns the id of the first live slot at `index` or behind it.

@@ -61,6 +61,15 @@ impl EventLoopHandle {
         self.shared.scheduler.statistics()
     }
 
+    /// Shows every task, call and future of the loop to `visit`. See
+    /// [`Scheduler::visit`](crate::Scheduler::visit).
+    ///
+    /// # Python
+    /// `asyncio.all_tasks()` and what `python -m asyncio ps` shows, with calls and futures.
+    pub fn visit(&self, visit: impl FnMut(crate::Item)) {
+        self.shared.scheduler.visit(|_| (), visit);
+    }
+
     /// Changes how much one turn may do.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.scheduler.set_limits(limits);

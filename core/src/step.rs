@@ -16,6 +16,7 @@ use crate::{Context, ExceptionContext, Running, Scheduler, TaskId};
 impl<C: Context> Scheduler<C> {
     /// Runs one step of the task in the slot `index`.
     pub(crate) fn step(&self, context: &C, index: u32) {
+        let stepped = self.iteration_time();
         let begun = self.tables.with(|tables| {
             let entry = tables.tasks.slots.at_mut(index).filter(|entry| entry.seq != 0)?;
             let id = SlotId { index, seq: entry.seq };
@@ -27,6 +28,7 @@ impl<C: Context> Scheduler<C> {
             task.has_started = true;
             let body = task.body?;
             task.is_running = !never;
+            task.stepped = stepped;
             Some((id, body, task.location, never))
         });
         let Some((id, body, location, never)) = begun else {

@@ -9,7 +9,7 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
 use crate::body::Body;
-use crate::callback::Callback;
+use crate::callback::{Action, Callback};
 use crate::completion::Passed;
 use crate::completion::{DoneCallback, Registration};
 use crate::slots::SlotId;
@@ -92,6 +92,14 @@ impl<T: Outcome + 'static, C: Context> Task<T, C> {
             })
         };
         scheduler.add_done_callback(Source::Task(self.inner.id), callback, erase, Location::caller())
+    }
+
+    /// As [`add_done_callback`](Self::add_done_callback), with an action.
+    #[track_caller]
+    pub(crate) fn add_done_action<A: Action<C>>(&self, action: A) -> Result<DoneCallback, Refused<A>> {
+        let scheduler = self.inner.scheduler();
+        let source = Source::Task(self.inner.id);
+        scheduler.add_done_callback(source, action, Callback::action, Location::caller())
     }
 }
 

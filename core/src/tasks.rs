@@ -10,13 +10,28 @@ use crate::ready::Node;
 use crate::region::Region;
 use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
 use crate::tables::Source;
-use crate::{Context, Refusal, Refused, Resource, Scheduler, Usage};
+use crate::{Context, Instant, Refusal, Refused, Resource, Scheduler, Usage};
 
 /// Names a task of one loop; never used again for another.
 ///
 /// Prints as asyncio's default name of a task does: `Task-17`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TaskId(pub(crate) SlotId);
+
+impl TaskId {
+    /// Returns the number of its slot, which is less than the most tasks that there ever were at once,
+    /// and which a later task may have.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+impl From<SlotId> for TaskId {
+    fn from(slot: SlotId) -> Self {
+        Self(slot)
+    }
+}
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +80,8 @@ pub struct TaskValue {
     pub(crate) waiting: Option<(Source, u64)>,
     /// Tells that an awaitable of this task was polled with another waker.
     pub(crate) has_foreign_waiters: bool,
+    /// Is when its last step began, if the clock was read in that iteration.
+    pub(crate) stepped: Option<Instant>,
 }
 
 impl Vacant for TaskValue {
@@ -83,6 +100,7 @@ impl Vacant for TaskValue {
         unread: false,
         waiting: None,
         has_foreign_waiters: false,
+        stepped: None,
     };
 }
 

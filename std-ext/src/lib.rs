@@ -140,6 +140,8 @@ mod faults;
 
 mod supervision;
 
+mod snapshot;
+
 mod inner;
 mod sources;
 mod tables;
@@ -147,9 +149,10 @@ mod tables;
 pub(crate) mod sys;
 
 pub use rondel_core::{
-    Cancelled, DoneCallback, Exception, ExceptionContext, FutureError, FutureId, GatherError, HandleId,
-    Instant, InvalidState, NewTask, Outcome, Refusal, Refused, Resource, RunError, Running, Statistics,
-    TaskError, TaskId, TimeoutError, Usage, WaitError,
+    Awaited, CallItem, CallRole, Cancelled, DoneCallback, Exception, ExceptionContext, FutureError, FutureId,
+    FutureItem, GatherError, HandleId, Instant, InvalidState, NewTask, Outcome, Refusal, Refused, Resource,
+    RunError, Running, Statistics, TaskError, TaskId, TaskItem, TaskState, TimeoutError, Usage, WaitError,
+    WaitsFor,
 };
 
 pub use crate::config::{Config, PanicPolicy};
@@ -182,13 +185,17 @@ pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, Str
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sendfile::Sendfile;
+pub use crate::snapshot::{
+    AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, Snapshot, SnapshotAddr, SnapshotRow, TaskRow,
+    UnixText, Watcher,
+};
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
 pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};
-pub use crate::threadsafe::{Remote, RemoteHandle};
 pub use crate::supervision::{
     ListenFd, ListenFdKind, ListenFdsError, Notifier, NotifyError, ProcessLimits, ResourceLimit,
     WatchdogFeeding, listen_fds,
 };
+pub use crate::threadsafe::{Remote, RemoteHandle};
 #[cfg(feature = "tls")]
 pub use crate::tls::{
     Pem, StartTls, TlsClientConfig, TlsClientConfigBuilder, TlsClientOptions, TlsError, TlsInfo,

@@ -285,6 +285,8 @@ pub(crate) trait AnyProtocol: 'static {
     fn lost(&self, transport: &Transport, error: Option<&Error>) -> Result<()>;
     /// Is the name of the method that is told what was received.
     fn receives(&self) -> &'static str;
+    /// Is the name of its type.
+    fn type_name(&self) -> &'static str;
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 
@@ -335,6 +337,10 @@ impl<P: StreamProtocol<Kind>, Kind: 'static> AnyProtocol for Seat<P, Kind> {
 
     fn receives(&self) -> &'static str {
         P::RECEIVES
+    }
+
+    fn type_name(&self) -> &'static str {
+        core::any::type_name::<P>()
     }
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {

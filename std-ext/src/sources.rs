@@ -3,10 +3,12 @@
 use core::panic::Location;
 use core::task::Waker;
 use std::io;
+use std::rc::Weak;
 
 use rondel_core::{Context, ExceptionContext, Refusal, Resource, SlotId};
 use slab::Slab;
 
+use crate::snapshot::{Describe, DescriptorOwner, DescriptorRow, Watcher};
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
@@ -61,6 +63,18 @@ impl Owner {
     }
 }
 
+impl From<Owner> for DescriptorOwner {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Callbacks => Self::User,
+            Owner::Stream => Self::Connection,
+            Owner::Server => Self::Server,
+            Owner::Lookup => Self::Lookup,
+            Owner::Datagrams => Self::Datagrams,
+        }
+    }
+}
+
 /// Who is told when one side of a descriptor is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Listener {
@@ -93,7 +107,9 @@ enum ListenerKind {
 /// One side of a watched descriptor. Each idle connection has two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
-    slot: SlotId,
+    /// Are the parts of the listener's slot, side by side with what follows: 16 bytes in all.
+    seq: u64,
+    index: u32,
     kind: ListenerKind,
     /// Tells that the last operation was not known to exhaust the readiness:
     /// the next one may succeed. Edge-triggered sources only.
@@ -109,30 +125,52 @@ pub(crate) struct Side {
 
 impl Default for Side {
     fn default() -> Self {
+        let (index, seq) = SlotId::NONE.into_parts();
         let kind = ListenerKind::None;
-        Self { slot: SlotId::NONE, kind, is_ready: false, is_final: false, is_claimed: false }
+        Self { seq, index, kind, is_ready: false, is_final: false, is_claimed: false }
     }
 }
 
 impl Side {
     #[inline]
+    fn slot(&self) -> SlotId {
+        SlotId::from_parts(self.index, self.seq)
+    }
+
+    #[inline]
+    fn set(&mut self, kind: ListenerKind, slot: SlotId) {
+        self.kind = kind;
+        (self.index, self.seq) = slot.into_parts();
+    }
+
+    #[inline]
     fn listener(&self) -> Listener {
         match self.kind {
             ListenerKind::None => Listener::None,
-            ListenerKind::Handler => Listener::Handler(self.slot),
-            ListenerKind::Task => Listener::Waiter(Waiter::Task(self.slot)),
-            ListenerKind::Call => Listener::Waiter(Waiter::Call(self.slot)),
+            ListenerKind::Handler => Listener::Handler(self.slot()),
+            ListenerKind::Task => Listener::Waiter(Waiter::Task(self.slot())),
+            ListenerKind::Call => Listener::Waiter(Waiter::Call(self.slot())),
         }
     }
 
     #[inline]
     fn set_listener(&mut self, listener: Listener) {
-        (self.kind, self.slot) = match listener {
-            Listener::None => (ListenerKind::None, SlotId::NONE),
-            Listener::Handler(slot) => (ListenerKind::Handler, slot),
-            Listener::Waiter(Waiter::Task(slot)) => (ListenerKind::Task, slot),
-            Listener::Waiter(Waiter::Call(slot)) => (ListenerKind::Call, slot),
-        };
+        match listener {
+            Listener::None => self.set(ListenerKind::None, SlotId::NONE),
+            Listener::Handler(slot) => self.set(ListenerKind::Handler, slot),
+            Listener::Waiter(Waiter::Task(slot)) => self.set(ListenerKind::Task, slot),
+            Listener::Waiter(Waiter::Call(slot)) => self.set(ListenerKind::Call, slot),
+        }
+    }
+
+    /// Tells who listens, for a snapshot.
+    fn watcher(&self) -> Watcher {
+        match self.kind {
+            ListenerKind::None => Watcher::None,
+            ListenerKind::Handler => Watcher::Callback(self.slot().into()),
+            ListenerKind::Task => Watcher::Task(self.slot().into()),
+            ListenerKind::Call => Watcher::Waiter(self.slot().into()),
+        }
     }
 
     /// Notes an event, and returns who is to be told.
@@ -165,7 +203,6 @@ pub(crate) struct Noticed {
 }
 
 /// A watched descriptor.
-#[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) fd: Fd,
     generation: u32,
@@ -177,6 +214,8 @@ pub(crate) struct Source {
     /// Is what stays watched for them.
     /// Invariant: `None` without keepers.
     kept: Option<Interest>,
+    /// Is what it belongs to, for snapshots, if there is more to say than `owner` does.
+    described_by: Option<Weak<dyn Describe>>,
 }
 
 impl Source {
@@ -197,7 +236,6 @@ impl Source {
 }
 
 /// All watched descriptors of a loop.
-#[derive(Debug)]
 pub(crate) struct Sources {
     slab: Slab<Source>,
     /// Is the key of each descriptor's source, [`NO_KEY`] for one without. The
@@ -235,7 +273,8 @@ impl Sources {
         self.generation = (self.generation + 1) & (KEY_MASK >> 1) as u32;
         let generation = self.generation;
         let (reader, writer) = (Side::default(), Side::default());
-        let source = Source { fd, generation, owner, reader, writer, keepers: 0, kept: None };
+        let source =
+            Source { fd, generation, owner, reader, writer, keepers: 0, kept: None, described_by: None };
         let key = self.slab.insert(source);
         if self.by_fd.len() <= place {
             self.by_fd.resize(place + 1, NO_KEY);
@@ -396,7 +435,7 @@ impl EventLoopHandle {
                 return Err(busy(fd, owner).during("wait"));
             }
             if let Some(task) = task {
-                (side.kind, side.slot) = (ListenerKind::Task, task);
+                side.set(ListenerKind::Task, task);
                 return Ok(Waiter::Task(task));
             }
         }
@@ -433,7 +472,7 @@ impl EventLoopHandle {
                 ListenerKind::Task => return side.kind = ListenerKind::None,
                 ListenerKind::Call => side.kind = ListenerKind::None,
             }
-            side.slot
+            side.slot()
         };
         self.inner.scheduler.cancel_call(self, call);
     }
@@ -624,6 +663,45 @@ impl EventLoopHandle {
             };
             let Some(token) = token else { return };
             self.unwatch(token);
+        }
+    }
+}
+
+/// What a snapshot asks.
+impl EventLoopHandle {
+    /// Says what a source belongs to.
+    pub(crate) fn set_description(&self, token: Token, description: Weak<dyn Describe>) {
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            source.described_by = Some(description);
+        }
+    }
+
+    /// Calls `note` with each task that waits for a descriptor by its own waker, and that.
+    pub(crate) fn note_waiting_tasks(&self, note: &mut dyn FnMut(SlotId, u32)) {
+        for (_, source) in &self.inner.sources.borrow().slab {
+            for side in [&source.reader, &source.writer] {
+                if side.kind == ListenerKind::Task {
+                    note(side.slot(), source.fd.as_raw().cast_unsigned());
+                }
+            }
+        }
+    }
+
+    /// Calls `show` with each source.
+    pub(crate) fn describe_sources(&self, mut show: impl FnMut(DescriptorRow)) {
+        let keys = self.inner.sources.borrow().slab.capacity();
+        for key in 0..keys {
+            let (mut row, description) = {
+                let sources = self.inner.sources.borrow();
+                let Some(source) = sources.slab.get(key) else { continue };
+                let mut row = DescriptorRow::new(source.fd.as_raw(), source.owner.into());
+                (row.reader, row.writer) = (source.reader.watcher(), source.writer.watcher());
+                (row, source.described_by.as_ref().and_then(Weak::upgrade))
+            };
+            if let Some(description) = description {
+                description.describe(&mut row);
+            }
+            show(row);
         }
     }
 }

@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Counts what this thread allocates while `step` runs, after one run to warm up.
-fn counted(mut step: impl FnMut()) -> usize {
+pub fn counted(mut step: impl FnMut()) -> usize {
     step();
     let before = ALLOCATIONS.get();
     (0..100).for_each(|_| step());

@@ -23,6 +23,7 @@ mod test_interop;
 mod test_selector_events;
 mod test_sendfile;
 mod test_servers;
+mod test_snapshot;
 mod test_sock;
 mod test_streams;
 mod test_supervision;

@@ -32,6 +32,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Counts the allocations of this thread.
+pub fn count() -> u64 {
+    ALLOCATIONS.get()
+}
+
 // Invariant 2
 #[test]
 fn c10_core_never_allocates() {

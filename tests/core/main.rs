@@ -17,6 +17,7 @@ mod gather;
 mod handles;
 mod instrument;
 mod panics;
+mod snapshot;
 mod storage;
 mod tasks;
 mod timeout;

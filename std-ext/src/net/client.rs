@@ -271,7 +271,7 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
         Box::pin(async move {
             let connected = async {
                 let (fd, token, peer) = connected.await?;
-                let connection = Rc::new(Connection::new(&event_loop, fd, token, peer, None)?);
+                let connection = Connection::new(&event_loop, fd, token, peer, None)?;
                 if let Some(tls) = begin_tls {
                     connection.start_tls(tls?)?;
                     let unwanted = AbortOnDrop(&connection);

@@ -164,6 +164,7 @@ impl Listener {
             None => self.event_loop.watch(self.fd, Owner::Server, Interest::READABLE)?,
         };
         self.token.set(Some(token));
+        self.event_loop.set_description(token, Rc::<ServerState>::downgrade(server));
         let acceptor = Acceptor { listener: Rc::clone(self), server: Rc::clone(server) };
         let erase = |acceptor: Acceptor| Callback::handler(move |_: &EventLoopHandle| acceptor.accept());
         let handler = self.event_loop.inner.scheduler.add_handler(acceptor, erase, Location::caller());

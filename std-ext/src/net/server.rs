@@ -22,6 +22,7 @@ use crate::net::connection::Connection;
 use crate::net::listener::{ListenOptions, Listener};
 use crate::net::to_addrs::ToAddrs;
 use crate::protocol::{Seat, StreamProtocol};
+use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
 use crate::streams::{self, StreamReader, StreamWriter};
 use crate::sys::Fd;
 use crate::tls::TlsState;
@@ -545,6 +546,15 @@ pub(crate) struct ServerState {
     over: RefCell<Option<Future<()>>>,
 }
 
+impl Describe for ServerState {
+    fn describe(&self, row: &mut DescriptorRow) {
+        let addr = self.event_loop.inner.kernel.local_addr(Fd::from_raw(row.fd));
+        row.local = addr.map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
+        row.connections = Some(self.clients.borrow().len());
+        row.state = "listening";
+    }
+}
+
 impl ServerState {
     pub(crate) fn is_full(&self) -> bool {
         self.clients.borrow().len() >= self.max_connections
@@ -569,7 +579,7 @@ impl ServerState {
     }
 
     fn make_connection(&self, fd: Fd, peer: Address, attached: Attached) -> Result<Rc<Connection>> {
-        let connection = Rc::new(Connection::new(&self.event_loop, fd, None, peer, Some(attached))?);
+        let connection = Connection::new(&self.event_loop, fd, None, peer, Some(attached))?;
         match &self.begin_tls {
             Some(begin_tls) => connection.start_tls(begin_tls()?)?,
             None => self.make(&connection)?,

@@ -10,6 +10,7 @@ mod marks;
 mod queue;
 mod transfer;
 
+mod description;
 mod drained;
 mod tls;
 
@@ -67,7 +68,7 @@ impl Connection {
         token: Option<Token>,
         peer: Address,
         server: Option<Attached>,
-    ) -> Result<Self> {
+    ) -> Result<Rc<Self>> {
         let kernel = &event_loop.inner.kernel;
         if peer.as_inet().is_some() {
             // A socket that can't do it is served without (CC-11).
@@ -89,7 +90,7 @@ impl Connection {
                 return Err(error);
             }
         };
-        Ok(Self {
+        let connection = Rc::new(Self {
             event_loop: event_loop.clone(),
             fd,
             // The first send will tell.
@@ -102,7 +103,9 @@ impl Connection {
             local: OnceCell::new(),
             server,
             dropped_writes: Cell::new(0),
-        })
+        });
+        event_loop.set_description(token, Rc::<Self>::downgrade(&connection));
+        Ok(connection)
     }
 
     pub(crate) fn event_loop(&self) -> &EventLoopHandle {

@@ -237,7 +237,7 @@ where
         Box::pin(async move {
             let made = async {
                 let opened = target.open(&event_loop).await?;
-                let endpoint = Rc::new(Endpoint::new(opened, rate)?);
+                let endpoint = Endpoint::new(opened, rate)?;
                 let seat = Seat::<P, kind::Datagrams>::new(factory());
                 let made = event_loop.create_future()?;
                 endpoint.start(Rc::<Seat<P, kind::Datagrams>>::clone(&seat) as _, made.clone())?;

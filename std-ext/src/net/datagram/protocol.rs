@@ -139,6 +139,8 @@ pub(crate) trait AnyDatagramProtocol: 'static {
     /// Returns `None` if one of its methods runs.
     fn tell(&self, transport: &DatagramTransport, told: Told<'_>) -> Option<Result<()>>;
     fn lost(&self, transport: &DatagramTransport, error: Option<&Error>) -> Result<()>;
+    /// Is the name of its type.
+    fn type_name(&self) -> &'static str;
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 
@@ -168,6 +170,10 @@ impl<P: DatagramProtocol> AnyDatagramProtocol for Seat<P, kind::Datagrams> {
 
     fn lost(&self, transport: &DatagramTransport, error: Option<&Error>) -> Result<()> {
         self.enter()?.connection_lost(transport, error)
+    }
+
+    fn type_name(&self) -> &'static str {
+        core::any::type_name::<P>()
     }
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {

@@ -28,6 +28,7 @@ use crate::net::datagram::opened::Opened;
 use crate::net::datagram::protocol::AnyDatagramProtocol;
 use crate::net::datagram::queue::Queue;
 use crate::net::flow::WriteBufferLimits;
+use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
 use crate::sources::Owner;
 use crate::sys::{Fd, Interest, Token};
 use crate::{Error, EventLoopHandle, Future, Result};
@@ -63,16 +64,35 @@ pub(crate) struct Endpoint {
     local: RefCell<Option<Address>>,
 }
 
+impl Describe for Endpoint {
+    fn describe(&self, row: &mut DescriptorRow) {
+        let addr = self.event_loop.inner.kernel.local_addr(self.opened.fd);
+        row.local = addr.map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
+        row.peer = self.peer_addr().map_or(SnapshotAddr::None, SnapshotAddr::new);
+        row.queued = self.queued.get();
+        row.protocol = self.protocol().map_or("", |protocol| protocol.type_name());
+        row.state = if self.has(State::CLOSING | State::ENDING | State::CLOSED) {
+            "closing"
+        } else if self.has(State::WRITING_PAUSED) {
+            "open, writing paused"
+        } else if self.has(State::READING_PAUSED | State::RESTING) {
+            "open, reading paused"
+        } else {
+            "open"
+        };
+    }
+}
+
 impl Endpoint {
     /// Takes over an open socket.
     ///
     /// # Errors
     /// If a table is full; the socket is closed then.
-    pub(crate) fn new(opened: Opened, rate: Option<ReceiveRate>) -> Result<Self> {
+    pub(crate) fn new(opened: Opened, rate: Option<ReceiveRate>) -> Result<Rc<Self>> {
         let event_loop = opened.event_loop.clone();
         event_loop.inner.datagrams.reserve(event_loop.inner.read_buffer_bytes)?;
         let token = event_loop.watch(opened.fd, Owner::Datagrams, Interest::READABLE)?;
-        Ok(Self {
+        let endpoint = Rc::new(Self {
             event_loop,
             opened,
             state: Cell::new(State(State::WRITABLE)),
@@ -92,7 +112,9 @@ impl Endpoint {
             retry_delay: Cell::new(RETRY_DELAYS.0),
             made: RefCell::new(None),
             local: RefCell::new(None),
-        })
+        });
+        endpoint.event_loop.set_description(token, Rc::<Self>::downgrade(&endpoint));
+        Ok(endpoint)
     }
 
     pub(crate) fn event_loop(&self) -> &EventLoopHandle {

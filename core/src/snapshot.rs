@@ -1,0 +1,295 @@
+//! What a loop holds, item by item: tasks and what they wait for, calls, futures.
+
+use core::panic::Location;
+
+use crate::callback::Aim;
+use crate::calls::{CallSlot, Kind};
+use crate::ready::{Links, Node};
+use crate::slots::SlotId;
+use crate::tables::{Source, Tables};
+use crate::tasks::Status;
+use crate::{Context, FutureId, HandleId, Instant, Scheduler, TaskId};
+
+/// Something that a loop holds. See [`Scheduler::visit`].
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// A task, also one that is done and whose result somebody may still take.
+    Task(TaskItem),
+    /// A callback, timer, handler or waiter.
+    Call(CallItem),
+    /// A future.
+    Future(FutureItem),
+}
+
+/// A task of a loop.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct TaskItem {
+    /// Is who it is.
+    pub id: TaskId,
+    /// Is its name, if it was given one.
+    pub name: Option<&'static str>,
+    /// Is where it was created.
+    pub location: &'static Location<'static>,
+    /// Is how it stands.
+    pub state: TaskState,
+    /// Is when its last step began, to the iteration: since then it has waited or run, or is done.
+    ///
+    /// `None` before its first step, and where the loop had no other reason to read its clock in
+    /// that iteration: it has one while a timer is armed, and in debug mode.
+    pub since: Option<Instant>,
+    /// Counts who waits for it, callbacks included.
+    pub waiters: usize,
+}
+
+/// How a task stands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Is the one whose step runs now.
+    Running,
+    /// Its next step is due in the next iteration, or later in this one.
+    Ready,
+    /// Waits. If for several at once, as with `select`, one of them is named; the
+    /// others have waiters ([`CallRole::Waiter`]) that name the task.
+    Waiting(WaitsFor),
+    /// Is done, with a value or an error.
+    Done,
+    /// Was cancelled.
+    Cancelled,
+    /// Ended with a panic.
+    Panicked,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A future of this loop.
+    Future(FutureId),
+    /// Another task.
+    Task(TaskId),
+    /// Its time: `sleep`, or a `timeout` around something unknown.
+    Time(Instant),
+    /// What the layer above said.
+    Outside(u32),
+    /// Somebody who has its waker: another thread, a channel, an interrupt.
+    Waker,
+}
+
+/// A call of a loop.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct CallItem {
+    /// Is who it is.
+    pub id: HandleId,
+    /// Is where it was created.
+    pub location: &'static Location<'static>,
+    /// Is what it is called for.
+    pub role: CallRole,
+    /// Is the task that it wakes, if that is what it does.
+    pub wakes: Option<TaskId>,
+    /// Is the future that it counts down, as those of a `gather` do.
+    pub completes: Option<FutureId>,
+}
+
+/// What a call is called for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum CallRole {
+    /// Runs in the next iteration, or later in this one.
+    Ready,
+    /// As that, and came from another thread.
+    Threadsafe,
+    /// Runs at its deadline.
+    Timer(Instant),
+    /// Runs when something is done.
+    Done(Awaited),
+    /// Wakes somebody when something is done, or when the layer above says so.
+    Waiter(Option<Awaited>),
+    /// Runs whenever its source is ready: a descriptor, a signal, an interrupt.
+    Handler,
+}
+
+/// What completes, and can be waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Awaited {
+    /// A future.
+    Future(FutureId),
+    /// A task.
+    Task(TaskId),
+}
+
+impl From<Source> for Awaited {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Future(id) => Self::Future(FutureId(id)),
+            Source::Task(id) => Self::Task(TaskId(id)),
+        }
+    }
+}
+
+impl From<Awaited> for WaitsFor {
+    fn from(awaited: Awaited) -> Self {
+        match awaited {
+            Awaited::Future(id) => Self::Future(id),
+            Awaited::Task(id) => Self::Task(id),
+        }
+    }
+}
+
+/// A future of a loop.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct FutureItem {
+    /// Is who it is.
+    pub id: FutureId,
+    /// Is where it was created.
+    pub location: &'static Location<'static>,
+    /// Is how it stands: `pending`, `result`, `exception`, `cancelled` or `taken`.
+    pub state: &'static str,
+    /// Counts who waits for it, callbacks included.
+    pub waiters: usize,
+}
+
+/// Marks a note that came from the layer above; the others are calls.
+const OUTSIDE: u32 = 1 << 31;
+
+impl<C: Context> Scheduler<C> {
+    /// Shows everything that the loop holds to `visit`: first all tasks, then all calls, then all
+    /// futures, each in the order of their slots.
+    ///
+    /// Takes time in proportion to the slots that were ever used at once, and no memory: what it
+    /// needs to find out what each task waits for, one word a task, is where the links of its wait
+    /// lie when it stands in no list.
+    ///
+    /// `outside` is called first; what it calls with a task and a number of up to 31 bits, that the
+    /// task waits for, unless it waits for something of the loop's, comes back as
+    /// [`WaitsFor::Outside`].
+    ///
+    /// Both closures may call the loop, and what they change may be shown or not.
+    pub fn visit(&self, outside: impl FnOnce(&mut dyn FnMut(SlotId, u32)), mut visit: impl FnMut(Item)) {
+        let running = self.current.get().and_then(|running| running.task());
+        // An earlier visit that unwound may have left notes.
+        self.tables.with_both(|tables, ready| {
+            for index in 0..tables.tasks.slots.used() {
+                ready.links.take_note(Node::wait(index));
+            }
+        });
+        outside(&mut |task, what| {
+            self.tables.with_both(|tables, ready| {
+                if tables.tasks.slots.get(task).is_some() {
+                    ready.links.set_note(Node::wait(task.index), what | OUTSIDE);
+                }
+            });
+        });
+        self.tables.with_both(|tables, ready| tables.note_waiters(&mut ready.links));
+        let (tasks, calls, futures) = self
+            .tables
+            .with(|tables| (tables.tasks.slots.used(), tables.calls.used(), tables.futures.used()));
+        for index in 0..tasks {
+            let task =
+                self.tables.with_both(|tables, ready| tables.task_item(&mut ready.links, running, index));
+            task.map(Item::Task).into_iter().for_each(&mut visit);
+        }
+        for index in 0..calls {
+            let call = self.tables.with(|tables| tables.call_item(index));
+            call.map(Item::Call).into_iter().for_each(&mut visit);
+        }
+        for index in 0..futures {
+            let future = self.tables.with_both(|tables, ready| tables.future_item(&ready.links, index));
+            future.map(Item::Future).into_iter().for_each(&mut visit);
+        }
+    }
+}
+
+impl<C: Context> Tables<C> {
+    /// Notes for each task that waits by a call of its own which call that is.
+    fn note_waiters(&self, links: &mut Links) {
+        for index in 0..self.calls.used() {
+            let Some(call) = self.calls.live_at(index) else { continue };
+            if let Some(Aim::Wakes(task)) = call.value.callback.aim() {
+                let wait = Node::wait(task);
+                let note = links.take_note(wait);
+                // What completes says more than the timer of a `timeout` around it.
+                let is_better = note == 0 || matches!(call.kind, Kind::FutureWaiter | Kind::TaskWaiter);
+                links.set_note(wait, if is_better { index + 1 } else { note });
+            }
+        }
+    }
+
+    fn task_item(&self, links: &mut Links, running: Option<TaskId>, index: u32) -> Option<TaskItem> {
+        let note = links.take_note(Node::wait(index));
+        let entry = self.tasks.slots.live_at(index)?;
+        let (id, task) = (TaskId(SlotId { index, seq: entry.seq }), &entry.value);
+        let state = match task.status {
+            Status::Pending if running == Some(id) => TaskState::Running,
+            Status::Pending if links.is_linked(Node::task(index)) => TaskState::Ready,
+            Status::Pending => TaskState::Waiting(self.waits_for(links, index, note)),
+            Status::Done => TaskState::Done,
+            Status::Cancelled => TaskState::Cancelled,
+            Status::Panicked => TaskState::Panicked,
+        };
+        let waiters = task.completion.waiters.count(links);
+        Some(TaskItem { id, name: task.name, location: task.location, state, since: task.stepped, waiters })
+    }
+
+    /// Tells what the task at `index` waits for, of which there is `note`.
+    fn waits_for(&self, links: &Links, index: u32, note: u32) -> WaitsFor {
+        if links.is_linked(Node::wait(index)) {
+            let waiting = self.tasks.slots.at(index).and_then(|entry| entry.value.waiting);
+            return waiting.map_or(WaitsFor::Waker, |(source, _)| Awaited::from(source).into());
+        }
+        if note & OUTSIDE != 0 {
+            return WaitsFor::Outside(note & !OUTSIDE);
+        }
+        let Some(call) = note.checked_sub(1).and_then(|index| self.calls.live_at(index)) else {
+            return WaitsFor::Waker;
+        };
+        match role_of(call) {
+            CallRole::Timer(deadline) => WaitsFor::Time(deadline),
+            CallRole::Waiter(Some(awaited)) => awaited.into(),
+            _ => WaitsFor::Waker,
+        }
+    }
+
+    fn call_item(&self, index: u32) -> Option<CallItem> {
+        let call = self.calls.live_at(index)?;
+        let (wakes, completes) = match call.value.callback.aim() {
+            Some(Aim::Wakes(task)) => {
+                let task = self.tasks.slots.live_at(task).map(|entry| SlotId { index: task, seq: entry.seq });
+                (task.map(TaskId), None)
+            }
+            Some(Aim::Completes(future)) => (None, Some(FutureId(future))),
+            None => (None, None),
+        };
+        let id = HandleId(SlotId { index, seq: call.seq });
+        Some(CallItem { id, location: call.value.callback.location, role: role_of(call), wakes, completes })
+    }
+
+    fn future_item(&self, links: &Links, index: u32) -> Option<FutureItem> {
+        let entry = self.futures.live_at(index)?;
+        let future = &entry.value;
+        Some(FutureItem {
+            id: FutureId(SlotId { index, seq: entry.seq }),
+            location: future.location,
+            state: future.state.name(),
+            waiters: future.completion.waiters.count(links),
+        })
+    }
+}
+
+/// Tells what a call is called for.
+fn role_of<C>(call: &CallSlot<C>) -> CallRole {
+    let owner = SlotId { index: call.at, seq: call.value.when.as_nanos() };
+    let awaited = Source::of(call.kind, owner).map(Awaited::from);
+    match (call.kind, awaited) {
+        (Kind::Soon, _) => CallRole::Ready,
+        (Kind::Threadsafe, _) => CallRole::Threadsafe,
+        (Kind::Timer | Kind::FarTimer, _) => CallRole::Timer(call.value.when),
+        (Kind::FutureDone | Kind::TaskDone, Some(awaited)) => CallRole::Done(awaited),
+        (Kind::Handler, _) => CallRole::Handler,
+        (_, awaited) => CallRole::Waiter(awaited),
+    }
+}

@@ -1,0 +1,25 @@
+//! What a snapshot says of a connection.
+
+use super::Connection;
+use super::state::State;
+use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
+
+impl Describe for Connection {
+    fn describe(&self, row: &mut DescriptorRow) {
+        row.peer = SnapshotAddr::new(&self.peer_addr());
+        row.local = self.local_addr().map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
+        row.queued = self.queued();
+        row.protocol = self.protocol().map_or("", |protocol| protocol.type_name());
+        row.state = if self.has(State::CLOSING | State::ENDING | State::CLOSED) {
+            "closing"
+        } else if self.has(State::HANDSHAKING) {
+            "handshaking"
+        } else if self.has(State::WRITING_PAUSED) {
+            "open, writing paused"
+        } else if self.has(State::READING_PAUSED) {
+            "open, reading paused"
+        } else {
+            "open"
+        };
+    }
+}

@@ -1,0 +1,148 @@
+//! What a snapshot says, in lines for people.
+
+use core::fmt;
+
+use rondel_core::{Awaited, CallItem, CallRole, Instant, TaskState, WaitsFor};
+
+use super::Snapshot;
+use super::row::{DescriptorRow, FutureRow, SnapshotAddr, SnapshotRow, TaskRow, Watcher};
+
+impl fmt::Display for Snapshot<'_> {
+    /// Prints a line for each row, as `python -m asyncio ps` does for tasks, after one that counts
+    /// them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |is: fn(&SnapshotRow) -> bool| self.rows().iter().filter(|row| is(row)).count();
+        let tasks = count(|row| matches!(row, SnapshotRow::Task(_)));
+        let calls = count(|row| matches!(row, SnapshotRow::Call(_)));
+        let futures = count(|row| matches!(row, SnapshotRow::Future(_)));
+        let descriptors = count(|row| matches!(row, SnapshotRow::Descriptor(_)));
+        writeln!(
+            f,
+            "at {:?}: {tasks} tasks, {calls} calls, {futures} futures, {descriptors} descriptors",
+            self.time()
+        )?;
+        for row in self.rows() {
+            match row {
+                SnapshotRow::Task(row) => writeln!(f, "{}", TaskLine { row, now: self.time() })?,
+                SnapshotRow::Call(call) => writeln!(f, "{}", CallLine { call, now: self.time() })?,
+                SnapshotRow::Future(row) => writeln!(f, "{row}")?,
+                SnapshotRow::Descriptor(row) => writeln!(f, "{row}")?,
+                SnapshotRow::Empty => {}
+            }
+        }
+        match self.missing() {
+            0 => Ok(()),
+            missing => writeln!(f, "and {missing} more"),
+        }
+    }
+}
+
+/// A task, in a line.
+pub(super) struct TaskLine<'a> {
+    pub(super) row: &'a TaskRow,
+    pub(super) now: Instant,
+}
+
+impl fmt::Display for TaskLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row: TaskRow { task, is_in_cycle, .. }, now } = *self;
+        write!(f, "{}", task.id)?;
+        if let Some(name) = task.name {
+            write!(f, " '{name}'")?;
+        }
+        match task.state {
+            TaskState::Running => f.write_str(" is running")?,
+            TaskState::Ready => f.write_str(" is ready")?,
+            TaskState::Done => f.write_str(" is done")?,
+            TaskState::Cancelled => f.write_str(" is cancelled")?,
+            TaskState::Panicked => f.write_str(" panicked")?,
+            TaskState::Waiting(what) => match what {
+                WaitsFor::Future(id) => write!(f, " waits for {id}")?,
+                WaitsFor::Task(id) => write!(f, " waits for {id}")?,
+                WaitsFor::Time(deadline) => write!(f, " sleeps for {:?} more", deadline - now)?,
+                WaitsFor::Outside(fd) => write!(f, " waits for descriptor {fd}")?,
+                _ => f.write_str(" waits for its waker")?,
+            },
+            _ => {}
+        }
+        if let Some(since) = task.since {
+            write!(f, ", since {:?}", now - since)?;
+        }
+        if *is_in_cycle {
+            f.write_str(", for itself, through others")?;
+        }
+        write!(f, "; created at {}", task.location)
+    }
+}
+
+struct CallLine<'a> {
+    call: &'a CallItem,
+    now: Instant,
+}
+
+impl fmt::Display for CallLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, now } = *self;
+        write!(f, "{}", call.id)?;
+        match call.role {
+            CallRole::Ready => f.write_str(" is ready")?,
+            CallRole::Threadsafe => f.write_str(" is ready, from another thread")?,
+            CallRole::Timer(deadline) if deadline <= now => f.write_str(" is due")?,
+            CallRole::Timer(deadline) => write!(f, " is due in {:?}", deadline - now)?,
+            CallRole::Done(Awaited::Future(id)) => write!(f, " follows {id}")?,
+            CallRole::Done(Awaited::Task(id)) => write!(f, " follows {id}")?,
+            CallRole::Waiter(Some(Awaited::Future(id))) => write!(f, " waits for {id}")?,
+            CallRole::Waiter(Some(Awaited::Task(id))) => write!(f, " waits for {id}")?,
+            CallRole::Handler => f.write_str(" is a handler")?,
+            _ => f.write_str(" waits")?,
+        }
+        if let Some(task) = call.wakes {
+            write!(f, ", wakes {task}")?;
+        }
+        if let Some(future) = call.completes {
+            write!(f, ", counts for {future}")?;
+        }
+        write!(f, "; created at {}", call.location)
+    }
+}
+
+impl fmt::Display for FutureRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let future = &self.future;
+        let (id, state, waiters) = (future.id, future.state, future.waiters);
+        write!(f, "{id} is {state}, awaited by {waiters}; created at {}", future.location)
+    }
+}
+
+impl fmt::Display for DescriptorRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.owner.name(), self.fd)?;
+        if !self.state.is_empty() {
+            write!(f, " is {}", self.state)?;
+        }
+        if self.local != SnapshotAddr::None {
+            write!(f, ", {}", self.local)?;
+        }
+        if self.peer != SnapshotAddr::None {
+            write!(f, " to {}", self.peer)?;
+        }
+        if !self.protocol.is_empty() {
+            write!(f, ", {}", self.protocol)?;
+        }
+        if let Some(connections) = self.connections {
+            write!(f, ", connections: {connections}")?;
+        }
+        if self.queued > 0 {
+            write!(f, ", queued: {} bytes", self.queued)?;
+        }
+        for (side, watcher) in [("read", self.reader), ("written", self.writer)] {
+            match watcher {
+                Watcher::None => {}
+                Watcher::Callback(id) => write!(f, ", {side} by {id}")?,
+                Watcher::Task(id) => write!(f, ", {side} by {id}")?,
+                Watcher::Waiter(id) => write!(f, ", {side} through {id}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! What a loop shows of itself: each kind of item, and what tasks wait for.
+
+use core::future::poll_fn;
+use core::task::Poll;
+use core::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use rondel_core::{
+    Awaited, CallItem, CallRole, Context, FutureItem, Gather, Instant, Item, Sleep, TaskItem, TaskState,
+    Timeout, WaitsFor,
+};
+
+use crate::fixture::{Calls, Fixture, event_loop, on_both_loops, own};
+
+on_both_loops!(
+    every_item_is_shown_once_with_its_location,
+    a_chain_of_tasks_says_who_waits_for_whom,
+    a_gather_says_which_tasks_it_counts,
+    a_wait_through_a_combinator_names_the_task,
+    a_task_that_nobody_knows_of_waits_for_its_waker,
+    since_is_the_iteration_of_the_last_step,
+    a_step_sees_itself_running,
+    what_the_layer_above_says_is_no_better_than_what_is_known,
+    a_visitor_that_panics_leaves_nothing_behind,
+);
+
+fn items<C: Context>(f: &Fixture<C>) -> Vec<Item> {
+    let mut items = Vec::new();
+    f.scheduler().visit(|_| (), |item| items.push(item));
+    items
+}
+
+fn tasks<C: Context>(f: &Fixture<C>) -> Vec<TaskItem> {
+    let only = |item| if let Item::Task(task) = item { Some(task) } else { None };
+    items(f).into_iter().filter_map(only).collect()
+}
+
+fn calls<C: Context>(f: &Fixture<C>) -> Vec<CallItem> {
+    let only = |item| if let Item::Call(call) = item { Some(call) } else { None };
+    items(f).into_iter().filter_map(only).collect()
+}
+
+fn futures<C: Context>(f: &Fixture<C>) -> Vec<FutureItem> {
+    let only = |item| if let Item::Future(future) = item { Some(future) } else { None };
+    items(f).into_iter().filter_map(only).collect()
+}
+
+fn every_item_is_shown_once_with_its_location<C: Context>(f: &Fixture<C>) {
+    let c = &f.context;
+    let soon = c.soon(|_| ()).unwrap();
+    let line = line!() - 1;
+    let timer = c.later(7, |_| ()).unwrap();
+    let future = c.future::<u32>();
+    let hook = future.add_done_callback(|_, _| ()).unwrap();
+    let task = c.task(async {});
+    let found = items(f);
+    assert_eq!(found.len(), 5);
+    let Item::Task(shown) = found[0] else { panic!("tasks come first") };
+    assert_eq!((shown.id, shown.state, shown.waiters), (task.id(), TaskState::Ready, 0));
+    let all = calls(f);
+    assert_eq!((all[0].id, all[0].role, all[0].location.line()), (soon.id(), CallRole::Ready, line));
+    assert!(all[0].location.file().ends_with("snapshot.rs"));
+    assert_eq!((all[1].id, all[1].role), (timer.id(), CallRole::Timer(Instant::from_nanos(7))));
+    assert_eq!(all[2].role, CallRole::Done(Awaited::Future(future.id())));
+    assert_eq!((futures(f)[0].id, futures(f)[0].state, futures(f)[0].waiters), (future.id(), "pending", 1));
+
+    future.set_result(1).unwrap();
+    assert_eq!((futures(f)[0].state, futures(f)[0].waiters), ("result", 0));
+    f.turn();
+    assert_eq!(tasks(f)[0].state, TaskState::Done, "somebody may still take its result");
+    drop((task, timer.cancel(), future, hook));
+    assert_eq!(items(f), []);
+}
+
+fn a_chain_of_tasks_says_who_waits_for_whom<C: Context>(f: &Fixture<C>) {
+    let c = f.context.clone();
+    let last = f.context.task(async move { Sleep::new(&c, Duration::from_nanos(50)).await.is_ok() });
+    let last_id = last.id();
+    let middle = f.context.task(async move { last.await });
+    let middle_id = middle.id();
+    let first = f.context.task(async move { middle.await.is_ok() });
+    f.turn();
+    let states: Vec<_> = tasks(f).iter().map(|task| (task.id, task.state, task.waiters)).collect();
+    let expected = [
+        (last_id, TaskState::Waiting(WaitsFor::Time(Instant::from_nanos(50))), 1),
+        (middle_id, TaskState::Waiting(WaitsFor::Task(last_id)), 1),
+        (first.id(), TaskState::Waiting(WaitsFor::Task(middle_id)), 0),
+    ];
+    assert_eq!(states, expected);
+    assert_eq!(calls(f)[0].wakes, Some(last_id), "the timer of the sleep");
+    assert_eq!(states, tasks(f).iter().map(|task| (task.id, task.state, task.waiters)).collect::<Vec<_>>());
+    f.driver.advance(Duration::from_nanos(50));
+    f.settle();
+    assert_eq!(first.take(), Ok(true), "to look changes nothing");
+}
+
+fn a_gather_says_which_tasks_it_counts<C: Context>(f: &Fixture<C>) {
+    let pending = || f.context.task(core::future::pending::<()>());
+    let children = [pending(), pending()];
+    let ids = children.each_ref().map(|child| child.id());
+    let gather = Gather::new(&f.context, children).unwrap();
+    let parent = f.context.task(async move { gather.await.is_ok() });
+    f.turn();
+    let Some(TaskItem { state: TaskState::Waiting(WaitsFor::Future(outer)), .. }) =
+        tasks(f).into_iter().find(|task| task.id == parent.id())
+    else {
+        panic!("the parent waits for the future of the gather")
+    };
+    let edges: Vec<_> = calls(f).iter().map(|call| (call.role, call.completes)).collect();
+    assert_eq!(edges, ids.map(|id| (CallRole::Done(Awaited::Task(id)), Some(outer))));
+}
+
+/// Polls both, each behind a waker of its own.
+async fn either<A: Future + Unpin, B: Future + Unpin>(mut a: A, mut b: B) {
+    struct Through(core::task::Waker);
+    impl std::task::Wake for Through {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.wake_by_ref();
+        }
+    }
+    poll_fn(|cx| {
+        let waker = std::sync::Arc::new(Through(cx.waker().clone())).into();
+        let mut cx = core::task::Context::from_waker(&waker);
+        let is_over = core::pin::Pin::new(&mut a).poll(&mut cx).is_ready()
+            | core::pin::Pin::new(&mut b).poll(&mut cx).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn a_wait_through_a_combinator_names_the_task<C: Context>(f: &Fixture<C>) {
+    let future = f.context.future::<u32>();
+    let (wait, sleep) = (future.wait(), Sleep::new(&f.context, Duration::from_nanos(9)));
+    let task = f.context.task(async move { either(sleep, wait).await });
+    f.turn();
+    let state = TaskState::Waiting(WaitsFor::Future(future.id()));
+    assert_eq!(tasks(f)[0].state, state, "what completes comes before time");
+    let roles =
+        [CallRole::Timer(Instant::from_nanos(9)), CallRole::Waiter(Some(Awaited::Future(future.id())))];
+    assert_eq!(calls(f).iter().map(|call| call.role).collect::<Vec<_>>(), roles);
+    assert!(calls(f).iter().all(|call| call.wakes == Some(task.id())));
+    task.abort();
+}
+
+fn a_task_that_nobody_knows_of_waits_for_its_waker<C: Context>(f: &Fixture<C>) {
+    let _task = f.context.task(core::future::pending::<()>());
+    f.turn();
+    assert_eq!(tasks(f)[0].state, TaskState::Waiting(WaitsFor::Waker));
+    let c = f.context.clone();
+    let limited = Timeout::new(&c, Duration::from_nanos(5), core::future::pending::<()>());
+    let _task = f.context.task(async move { limited.await.is_ok() });
+    f.turn();
+    assert_eq!(tasks(f)[1].state, TaskState::Waiting(WaitsFor::Time(Instant::from_nanos(5))));
+}
+
+fn since_is_the_iteration_of_the_last_step<C: Context>(f: &Fixture<C>) {
+    f.driver.advance(Duration::from_nanos(100));
+    let _early = f.context.task(core::future::pending::<()>());
+    f.turn();
+    assert_eq!(tasks(f)[0].since, None, "nobody has read the clock");
+    let _timer = f.context.later(1000, |_| ()).unwrap();
+    let _late = f.context.task(core::future::pending::<()>());
+    assert_eq!(tasks(f)[1].since, None, "before its first step");
+    f.turn();
+    f.driver.advance(Duration::from_nanos(100));
+    f.turn();
+    assert_eq!(tasks(f)[1].since, Some(Instant::from_nanos(100)), "not the later turn");
+    assert_eq!(tasks(f)[0].since, None);
+}
+
+fn a_step_sees_itself_running<C: Context>(f: &Fixture<C>) {
+    let seen = Rc::new(Cell::new(None));
+    let (inside, c) = (seen.clone(), f.context.clone());
+    let task = f.context.task(async move {
+        c.scheduler().visit(|_| (), |item| inside.set(Some(item)));
+    });
+    f.turn();
+    let Some(Item::Task(shown)) = seen.get() else { panic!("there is one task") };
+    assert_eq!((shown.id, shown.state), (task.id(), TaskState::Running));
+}
+
+fn what_the_layer_above_says_is_no_better_than_what_is_known<C: Context>(f: &Fixture<C>) {
+    let future = f.context.future::<u32>();
+    let wait = future.wait();
+    let _known = f.context.task(async move { wait.await.is_ok() });
+    let slot = Rc::new(Cell::new(None));
+    let (noted, c) = (slot.clone(), f.context.clone());
+    let _unknown = f.context.task(async move {
+        poll_fn(|cx| {
+            noted.set(c.scheduler().task_of(cx.waker()));
+            Poll::<()>::Pending
+        })
+        .await;
+    });
+    f.turn();
+    let slot = slot.get().expect("its own waker");
+    let mut states = Vec::new();
+    f.scheduler().visit(
+        |note| note(slot, 42),
+        |item| states.extend(if let Item::Task(task) = item { Some(task.state) } else { None }),
+    );
+    let waiting = [WaitsFor::Future(future.id()), WaitsFor::Outside(42)].map(TaskState::Waiting);
+    assert_eq!(states, waiting);
+    assert_eq!(tasks(f)[1].state, TaskState::Waiting(WaitsFor::Waker), "said for one visit");
+}
+
+fn a_visitor_that_panics_leaves_nothing_behind<C: Context>(f: &Fixture<C>) {
+    let c = f.context.clone();
+    let sleeper = f.context.task(async move { Sleep::new(&c, Duration::from_nanos(5)).await.is_ok() });
+    f.turn();
+    let visited = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
+        f.scheduler().visit(|_| (), |_| panic!("a visitor's"));
+    }));
+    assert!(visited.is_err());
+    assert_eq!(tasks(f)[0].state, TaskState::Waiting(WaitsFor::Time(Instant::from_nanos(5))));
+    f.driver.advance(Duration::from_nanos(5));
+    f.settle();
+    assert_eq!(sleeper.take(), Ok(true), "the loop goes on");
+    let _next = f.context.task(core::future::pending::<()>());
+    f.turn();
+    assert_eq!(tasks(f).last().unwrap().state, TaskState::Waiting(WaitsFor::Waker));
+}
+
+#[test]
+fn the_handle_shows_it_too() {
+    let f = event_loop::<8, 4, 4, 256>();
+    let _timer = f.context.later(1, |_| ()).unwrap();
+    let mut count = 0;
+    f.context.visit(|_| count += 1);
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn a_hundred_thousand_tasks_and_timers_are_shown_without_an_allocation() {
+    let f = own(100_000, 1, 100_000, 16);
+    let c = f.context;
+    for n in 0..100_000 {
+        drop(c.task(async move { Sleep::new(&c, Duration::from_nanos(1000 + n)).await.is_ok() }));
+    }
+    f.turn();
+    let before = crate::allocation::count();
+    let (mut waiting, mut timers) = (0, 0);
+    f.scheduler().visit(
+        |_| (),
+        |item| match item {
+            Item::Task(task) if matches!(task.state, TaskState::Waiting(WaitsFor::Time(_))) => waiting += 1,
+            Item::Call(call) if matches!(call.role, CallRole::Timer(_)) => timers += 1,
+            _ => {}
+        },
+    );
+    assert_eq!(crate::allocation::count(), before);
+    assert_eq!((waiting, timers), (100_000, 100_000));
+}
