@@ -5,8 +5,8 @@ use core::time::Duration;
 use crate::net::connection::Connection;
 use crate::{Error, Result, TimerHandle};
 
-/// The limits of a session's two ends.
-pub(crate) struct TlsTimeouts {
+/// How a session may begin and end.
+pub(crate) struct TlsTerms {
     pub(crate) handshake: Duration,
     pub(crate) shutdown: Duration,
 }
@@ -15,7 +15,7 @@ pub(crate) struct TlsTimeouts {
 pub(crate) enum TlsState {}
 
 impl TlsState {
-    pub(crate) fn timeouts(&self) -> TlsTimeouts {
+    pub(crate) fn terms(&self) -> TlsTerms {
         match *self {}
     }
 

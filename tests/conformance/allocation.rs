@@ -21,6 +21,17 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Returns how many bytes this thread has allocated and not given back; less, if it
+/// gave back those of others.
+pub fn live_bytes() -> isize {
+    LIVE_BYTES.get()
+}
+
+fn count(difference: isize) {
+    LIVE_BYTES.set(LIVE_BYTES.get() + difference);
 }
 
 // SAFETY: passes everything on to the system's allocator; the counter is
@@ -28,23 +39,27 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        count(layout.size().cast_signed());
         // SAFETY: by the caller's contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(-layout.size().cast_signed());
         // SAFETY: by the caller's contract.
         unsafe { System.dealloc(ptr, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        count(layout.size().cast_signed());
         // SAFETY: by the caller's contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        count(size.cast_signed() - layout.size().cast_signed());
         // SAFETY: by the caller's contract.
         unsafe { System.realloc(ptr, layout, size) }
     }

@@ -10,38 +10,42 @@ use std::time::{Duration, SystemTime};
 use rondel::rustls::crypto::{CryptoProvider, ring};
 use rondel::rustls::pki_types::ServerName;
 use rondel::rustls::{
-    self, AlertDescription, CertificateError, CipherSuite, ClientConnection, HandshakeKind, PeerMisbehaved,
-    ProtocolVersion, ServerConnection,
+    self, AlertDescription, CertRevocationListError, CertificateError, CipherSuite, ClientConnection,
+    HandshakeKind, PeerMisbehaved, ProtocolVersion, ServerConnection,
 };
 use rondel::{Error, ErrorKind, Pem, TlsClientConfig, TlsError, TlsServerConfig, TlsVersion};
 
 use crate::tls_fixture::{Authority, Directory, Issued, client, pki, self_signed, server};
 
 /// Both sides of a connection after its handshake.
-struct Pair {
-    client: ClientConnection,
-    server: ServerConnection,
+pub struct Pair {
+    pub client: ClientConnection,
+    pub server: ServerConnection,
 }
 
 /// Why each side gave up.
 #[derive(Debug)]
-struct Failed {
-    client: Option<TlsError>,
-    server: Option<TlsError>,
+pub struct Failed {
+    pub client: Option<TlsError>,
+    pub server: Option<TlsError>,
 }
 
 impl Failed {
-    fn client(self) -> TlsError {
+    pub fn client(self) -> TlsError {
         self.client.expect("the client has no error")
     }
 
-    fn server(self) -> TlsError {
+    pub fn server(self) -> TlsError {
         self.server.expect("the server has no error")
     }
 }
 
 /// Carries everything between the two sides until both are silent.
-fn shake_hands(client: &TlsClientConfig, server: &TlsServerConfig, name: &str) -> Result<Pair, Box<Failed>> {
+pub fn shake_hands(
+    client: &TlsClientConfig,
+    server: &TlsServerConfig,
+    name: &str,
+) -> Result<Pair, Box<Failed>> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(client.clone().into(), name).unwrap();
     let mut server = ServerConnection::new(server.clone().into()).unwrap();
@@ -84,7 +88,7 @@ fn feed<Data>(
     Ok(())
 }
 
-fn fails(client: &TlsClientConfig, server: &TlsServerConfig, name: &str) -> Box<Failed> {
+pub fn fails(client: &TlsClientConfig, server: &TlsServerConfig, name: &str) -> Box<Failed> {
     match shake_hands(client, server, name) {
         Err(failed) => failed,
         Ok(_) => panic!("the handshake succeeded"),
@@ -97,7 +101,7 @@ fn rejection_of(issued: &Issued) -> TlsError {
 }
 
 /// Returns why a configuration can't be made.
-fn tls_error<T>(result: rondel::Result<T>) -> TlsError {
+pub fn tls_error<T>(result: rondel::Result<T>) -> TlsError {
     match result {
         Ok(_) => panic!("there is no error"),
         Err(error) => {
@@ -243,8 +247,8 @@ fn an_authoritys_own_certificate_is_no_servers_and_the_error_says_so() {
 // L-10
 #[test]
 fn l10_a_huge_chain_is_refused() {
-    let Issued { chain, key } = &pki().server;
-    let huge = Issued { chain: chain.clone() + &pki().authority.text().repeat(400), key: key.clone() };
+    let Issued { chain, .. } = &pki().server;
+    let huge = Issued { chain: chain.clone() + &pki().authority.text().repeat(400), ..pki().server.clone() };
     let error = rejection_of(&huge);
     assert!(matches!(error, TlsError::Other(rustls::Error::InvalidMessage(_))), "{error:?}");
     // One that fits is tried, within the budget of the verification.
@@ -736,7 +740,7 @@ fn a_server_forgets_the_oldest_sessions_when_its_cache_is_full() {
 
 #[test]
 fn a_chain_and_its_key_may_be_in_one_text_or_file_among_other_things() {
-    let Issued { chain, key } = &pki().server;
+    let Issued { chain, key, .. } = &pki().server;
     let both = Pem::text(format!("Issued to localhost:\n{key}\nby the tests:\n{chain}"));
     TlsServerConfig::builder(both.clone(), both).build().unwrap();
     let directory = Directory::new("one-file");
@@ -764,7 +768,7 @@ fn a_file_that_can_not_be_read_is_named() {
 
 #[test]
 fn a_text_without_what_is_looked_for_is_told_apart_from_a_broken_one() {
-    let Issued { chain, key } = &pki().server;
+    let Issued { chain, key, .. } = &pki().server;
     let with = |chain: &str, key: &str| {
         tls_error(TlsServerConfig::builder(Pem::text(chain), Pem::text(key)).build())
     };
@@ -816,7 +820,7 @@ fn a_key_of_another_certificate_is_refused() {
 
 #[test]
 fn no_piece_of_a_key_is_shown() {
-    let Issued { chain, key } = &pki().server;
+    let Issued { chain, key, .. } = &pki().server;
     let secret: Vec<&str> = key.lines().filter(|line| !line.starts_with('-')).collect();
     let damaged = key.replacen("\nMI", "\n-----BEGIN MI", 1).replace("-----END", "-----ENT");
     let builder = TlsServerConfig::builder(Pem::text(chain.as_str()), Pem::text(key.as_str()));
@@ -891,6 +895,9 @@ fn each_error_has_a_text_of_its_own() {
         TlsError::UnknownIssuer,
         TlsError::WrongName { expected: None, presented: Vec::new() },
         TlsError::BadCertificate(CertificateError::Revoked),
+        TlsError::Revoked,
+        TlsError::UnknownRevocationStatus,
+        TlsError::RevocationListExpired { next_update: None },
         TlsError::NoPeerCertificate,
         TlsError::ProtocolVersion,
         TlsError::NoApplicationProtocol,
@@ -907,6 +914,8 @@ fn each_error_has_a_text_of_its_own() {
         TlsError::BadPrivateKey { origin: origin() },
         TlsError::KeyMismatch { certificate: "cert.pem".into(), key: origin() },
         TlsError::BadOwnCertificate { origin: origin(), error: CertificateError::BadEncoding },
+        TlsError::NoRevocationList { origin: origin() },
+        TlsError::BadRevocationList { origin: origin(), error: CertRevocationListError::ParseError },
         TlsError::NoTrustAnchors,
         TlsError::NotReloadable,
         TlsError::BadConfig("x".into()),

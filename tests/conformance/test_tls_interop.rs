@@ -1,11 +1,14 @@
 //! TLS with peers that are not rustls: OpenSSL's own programs, curl and asyncio.
 
+use core::time::Duration;
 use std::path::Path;
 use std::process::Stdio;
 
-use rondel::{Error, EventLoop, EventLoopHandle, Server, StreamReader, StreamWriter, TlsClientOptions};
+use rondel::{
+    Error, EventLoop, EventLoopHandle, Server, StreamReader, StreamWriter, TlsClientOptions, TlsServerOptions,
+};
 
-use crate::fixture::{any_port, small};
+use crate::fixture::{Trace, any_port, small};
 use crate::test_interop::{Peer, with_tool};
 use crate::tls_fixture::{Directory, client, pki, server};
 
@@ -27,6 +30,10 @@ fn text(path: &Path) -> String {
 
 /// Starts a server that answers one line with itself, and ends.
 async fn serve_lines(event_loop: &EventLoopHandle) -> rondel::Result<Server> {
+    serve_lines_by(event_loop, server().build().unwrap().into()).await
+}
+
+async fn serve_lines_by(event_loop: &EventLoopHandle, options: TlsServerOptions) -> rondel::Result<Server> {
     event_loop
         .start_server(any_port(), async |mut reader: StreamReader, mut writer: StreamWriter| {
             let line = reader.read_line().await?.to_vec();
@@ -34,7 +41,7 @@ async fn serve_lines(event_loop: &EventLoopHandle) -> rondel::Result<Server> {
             writer.close();
             writer.wait_closed().await
         })
-        .tls(server().build().unwrap())
+        .tls(options)
         .await
 }
 
@@ -69,6 +76,97 @@ fn openssl_talks_to_our_server_and_resumes_its_sessions() {
                 assert!(again.contains("hello\n") && again.contains("Reused, TLSv1."), "{again}");
             }
             assert_eq!(server.refused(), 0);
+            Ok(())
+        });
+    });
+}
+
+#[test]
+fn l09_openssl_resumes_a_session_of_tls12_as_often_as_it_likes() {
+    with_tool("openssl", || {
+        run(async |event_loop| {
+            let directory = Directory::new("reconnect");
+            let authority = authority(&directory);
+            // By an identifier that the server remembers, and by a ticket that the client does.
+            for serving in [server(), server().stateless_tickets()] {
+                let server = serve_lines_by(&event_loop, serving.build().unwrap().into()).await?;
+                let options = ["-tls1_2", "-CAfile", &authority, "-reconnect"];
+                let printed = s_client(&event_loop, &server, &options).await;
+                assert_eq!(printed.matches("New, TLSv1.2").count(), 1, "{printed}");
+                assert_eq!(printed.matches("Reused, TLSv1.2").count(), 5, "{printed}");
+                assert!(printed.contains("hello\n"), "{printed}");
+                assert_eq!((server.accepted(), server.refused()), (6, 0));
+            }
+            Ok(())
+        });
+    });
+}
+
+#[test]
+fn l09_openssl_sends_no_early_data_as_no_ticket_allows_it() {
+    with_tool("openssl", || {
+        run(async |event_loop| {
+            let directory = Directory::new("early-data");
+            let authority = authority(&directory);
+            let (session, early) = (directory.0.join("session"), directory.0.join("early"));
+            std::fs::write(&early, "too early\n").unwrap();
+            let (session, early) = (text(&session), text(&early));
+            let server = serve_lines(&event_loop).await?;
+            let trusting = ["-tls1_3", "-CAfile", &authority];
+            s_client(&event_loop, &server, &[&trusting[..], &["-sess_out", &session]].concat()).await;
+            let again = [&trusting[..], &["-sess_in", &session, "-early_data", &early]].concat();
+            let printed = s_client(&event_loop, &server, &again).await;
+            assert!(printed.contains("Reused, TLSv1.3"), "{printed}");
+            assert!(printed.contains("Early data was not sent"), "{printed}");
+            assert!(printed.contains("hello\n"), "{printed}");
+            Ok(())
+        });
+    });
+}
+
+#[test]
+fn l09_openssl_is_refused_to_negotiate_anew() {
+    with_tool("openssl", || {
+        run(async |event_loop| {
+            let directory = Directory::new("renegotiation");
+            let authority = authority(&directory);
+            let ended = Trace::new();
+            let noted = ended.clone();
+            let server = event_loop
+                .start_server(any_port(), move |mut reader: StreamReader, mut writer: StreamWriter| {
+                    let noted = noted.clone();
+                    async move {
+                        writer.write_all(b"begin\n").await?;
+                        let ending = reader.read_line().await;
+                        noted.push(match ending {
+                            Ok(line) => format!("{}", line.escape_ascii()),
+                            Err(error) => format!("{:?}", error.kind()),
+                        });
+                        Ok::<(), Error>(())
+                    }
+                })
+                .tls(server().build().unwrap())
+                .await?;
+            let addr = server.local_addr().to_string();
+            // OpenSSL takes the refusal for an error of its own.
+            let script = "openssl s_client -connect \"$0\" -CAfile \"$1\" -tls1_2 2>&1; exit 0";
+            let mut peer = start("sh", &["-c", script, &addr, &authority]);
+            let talk = move || {
+                peer.wait_for("begin");
+                peer.type_line("R\n");
+                peer.wait_for("RENEGOTIATING");
+                String::from_utf8_lossy(&peer.finish(Vec::new())).into_owned()
+            };
+            let printed = event_loop.run_in_executor(talk).unwrap().await.unwrap();
+            assert!(printed.contains("no renegotiation"), "{printed}");
+            while ended.count() == 0 {
+                event_loop.sleep(Duration::from_millis(1)).await?;
+            }
+            assert_eq!(ended.take(), ["Tls"]);
+            // Others are served as before.
+            let (mut reader, _writer) =
+                event_loop.open_connection(server.local_addr()).tls(client().build().unwrap()).await?;
+            assert_eq!(reader.read_line().await?, b"begin\n");
             Ok(())
         });
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rondel::{
     Config, Error, EventLoop, EventLoopHandle, PanicPolicy, StreamReader, StreamWriter, TlsClientOptions,
-    TlsError, TlsServerConfig,
+    TlsError, TlsServerConfig, TlsServerOptions,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -172,7 +172,7 @@ async fn ask(mut reader: StreamReader, mut writer: StreamWriter) -> rondel::Resu
 struct World {
     event_loop: EventLoop,
     peers: Peers,
-    ours: (TlsClientOptions, TlsServerConfig),
+    ours: (TlsClientOptions, TlsServerOptions),
 }
 
 impl World {
@@ -183,24 +183,30 @@ impl World {
         Self {
             event_loop: manual_with(config).0,
             peers: Peers::new(versions, fragment),
-            ours: (ours, server().build().unwrap()),
+            ours: (ours, server().build().unwrap().into()),
         }
+    }
+
+    /// Lets our side take the end of the stream for the end of TLS.
+    fn accepting_missing_close_notify(mut self) -> Self {
+        let (client, server) = self.ours;
+        self.ours = (client.accept_missing_close_notify(), server.accept_missing_close_notify());
+        self
     }
 
     /// Talks to a peer; returns how that went and how much the peer has sent.
     fn talk(&self, peer_is_client: bool, mischief: Mischief<'_>) -> (rondel::Result<Vec<u8>>, usize) {
+        self.talk_to(self.peers.connection(peer_is_client), mischief)
+    }
+
+    fn talk_to(&self, tls: rustls::Connection, mischief: Mischief<'_>) -> (rondel::Result<Vec<u8>>, usize) {
+        let peer_is_client = matches!(tls, rustls::Connection::Client(_));
         let event_loop = self.event_loop.handle();
         let (ours, theirs) = pair();
-        let peer = Peer {
-            tls: self.peers.connection(peer_is_client),
-            socket: theirs,
-            sent: 0,
-            mischief,
-            event_loop: event_loop.clone(),
-        };
+        let peer = Peer { tls, socket: theirs, sent: 0, mischief, event_loop: event_loop.clone() };
         let connecting = event_loop.open_connection_with_sock(ours);
         let connecting = if peer_is_client {
-            connecting.tls_server(&self.ours.1)
+            connecting.tls_server(self.ours.1.clone())
         } else {
             connecting.tls(self.ours.0.clone())
         };
@@ -221,8 +227,12 @@ impl World {
     }
 
     fn well(&self, peer_is_client: bool, step: usize) -> usize {
+        self.well_with(self.peers.connection(peer_is_client), step)
+    }
+
+    fn well_with(&self, tls: impl Into<rustls::Connection>, step: usize) -> usize {
         let mischief = Mischief { step, cut: usize::MAX, spoil: &mut |_, _| {} };
-        let (went, sent) = self.talk(peer_is_client, mischief);
+        let (went, sent) = self.talk_to(tls.into(), mischief);
         assert_eq!(went.unwrap(), ANSWER);
         sent
     }
@@ -287,6 +297,64 @@ fn l05_a_client_hello_may_come_in_records_of_a_byte() {
     }
 }
 
+/// Makes a client that sends data before the handshake is over, to a server that has
+/// allowed it.
+fn hasty_client(peers: &Peers) -> Arc<rustls::ClientConfig> {
+    let mut config = (*peers.client).clone();
+    config.resumption = rustls::client::Resumption::in_memory_sessions(4);
+    config.enable_early_data = true;
+    Arc::new(config)
+}
+
+fn connect(config: &Arc<rustls::ClientConfig>) -> rustls::ClientConnection {
+    rustls::ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost").unwrap()).unwrap()
+}
+
+/// Carries what two connections say to each other until both are silent.
+fn carry(client: &mut rustls::ClientConnection, server: &mut rustls::ServerConnection) {
+    while client.wants_write() || server.wants_write() {
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        server.read_tls(&mut &bytes[..]).unwrap();
+        server.process_new_packets().unwrap();
+        bytes.clear();
+        server.write_tls(&mut bytes).unwrap();
+        client.read_tls(&mut &bytes[..]).unwrap();
+        client.process_new_packets().unwrap();
+    }
+}
+
+#[test]
+fn l09_early_data_of_a_session_that_is_not_ours_is_skipped() {
+    let world = World::new(&[&rustls::version::TLS13], None);
+    let mut elsewhere = (*world.peers.server).clone();
+    elsewhere.max_early_data_size = 1000;
+    let elsewhere = Arc::new(elsewhere);
+    for step in [1, 16_384] {
+        // Another server of the same name has allowed it.
+        let hasty = hasty_client(&world.peers);
+        let mut server = rustls::ServerConnection::new(Arc::clone(&elsewhere)).unwrap();
+        carry(&mut connect(&hasty), &mut server);
+        let mut client = connect(&hasty);
+        let mut early = client.early_data().expect("a session that allows it");
+        early.write_all(b"too early").unwrap();
+        world.well_with(client, step);
+    }
+}
+
+#[test]
+fn l09_early_data_is_never_allowed_whatever_a_configuration_of_rustls_says() {
+    let mut world = World::new(&[&rustls::version::TLS13], None);
+    let mut allowing = (*world.peers.server).clone();
+    allowing.max_early_data_size = 1000;
+    world.ours.1 = TlsServerConfig::from(Arc::new(allowing)).into();
+    let hasty = hasty_client(&world.peers);
+    world.well_with(connect(&hasty), 16_384);
+    let mut second = connect(&hasty);
+    assert!(second.early_data().is_none());
+    world.well_with(second, 16_384);
+}
+
 fn is_broken(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset)
 }
@@ -326,6 +394,45 @@ fn tl4_l01_a_session_that_is_cut_anywhere_is_never_a_clean_end() {
             let (reset, truncated) = (Some(TlsError::PeerReset), Some(TlsError::Truncated));
             let expected = [format!("{reset:?}"), format!("{truncated:?}"), String::from("well")];
             assert_eq!(seen, expected, "{versions:?} {peer_is_client}");
+        }
+    }
+}
+
+/// Adds where records end in `bytes`, which begin at `start` of a stream.
+fn add_record_ends(ends: &mut Vec<usize>, start: usize, bytes: &[u8]) {
+    let mut at = 0;
+    while let Some(&[_, _, _, high, low]) = bytes.get(at..at + 5) {
+        at += 5 + usize::from(u16::from_be_bytes([high, low]));
+        ends.push(start + at);
+    }
+}
+
+#[test]
+fn l01_an_end_that_is_accepted_is_never_within_a_record_or_a_handshake() {
+    for versions in VERSIONS {
+        for peer_is_client in [true, false] {
+            let world = World::new(versions, None).accepting_missing_close_notify();
+            let mut answers = Vec::new();
+            for cut in 0..world.well(peer_is_client, 16_384) {
+                let mut ends = Vec::new();
+                let mut spoil = |sent: usize, bytes: &mut Vec<u8>| add_record_ends(&mut ends, sent, bytes);
+                let mischief = Mischief { step: 16_384, cut, spoil: &mut spoil };
+                match world.talk(peer_is_client, mischief).0 {
+                    Ok(answer) => {
+                        // Signatures differ in length: the last bytes may be there.
+                        let is_whole = ends.contains(&cut) || ends.last().is_some_and(|&last| last < cut);
+                        assert!(is_whole, "within a record: {cut}, {ends:?}");
+                        answers.push(answer);
+                    }
+                    Err(error) if error.as_tls() == Some(&TlsError::Truncated) => {
+                        assert!(!ends.contains(&cut), "between records: {cut}, {ends:?}");
+                    }
+                    Err(error) if error.as_io().is_some_and(is_broken) => {}
+                    Err(error) => assert_eq!(error.as_tls(), Some(&TlsError::PeerReset)),
+                }
+            }
+            // What came whole, and nothing else, is an answer.
+            assert!(answers.iter().all(|answer| answer.is_empty() || answer == ANSWER), "{answers:?}");
         }
     }
 }
@@ -395,7 +502,7 @@ fn l08_an_alert_follows_what_was_to_be_said_before_it() {
     let world = World::new(VERSIONS[1], None);
     let event_loop = world.event_loop.handle();
     let (ours, theirs) = pair();
-    let connecting = event_loop.open_connection_with_sock(ours).tls_server(&world.ours.1);
+    let connecting = event_loop.open_connection_with_sock(ours).tls_server(world.ours.1.clone());
     let mut peer = Peer {
         tls: world.peers.connection(true),
         socket: theirs,
@@ -476,7 +583,7 @@ fn l09_key_updates_work_and_a_flood_of_them_is_refused() {
         let world = World::new(VERSIONS[1], None);
         let event_loop = world.event_loop.handle();
         let (ours, theirs) = pair();
-        let connecting = event_loop.open_connection_with_sock(ours).tls_server(&world.ours.1);
+        let connecting = event_loop.open_connection_with_sock(ours).tls_server(world.ours.1.clone());
         let mut peer = Peer {
             tls: world.peers.connection(true),
             socket: theirs,

@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use std::rc::Rc;
 
 use rondel::{
-    AfterEof, BufferedProtocol, Error, ErrorKind, EventLoopHandle, Protocol, StreamReader, StreamWriter,
-    TlsClientOptions, TlsError, TlsServerOptions, Transport, WriteBufferLimits,
+    AfterEof, BufferedProtocol, Config, Error, ErrorKind, EventLoop, EventLoopHandle, Protocol, StreamReader,
+    StreamWriter, TlsClientOptions, TlsError, TlsServerOptions, Transport, WriteBufferLimits,
 };
 
-use crate::fixture::{Trace, any_port, log_lines, logged, manual_with, pair, real, small, turns};
+use crate::allocation::live_bytes;
+use crate::fixture::{Trace, alone, any_port, log_lines, logged, manual_with, pair, real, small, turns};
 use crate::tls_fixture::{client, server};
 
 /// Notes all that it is told, and keeps what it receives.
@@ -240,6 +241,65 @@ fn tl16_another_protocol_takes_over_the_session() {
     });
 }
 
+/// Looks that an error says what was wrong.
+fn assert_invalid(error: &Error, text: &str) {
+    assert_eq!(error.as_io().map(std::io::Error::kind), Some(std::io::ErrorKind::InvalidInput), "{error:?}");
+    assert!(error.to_string().contains(text), "{error}");
+}
+
+#[test]
+fn tl6_tl17_what_can_never_be_is_told_before_anything_is_connected() {
+    run(async |event_loop| {
+        let listener = std::net::TcpListener::bind(any_port()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let named = |name: &str| options().server_hostname(name);
+        let wrong = [
+            (named(""), r#"server_hostname "" is neither"#),
+            (named("two words"), r#"server_hostname "two words" is neither"#),
+            (named("-.example"), r#"server_hostname "-.example" is neither"#),
+            // Only an address has a zone.
+            (named("localhost%eth0"), r#"server_hostname "localhost%eth0" is neither"#),
+            (options().handshake_timeout(Duration::ZERO), "handshake_timeout is zero"),
+            (options().shutdown_timeout(Duration::ZERO), "shutdown_timeout is zero"),
+        ];
+        for (options, text) in wrong {
+            let connecting = event_loop.open_connection(addr).tls(options.clone());
+            assert_invalid(&connecting.await.unwrap_err(), text);
+            let connecting = event_loop.create_connection(Notes::default, addr).tls(options.clone());
+            assert_invalid(&connecting.await.unwrap_err(), text);
+            let nobody = event_loop.open_unix_connection("/nowhere").tls(options);
+            assert_invalid(&nobody.await.unwrap_err(), text);
+        }
+        let accepted = listener.accept().map(drop).unwrap_err();
+        assert_eq!(accepted.kind(), std::io::ErrorKind::WouldBlock);
+        // It would have heard of a connection.
+        drop(event_loop.open_connection(addr).await?);
+        listener.accept().unwrap();
+        Ok(())
+    });
+}
+
+#[test]
+fn tl17_an_upgrade_that_can_never_be_leaves_the_connection_as_it_was() {
+    run(async |event_loop| {
+        let (ours, mut theirs) = pair();
+        let (mut reader, mut writer) = event_loop.open_connection_with_sock(ours).await?;
+        theirs.write_all(b"one\ntwo\n").unwrap();
+        assert_eq!(reader.read_line().await?, b"one\n");
+        let unnamed = TlsClientOptions::from(client().build().unwrap());
+        assert_invalid(&reader.start_tls(&mut writer, unnamed).await.unwrap_err(), "server_hostname");
+        let hasty = serving().handshake_timeout(Duration::ZERO);
+        assert_invalid(&reader.start_tls_server(&mut writer, hasty).await.unwrap_err(), "handshake_timeout");
+        assert_eq!(reader.read_line().await?, b"two\n");
+        writer.write_all(b"three").await?;
+        let mut heard = [0; 5];
+        theirs.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"three");
+        Ok(())
+    });
+}
+
 #[test]
 fn tl6_a_timeout_of_nothing_is_refused() {
     run(async |event_loop| {
@@ -391,6 +451,50 @@ fn l07_writes_to_a_peer_that_never_reads_are_refused_at_the_cap() {
         assert_eq!(event_loop.write_buffers_size(), 0);
         Ok(())
     });
+}
+
+#[test]
+fn l07_the_memory_of_a_process_is_flat_while_a_peer_never_reads_a_gigabyte() {
+    const NAME: &str =
+        "test_tls_transports::l07_the_memory_of_a_process_is_flat_while_a_peer_never_reads_a_gigabyte";
+    const CAP: usize = 1 << 20;
+    // Other tests would share the memory of the process.
+    alone(NAME, 64, || {
+        let event_loop = EventLoop::with_config(Config { write_buffer_bytes: CAP, ..small() }).unwrap();
+        let handle = event_loop.handle();
+        let test = async {
+            let notes = || Notes { is_deaf: true, ..Notes::default() };
+            let (transport, _deaf) = both(&handle, (notes(), notes())).await?;
+            let piece = vec![1; 256 * 1024];
+            let (allocated, resident) = (live_bytes(), resident_bytes());
+            let (mut most_allocated, mut most_resident) = (0, 0);
+            let mut refused = 0;
+            for _ in 0..4096 {
+                match transport.write(&piece) {
+                    Ok(()) => {}
+                    Err(error) if error.is_full() => refused += 1,
+                    Err(error) => return Err(error),
+                }
+                most_allocated = most_allocated.max(live_bytes() - allocated);
+                most_resident = most_resident.max(resident_bytes().saturating_sub(resident));
+                handle.yield_now().await?;
+            }
+            assert!(refused > 4000, "{refused}");
+            // The queue, which grows by doubling, and one part of ciphertext.
+            assert!(most_allocated < 3 * CAP.cast_signed(), "{most_allocated}");
+            assert!(most_resident < 16 << 20, "{most_resident}");
+            Ok::<(), Error>(())
+        };
+        event_loop.run_until_complete(test).unwrap();
+    });
+}
+
+/// Returns how much memory the process has in use.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<usize>().ok()).expect("a number")
+        * 1024
 }
 
 #[test]

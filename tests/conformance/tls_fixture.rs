@@ -7,10 +7,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rondel::{Pem, TlsClientConfig, TlsClientConfigBuilder, TlsServerConfig, TlsServerConfigBuilder};
 
@@ -69,6 +71,7 @@ pub fn server() -> TlsServerConfigBuilder {
 /// Issues certificates.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    serial: u64,
     /// Lead to the root, which is not among them.
     intermediates: String,
 }
@@ -79,24 +82,53 @@ pub struct Issued {
     /// Begins with the certificate itself.
     pub chain: String,
     pub key: String,
+    pub serial: u64,
 }
 
 impl Authority {
     /// Makes one that signs itself.
     pub fn new(name: &str) -> Self {
-        let issuer = CertifiedIssuer::self_signed(Self::params(name), key()).unwrap();
-        Self { issuer, intermediates: String::new() }
+        let serial = next_serial();
+        let issuer = CertifiedIssuer::self_signed(Self::params(name, serial), key()).unwrap();
+        Self { issuer, serial, intermediates: String::new() }
     }
 
     /// Makes one below this one.
     pub fn intermediate(&self, name: &str) -> Self {
-        let issuer = CertifiedIssuer::signed_by(Self::params(name), key(), &self.issuer).unwrap();
+        let serial = next_serial();
+        let issuer = CertifiedIssuer::signed_by(Self::params(name, serial), key(), &self.issuer).unwrap();
         let intermediates = issuer.pem() + &self.intermediates;
-        Self { issuer, intermediates }
+        Self { issuer, serial, intermediates }
     }
 
-    fn params(name: &str) -> CertificateParams {
+    /// Returns its own serial number.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Makes a list of those that it has revoked, which is good until the begin of a
+    /// year.
+    pub fn revocation_list(&self, serials: &[u64], until: i32) -> Pem {
+        let revoked = |&serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Pem::text(list.signed_by(&self.issuer).unwrap().pem().unwrap())
+    }
+
+    fn params(name: &str, serial: u64) -> CertificateParams {
         let mut params = params(name, &[]);
+        params.serial_number = Some(SerialNumber::from(serial));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params
@@ -134,9 +166,11 @@ impl Authority {
         params.extended_key_usages = vec![purpose];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
+        let serial = next_serial();
+        params.serial_number = Some(SerialNumber::from(serial));
         let key = key();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Issued { chain: certificate.pem() + &self.intermediates, key: key.serialize_pem() }
+        Issued { chain: certificate.pem() + &self.intermediates, key: key.serialize_pem(), serial }
     }
 }
 
@@ -172,8 +206,10 @@ pub fn self_signed(names: &[&str], is_ca: bool) -> Issued {
     if is_ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
+    let serial = next_serial();
+    params.serial_number = Some(SerialNumber::from(serial));
     let key = key();
-    Issued { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    Issued { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem(), serial }
 }
 
 fn params(name: &str, names: &[&str]) -> CertificateParams {
@@ -181,6 +217,12 @@ fn params(name: &str, names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params
+}
+
+/// Returns a number that no other certificate of this process has.
+fn next_serial() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 fn key() -> KeyPair {

@@ -265,15 +265,17 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { event_loop, target, make, begin_tls } = self;
-        let begin_tls = begin_tls.map(|begin_tls| begin_tls(target.host()));
+        let tls = begin_tls.map(|begin_tls| begin_tls(target.host())).transpose();
         // From here on nothing is borrowed: the address may have been.
         let connected = target.connect(&event_loop);
         Box::pin(async move {
             let connected = async {
+                // What can never be is told before the network is asked for anything.
+                let tls = tls?;
                 let (fd, token, peer) = connected.await?;
                 let connection = Connection::new(&event_loop, fd, token, peer, None)?;
-                if let Some(tls) = begin_tls {
-                    connection.start_tls(tls?)?;
+                if let Some(tls) = tls {
+                    connection.start_tls(tls)?;
                     let unwanted = AbortOnDrop(&connection);
                     connection.until(Until::Open).await?;
                     core::mem::forget(unwanted);

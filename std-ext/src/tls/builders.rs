@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::net::Ipv6Addr;
 use core::pin::Pin;
 use core::time::Duration;
 use std::io;
@@ -16,7 +17,7 @@ use crate::net::server::CreateServer;
 use crate::tls::config::{TlsClientConfig, TlsServerConfig};
 use crate::tls::info::TlsInfo;
 use crate::tls::session::Session;
-use crate::tls::state::{TlsState, TlsTimeouts};
+use crate::tls::state::{TlsState, TlsTerms};
 use crate::transport::Transport;
 use crate::{Error, EventLoopHandle, Result, StreamReader, StreamWriter};
 
@@ -37,12 +38,12 @@ use crate::{Error, EventLoopHandle, Result, StreamReader, StreamWriter};
 pub struct TlsClientOptions {
     config: TlsClientConfig,
     server_hostname: Option<String>,
-    timeouts: TlsTimeouts,
+    terms: TlsTerms,
 }
 
 impl From<TlsClientConfig> for TlsClientOptions {
     fn from(config: TlsClientConfig) -> Self {
-        Self { config, server_hostname: None, timeouts: TlsTimeouts::default() }
+        Self { config, server_hostname: None, terms: TlsTerms::default() }
     }
 }
 
@@ -54,42 +55,72 @@ impl From<&TlsClientConfig> for TlsClientOptions {
 
 impl TlsClientOptions {
     /// Sets whose certificate the server has to present, a name or an IP address;
-    /// at first the host that is connected to (contract TL-17).
+    /// at first the host that is connected to (contract TL-17). One that can be
+    /// neither fails with `InvalidInput` before anything is connected.
     #[must_use]
     pub fn server_hostname(mut self, name: impl Into<String>) -> Self {
         self.server_hostname = Some(name.into());
         self
     }
 
-    /// Sets how long the handshake may take; 60 seconds at first (TL-6).
+    /// Sets how long the handshake may take; 60 seconds at first (TL-6). Zero fails
+    /// with `InvalidInput` before anything is connected.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.handshake = limit;
+        self.terms.handshake = limit;
         self
     }
 
     /// Sets how long a close waits for the peer to end its side; 30 seconds at
-    /// first (TL-6).
+    /// first (TL-6). Zero fails as that of the handshake does.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.shutdown = limit;
+        self.terms.shutdown = limit;
         self
     }
 
-    fn begin(self, host: Option<String>, received: Vec<u8>) -> Result<Box<TlsState>> {
-        self.timeouts.check()?;
+    /// Takes the end of the connection for the server's end of TLS where the server
+    /// sends no `close_notify`, as some don't: reads end as if it had. An end within
+    /// a record stays [`TlsError::Truncated`](crate::TlsError::Truncated), and a reset
+    /// stays an error.
+    ///
+    /// Anybody on the way can end a connection so, and what was received is then a
+    /// part only. Accept it where the data itself tells whether it is whole (FAULTS
+    /// L-01).
+    ///
+    /// # Python
+    /// `ssl.OP_IGNORE_UNEXPECTED_EOF`; asyncio takes any end for a clean one.
+    #[must_use]
+    pub fn accept_missing_close_notify(mut self) -> Self {
+        self.terms.accepts_missing_close_notify = true;
+        self
+    }
+
+    /// Begins a session with the server that was named, or else with `host`, if
+    /// there can be one.
+    fn begin(self, host: Option<String>, received: impl FnOnce() -> Vec<u8>) -> Result<Box<TlsState>> {
+        self.terms.check()?;
         let name = self.server_hostname.or(host).ok_or_else(|| {
             let message = "TLS needs a server_hostname here: the host is not known";
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        // A zone is of this machine, and no certificate has one.
-        let plain = name.split('%').next().unwrap_or(&name).to_owned();
-        let server = ServerName::try_from(plain).map_err(|error| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("server_hostname {name:?}: {error}"))
-        })?;
-        let session = Session::client(self.config.rustls(), server)?;
-        Ok(TlsState::new(session, self.timeouts, received))
+        let session = Session::client(self.config.rustls(), server_name(&name)?)?;
+        Ok(TlsState::new(session, self.terms, received()))
     }
+}
+
+/// Returns what certificates call a host.
+///
+/// # Errors
+/// `InvalidInput` if none can be for it.
+fn server_name(host: &str) -> Result<ServerName<'static>> {
+    // A zone is of this machine, and no certificate has one.
+    let without_zone = host.split_once('%').map(|(addr, _)| addr);
+    let plain = without_zone.filter(|addr| addr.parse::<Ipv6Addr>().is_ok()).unwrap_or(host);
+    ServerName::try_from(plain.to_owned()).map_err(|_| {
+        let message = format!("server_hostname {host:?} is neither a name of a host nor an address");
+        io::Error::new(io::ErrorKind::InvalidInput, message).into()
+    })
 }
 
 impl<T, M> CreateConnection<T, M> {
@@ -100,7 +131,7 @@ impl<T, M> CreateConnection<T, M> {
     /// `ssl_shutdown_timeout`.
     pub fn tls(mut self, options: impl Into<TlsClientOptions>) -> Self {
         let options = options.into();
-        self.begin_tls = Some(Box::new(move |host| options.begin(host, Vec::new())));
+        self.begin_tls = Some(Box::new(move |host| options.begin(host, Vec::new)));
         self
     }
 }
@@ -113,7 +144,7 @@ impl<M> CreateConnection<Connected, M> {
     /// `loop.connect_accepted_socket(factory, sock, ssl=context)`.
     pub fn tls_server(mut self, options: impl Into<TlsServerOptions>) -> Self {
         let options = options.into();
-        self.begin_tls = Some(Box::new(move |_| options.begin(Vec::new())));
+        self.begin_tls = Some(Box::new(move |_| options.begin(Vec::new)));
         self
     }
 }
@@ -125,12 +156,12 @@ impl<M> CreateConnection<Connected, M> {
 #[derive(Clone, Debug)]
 pub struct TlsServerOptions {
     config: TlsServerConfig,
-    timeouts: TlsTimeouts,
+    terms: TlsTerms,
 }
 
 impl From<TlsServerConfig> for TlsServerOptions {
     fn from(config: TlsServerConfig) -> Self {
-        Self { config, timeouts: TlsTimeouts::default() }
+        Self { config, terms: TlsTerms::default() }
     }
 }
 
@@ -141,24 +172,35 @@ impl From<&TlsServerConfig> for TlsServerOptions {
 }
 
 impl TlsServerOptions {
-    /// Sets how long a handshake may take; 60 seconds at first (contract TL-6).
+    /// Sets how long a handshake may take; 60 seconds at first (contract TL-6). Zero
+    /// fails with `InvalidInput` before anything is listened on.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.handshake = limit;
+        self.terms.handshake = limit;
         self
     }
 
     /// Sets how long a close waits for the peer to end its side; 30 seconds at
-    /// first (TL-6).
+    /// first (TL-6). Zero fails as that of the handshake does.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.shutdown = limit;
+        self.terms.shutdown = limit;
         self
     }
 
-    fn begin(&self, received: Vec<u8>) -> Result<Box<TlsState>> {
-        self.timeouts.check()?;
-        Ok(TlsState::new(Session::server(self.config.rustls())?, self.timeouts, received))
+    /// Takes the end of the connection for a client's end of TLS where the client
+    /// sends no `close_notify`, as
+    /// [`TlsClientOptions::accept_missing_close_notify`] does (FAULTS L-01).
+    #[must_use]
+    pub fn accept_missing_close_notify(mut self) -> Self {
+        self.terms.accepts_missing_close_notify = true;
+        self
+    }
+
+    /// Begins a session with a client, if there can be one.
+    fn begin(&self, received: impl FnOnce() -> Vec<u8>) -> Result<Box<TlsState>> {
+        self.terms.check()?;
+        Ok(TlsState::new(Session::server(self.config.rustls())?, self.terms, received()))
     }
 }
 
@@ -171,7 +213,7 @@ impl<T, M> CreateServer<T, M> {
     /// The arguments `ssl=context`, `ssl_handshake_timeout`, `ssl_shutdown_timeout`.
     pub fn tls(mut self, options: impl Into<TlsServerOptions>) -> Self {
         let options = options.into();
-        self.begin_tls = Some(Box::new(move || options.begin(Vec::new())));
+        self.begin_tls = Some(Box::new(move || options.begin(Vec::new)));
         self
     }
 }
@@ -183,9 +225,10 @@ impl<T, M> CreateServer<T, M> {
 ///
 /// # Errors
 /// Awaiting it fails with [`ErrorKind::Tls`](crate::ErrorKind), or `Io` if the
-/// connection broke; the connection is closed then. With `InvalidState`, and
-/// nothing has happened, if it talks TLS already, a side of it has ended, or a file
-/// is being sent.
+/// connection broke; the connection is closed then. Nothing has happened where it
+/// fails with `InvalidState`, as the connection talks TLS already, a side of it has
+/// ended, or a file is being sent; or with `InvalidInput` in an `Io`, as the name of
+/// the server or a timeout can't be used.
 ///
 /// # Cancellation
 /// The connection is aborted: nobody could tell where it stands.
@@ -204,9 +247,10 @@ impl<'a> IntoFuture for StartTls<'a> {
         Box::pin(async move {
             let started = async {
                 connection.check_upgrade()?;
+                let tls = begin()?;
                 let unwanted = AbortOnDrop(&connection);
                 // What is queued goes before all that the session sends, in the clear.
-                connection.start_tls(begin()?)?;
+                connection.start_tls(tls)?;
                 connection.until(Until::Open).await?;
                 core::mem::forget(unwanted);
                 Ok::<_, Error>(())
@@ -247,7 +291,7 @@ impl EventLoopHandle {
     ) -> StartTls<'static> {
         let options = options.into();
         let connection = Rc::clone(&transport.connection);
-        StartTls { connection, begin: Box::new(move || options.begin(None, Vec::new())) }
+        StartTls { connection, begin: Box::new(move || options.begin(None, Vec::new)) }
     }
 
     /// Turns a connection into one with TLS, as its server.
@@ -261,7 +305,7 @@ impl EventLoopHandle {
     ) -> StartTls<'static> {
         let options = options.into();
         let connection = Rc::clone(&transport.connection);
-        StartTls { connection, begin: Box::new(move || options.begin(Vec::new())) }
+        StartTls { connection, begin: Box::new(move || options.begin(Vec::new)) }
     }
 }
 
@@ -277,7 +321,7 @@ impl StreamReader {
         options: impl Into<TlsClientOptions>,
     ) -> StartTls<'a> {
         let (options, connection) = (options.into(), writer.connection());
-        StartTls { connection, begin: Box::new(move || options.begin(None, self.take_buffered())) }
+        StartTls { connection, begin: Box::new(move || options.begin(None, || self.take_buffered())) }
     }
 
     /// Turns the connection into one with TLS, as its server. What was received
@@ -291,7 +335,7 @@ impl StreamReader {
         options: impl Into<TlsServerOptions>,
     ) -> StartTls<'a> {
         let (options, connection) = (options.into(), writer.connection());
-        StartTls { connection, begin: Box::new(move || options.begin(self.take_buffered())) }
+        StartTls { connection, begin: Box::new(move || options.begin(|| self.take_buffered())) }
     }
 }
 

@@ -4,6 +4,7 @@ mod certificates;
 mod client;
 mod crypto;
 mod pem;
+mod revocation;
 mod roots;
 mod server;
 
@@ -22,6 +23,7 @@ use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion};
 
 pub use self::client::{TlsClientConfig, TlsClientConfigBuilder};
 pub use self::pem::Pem;
+use self::revocation::Revocation;
 pub use self::server::{TlsServerConfig, TlsServerConfigBuilder};
 use crate::Result;
 use crate::tls::error::TlsError;
@@ -48,6 +50,7 @@ struct Common {
     crypto_provider: Option<Arc<CryptoProvider>>,
     wall_clock: WallClock,
     logs_keys: bool,
+    revocation: Revocation,
 }
 
 impl Default for Common {
@@ -59,6 +62,7 @@ impl Default for Common {
             crypto_provider: None,
             wall_clock: WallClock(Arc::new(|| Some(SystemTime::now()))),
             logs_keys: false,
+            revocation: Revocation::default(),
         }
     }
 }
@@ -164,6 +168,44 @@ macro_rules! common_methods {
                 clock: impl Fn() -> Option<std::time::SystemTime> + Send + Sync + 'static,
             ) -> Self {
                 self.common.wall_clock = super::WallClock(std::sync::Arc::new(clock));
+                self
+            }
+
+            /// Refuses peers whose certificate its issuer has revoked: those in these
+            /// lists (RFC 5280, section 5), in PEM; several calls add up. A list is
+            /// fetched by whoever runs the program: none is looked up.
+            ///
+            /// From the first list on there has to be one of each peer's issuer, and it
+            /// may not be older than it says. A configuration with a newer list is a new
+            /// one.
+            ///
+            /// The handshake fails with [`Revoked`](crate::TlsError::Revoked),
+            /// [`UnknownRevocationStatus`](crate::TlsError::UnknownRevocationStatus) or
+            /// [`RevocationListExpired`](crate::TlsError::RevocationListExpired).
+            ///
+            /// # Python
+            /// `context.load_verify_locations(lists)` and
+            /// `context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF`.
+            pub fn load_revocation_lists(mut self, lists: $crate::Pem) -> Self {
+                self.common.revocation.pems.push(lists);
+                self
+            }
+
+            /// Looks for the certificates between the peer's and the root in the lists, too.
+            ///
+            /// # Python
+            /// `context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN`.
+            pub fn check_revocation_of_chain(mut self) -> Self {
+                self.common.revocation.covers_chain = true;
+                self
+            }
+
+            /// Accepts certificates whose issuer has no list among those that were loaded.
+            ///
+            /// # Python
+            /// There is none: a missing list is an error.
+            pub fn allow_unknown_revocation_status(mut self) -> Self {
+                self.common.revocation.allows_unknown = true;
                 self
             }
 

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use rustls::pki_types::UnixTime;
 use rustls::{
-    AlertDescription, CertificateError, Error as RustlsError, InconsistentKeys, InvalidMessage,
-    PeerIncompatible,
+    AlertDescription, CertRevocationListError, CertificateError, Error as RustlsError, InconsistentKeys,
+    InvalidMessage, PeerIncompatible,
 };
 
 use crate::{Error, ErrorKind};
@@ -55,6 +55,17 @@ pub enum TlsError {
         /// Are the names that the certificate has.
         presented: Vec<String>,
     },
+    /// The peer's certificate, or one above it, was revoked by its issuer.
+    Revoked,
+    /// Revocation is looked at, and there is no list of the issuer of the peer's
+    /// certificate, or of one above it.
+    UnknownRevocationStatus,
+    /// A revocation list is older than it may be, so it doesn't tell any more whether
+    /// the peer's certificate is revoked.
+    RevocationListExpired {
+        /// Is when there should have been a new one, if it is known.
+        next_update: Option<SystemTime>,
+    },
     /// The peer's certificate can't be used for another reason.
     BadCertificate(CertificateError),
     /// The peer has to present a certificate and has not.
@@ -76,6 +87,18 @@ pub enum TlsError {
     PeerReset,
     /// The peer gave up, and told why.
     Alert(AlertDescription),
+    /// A revocation list can't be used.
+    BadRevocationList {
+        /// Tells where the list is from.
+        origin: String,
+        /// Tells what is wrong.
+        error: CertRevocationListError,
+    },
+    /// A PEM text has no revocation list.
+    NoRevocationList {
+        /// Tells where the text is from.
+        origin: String,
+    },
     /// A text is no PEM.
     BadPem {
         /// Tells where the text is from.
@@ -158,6 +181,12 @@ impl TlsError {
                 expected: Some(expected.to_str().into_owned()),
                 presented: presented.iter().map(|name| plain(name)).collect(),
             },
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::UnknownRevocationStatus => Self::UnknownRevocationStatus,
+            CertificateError::ExpiredRevocationList => Self::RevocationListExpired { next_update: None },
+            CertificateError::ExpiredRevocationListContext { next_update, .. } => {
+                Self::RevocationListExpired { next_update: Some(system_time(next_update)) }
+            }
             error => Self::BadCertificate(error),
         }
     }
@@ -195,6 +224,7 @@ impl From<RustlsError> for TlsError {
         use PeerIncompatible as Peer;
         match error {
             RustlsError::InvalidCertificate(error) => Self::of_certificate(error),
+            RustlsError::InvalidCertRevocationList(error) => error.into(),
             RustlsError::NoCertificatesPresented => Self::NoPeerCertificate,
             RustlsError::FailedToGetCurrentTime => Self::ClockUnset { now: None },
             RustlsError::NoApplicationProtocol
@@ -274,6 +304,19 @@ impl fmt::Display for TlsError {
                     }
                 }
             }
+            Self::Revoked => {
+                f.write_str("the peer's certificate was revoked by its issuer; it has to get another")
+            }
+            Self::UnknownRevocationStatus => f.write_str(
+                "there is no revocation list of the issuer of the peer's certificate; \
+                 load it (load_revocation_lists)",
+            ),
+            Self::RevocationListExpired { next_update: Some(end) } => {
+                write!(f, "a revocation list was to be renewed until {}; load a newer one", Date(*end))
+            }
+            Self::RevocationListExpired { next_update: None } => {
+                f.write_str("a revocation list is too old; load a newer one")
+            }
             Self::BadCertificate(error) => {
                 write!(f, "the peer's certificate can't be used: {error}")?;
                 // What `openssl req -x509` makes unless it is told otherwise; it has no name in rustls.
@@ -299,6 +342,12 @@ impl fmt::Display for TlsError {
             Self::Alert(alert) => {
                 write!(f, "the peer gave up TLS: {alert:?}")?;
                 f.write_str(hint(*alert))
+            }
+            Self::BadRevocationList { origin, error } => {
+                write!(f, "a revocation list of {origin} can't be used: {error:?}")
+            }
+            Self::NoRevocationList { origin } => {
+                write!(f, "{origin} has no revocation list (-----BEGIN X509 CRL-----)")
             }
             Self::BadPem { origin, reason } => write!(f, "{origin} is no PEM: {reason}"),
             Self::NoCertificate { origin } => {
@@ -339,11 +388,11 @@ impl fmt::Display for TlsError {
 fn hint(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateRequired => "; it wants a certificate of ours (load_cert_chain)",
+        AlertDescription::CertificateRevoked => "; our certificate was revoked, another is needed",
         AlertDescription::CertificateExpired => "; our certificate has to be renewed, or its clock is wrong",
         AlertDescription::UnknownCA => "; it doesn't trust the issuer of our certificate",
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateUnknown => "; it doesn't accept our certificate",
         AlertDescription::UnrecognisedName => "; it has no certificate for the name that was asked for",
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {

@@ -16,24 +16,32 @@ const INCOMPLETE_MAX: usize = 80 * 1024;
 /// what is no data without end.
 const RECEIVES_PER_TURN: u32 = 16;
 
-/// The limits of a session's two ends (contract TL-6).
+/// How a session may begin and end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TlsTimeouts {
+pub(crate) struct TlsTerms {
+    /// Is how long the handshake may take (contract TL-6).
     pub(crate) handshake: Duration,
+    /// Is how long a close waits for the peer's end (TL-6).
     pub(crate) shutdown: Duration,
+    /// Takes the end of the stream for the end of the session (FAULTS L-01).
+    pub(crate) accepts_missing_close_notify: bool,
 }
 
-impl Default for TlsTimeouts {
+impl Default for TlsTerms {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(60), shutdown: Duration::from_secs(30) }
+        let (handshake, shutdown) = (Duration::from_secs(60), Duration::from_secs(30));
+        Self { handshake, shutdown, accepts_missing_close_notify: false }
     }
 }
 
-impl TlsTimeouts {
+impl TlsTerms {
+    /// Fails with `InvalidInput` if nobody could keep to them.
     pub(crate) fn check(self) -> Result<()> {
-        if self.handshake.is_zero() || self.shutdown.is_zero() {
-            let message = "a timeout of TLS has to be more than zero";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+        for (limit, name) in [(self.handshake, "handshake_timeout"), (self.shutdown, "shutdown_timeout")] {
+            if limit.is_zero() {
+                let message = format!("{name} is zero; TLS needs some time");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+            }
         }
         Ok(())
     }
@@ -57,13 +65,13 @@ pub(crate) struct TlsState {
     /// Is why the session is of no use any more. Invariant: it isn't touched again
     /// then, since rustls would look for what is not in `incomplete`.
     failure: Option<Box<TlsError>>,
-    timeouts: TlsTimeouts,
+    terms: TlsTerms,
     timer: Option<TimerHandle>,
 }
 
 impl TlsState {
     /// Begins a session; `received` came from the socket before.
-    pub(crate) fn new(session: Session, timeouts: TlsTimeouts, received: Vec<u8>) -> Box<Self> {
+    pub(crate) fn new(session: Session, terms: TlsTerms, received: Vec<u8>) -> Box<Self> {
         Box::new(Self {
             session,
             incomplete: received,
@@ -72,13 +80,13 @@ impl TlsState {
             early: Vec::new(),
             peer_closed: false,
             failure: None,
-            timeouts,
+            terms,
             timer: None,
         })
     }
 
-    pub(crate) fn timeouts(&self) -> TlsTimeouts {
-        self.timeouts
+    pub(crate) fn terms(&self) -> TlsTerms {
+        self.terms
     }
 
     pub(crate) fn info(&self) -> TlsInfo {
@@ -119,7 +127,7 @@ impl TlsState {
     ///
     /// # Errors
     /// As the socket; `Tls` if the peer breaks the protocol, or the stream ends
-    /// without an announcement (FAULTS L-01).
+    /// without an announcement where one is needed (FAULTS L-01).
     pub(crate) fn receive(&mut self, connection: &Connection, buffer: &mut [u8]) -> Result<Option<usize>> {
         for _ in 0..RECEIVES_PER_TURN {
             let rest = &self.plain[self.start..];
@@ -160,9 +168,20 @@ impl TlsState {
         let received = connection.try_receive_raw(&mut cipher.received[held..held + room])?;
         let Some(received) = received else { return Ok(None) };
         if received == 0 {
-            return Err(self.fail(TlsError::Truncated));
+            return self.end_unannounced().map(|()| Some(0));
         }
         self.take_in(connection, &mut cipher, held + received, buffer).map(Some)
+    }
+
+    /// Takes the end of the stream for the peer's end, if that was agreed on; never
+    /// one within a record or the handshake.
+    fn end_unannounced(&mut self) -> Result<()> {
+        let is_between_records = self.incomplete.is_empty() && !self.session.common().is_handshaking();
+        if !is_between_records || !self.terms.accepts_missing_close_notify {
+            return Err(self.fail(TlsError::Truncated));
+        }
+        self.peer_closed = true;
+        Ok(())
     }
 
     /// Processes what was received before, or nothing: a client speaks first.

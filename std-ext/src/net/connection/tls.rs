@@ -28,7 +28,7 @@ impl Connection {
     /// # Errors
     /// If a table is full.
     pub(crate) fn start_tls(self: &Rc<Self>, mut tls: Box<TlsState>) -> Result<()> {
-        let limit = tls.timeouts().handshake;
+        let limit = tls.terms().handshake;
         let timer = self.arm(limit, |connection| connection.handshake_timed_out())?;
         // Last: a connection that is driven doesn't go by itself.
         if let Err(error) = self.drive() {
@@ -195,7 +195,7 @@ impl Connection {
         }
         let limit = self.with_tls(|tls| {
             tls.close(self)?;
-            Ok::<_, Error>((tls.timeouts().shutdown, tls.is_peer_closed()))
+            Ok::<_, Error>((tls.terms().shutdown, tls.is_peer_closed()))
         });
         match limit {
             Some(Ok((limit, has_peer_closed))) => {

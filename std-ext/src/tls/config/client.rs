@@ -4,14 +4,14 @@ use core::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::certificates::CertChain;
+use super::revocation::with_revocation;
 use super::roots::Roots;
 use super::{Common, Pem, common_methods};
 use crate::Result;
@@ -210,19 +210,30 @@ impl TlsClientConfigBuilder {
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
-        let roots = match self.verification {
-            Verification::Nothing => None,
-            _ if self.roots.is_unspecified() => Some(Roots { system: true, ..Roots::default() }.load()?),
-            _ => Some(self.roots.load()?),
-        };
-        match (roots, self.verification) {
-            (Some(roots), Verification::Full) => {
-                let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
-                // Without revocation lists, only an empty store is refused, and there is none.
-                Ok(verifier.map_err(|_| TlsError::NoTrustAnchors)?)
+        let strict = match self.verification {
+            Verification::Nothing if self.common.revocation.is_unspecified() => None,
+            Verification::Nothing => {
+                let reason = "revocation lists are of no use where no certificate is verified";
+                return Err(TlsError::BadConfig(reason.into()).into());
             }
-            (roots, _) => Ok(Arc::new(Lenient { roots, provider: provider.clone() })),
+            Verification::Issuer | Verification::Full => Some(self.strict_verifier(provider)?),
+        };
+        match (strict, self.verification) {
+            (Some(strict), Verification::Full) => Ok(strict),
+            (strict, _) => Ok(Arc::new(Lenient { strict, provider: provider.clone() })),
         }
+    }
+
+    fn strict_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
+        let roots = if self.roots.is_unspecified() {
+            Roots { system: true, ..Roots::default() }.load()?
+        } else {
+            self.roots.load()?
+        };
+        let builder = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
+        let revocation = &self.common.revocation;
+        let verifier = with_revocation!(builder, revocation).build();
+        Ok(verifier.map_err(|error| revocation.explain(error, &roots, provider))?)
     }
 }
 
@@ -235,8 +246,8 @@ impl fmt::Debug for TlsClientConfigBuilder {
 /// Verifies less than one should.
 #[derive(Debug)]
 struct Lenient {
-    /// Are who is trusted; without, everybody is.
-    roots: Option<Arc<RootCertStore>>,
+    /// Verifies all but the name; without, nothing is verified.
+    strict: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -245,16 +256,19 @@ impl ServerCertVerifier for Lenient {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(roots) = &self.roots {
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        use CertificateError as Wrong;
+        let Some(strict) = &self.strict else { return Ok(ServerCertVerified::assertion()) };
+        match strict.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+            // The name comes last: all else is well.
+            Err(rustls::Error::InvalidCertificate(
+                Wrong::NotValidForName | Wrong::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
         }
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

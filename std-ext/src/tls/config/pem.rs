@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use crate::Result;
 use crate::tls::error::TlsError;
 
-/// Where certificates or a private key are, in PEM (RFC 7468): a file, or a text.
+/// Where certificates, a private key or revocation lists are, in PEM (RFC 7468): a
+/// file, or a text.
 ///
 /// Sections of other kinds are skipped, so that one text may hold a certificate
 /// chain and its key. Files are read when a configuration is built or reloaded, by
@@ -63,6 +64,22 @@ impl Pem {
             return Err(TlsError::NoCertificate { origin: self.origin() }.into());
         }
         Ok(certificates)
+    }
+
+    /// Returns all revocation lists, one at least.
+    ///
+    /// # Errors
+    /// `Io` if the file can't be read; `Tls` with [`TlsError::BadPem`] or
+    /// [`TlsError::NoRevocationList`].
+    pub(super) fn revocation_lists(&self) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+        let text = self.read()?;
+        let lists = CertificateRevocationListDer::pem_slice_iter(&text)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| self.bad(&error))?;
+        if lists.is_empty() {
+            return Err(TlsError::NoRevocationList { origin: self.origin() }.into());
+        }
+        Ok(lists)
     }
 
     /// Returns the first private key.

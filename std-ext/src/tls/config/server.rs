@@ -9,6 +9,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 
 use super::certificates::{CertChain, Certificates, Sources};
+use super::revocation::with_revocation;
 use super::roots::Roots;
 use super::{Common, Pem, common_methods, crypto};
 use crate::Result;
@@ -31,7 +32,8 @@ use crate::tls::error::TlsError;
 /// # Ok::<(), rondel::Error>(())
 /// ```
 ///
-/// One that was made with rustls alone is taken as it is: `TlsServerConfig::from(arc)`.
+/// One that was made with rustls alone is taken as it is, but for early data:
+/// `TlsServerConfig::from(arc)`.
 ///
 /// # Python
 /// `ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)`.
@@ -113,7 +115,12 @@ impl TlsServerConfig {
 }
 
 impl From<Arc<ServerConfig>> for TlsServerConfig {
-    fn from(rustls: Arc<ServerConfig>) -> Self {
+    /// Takes rustls's configuration, but for early data (0-RTT), which is refused:
+    /// anybody can send once more what they have recorded of it (RFC 8446, section 8).
+    fn from(mut rustls: Arc<ServerConfig>) -> Self {
+        if rustls.max_early_data_size > 0 {
+            Arc::make_mut(&mut rustls).max_early_data_size = 0;
+        }
         Self { rustls, certificates: None }
     }
 }
@@ -258,13 +265,19 @@ impl TlsServerConfigBuilder {
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
+        let revocation = &self.common.revocation;
         let Some(Clients { issuers, are_required }) = &self.clients else {
-            return Ok(WebPkiClientVerifier::no_client_auth());
+            if revocation.is_unspecified() {
+                return Ok(WebPkiClientVerifier::no_client_auth());
+            }
+            let reason = "revocation lists are of no use where no client is asked for a certificate";
+            return Err(TlsError::BadConfig(reason.into()).into());
         };
-        let builder = WebPkiClientVerifier::builder_with_provider(issuers.load()?, provider.clone());
+        let roots = issuers.load()?;
+        let builder = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
         let builder = if *are_required { builder } else { builder.allow_unauthenticated() };
-        // Without revocation lists, only an empty store is refused, and there is none.
-        Ok(builder.build().map_err(|_| TlsError::NoTrustAnchors)?)
+        let verifier = with_revocation!(builder, revocation).build();
+        Ok(verifier.map_err(|error| revocation.explain(error, &roots, provider))?)
     }
 }
 
