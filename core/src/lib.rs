@@ -63,6 +63,7 @@ mod sleep;
 mod step;
 mod task;
 mod tasks;
+mod then;
 mod timeout;
 mod wait;
 
@@ -105,6 +106,7 @@ pub use crate::statistics::{Statistics, Usage};
 pub use crate::storage::{Storage, StorageMemory};
 pub use crate::task::{AllTasks, AwaitTask, TaskError, TaskRef};
 pub use crate::tasks::{NewTask, TaskId};
+pub use crate::then::Then;
 pub use crate::time::Instant;
 pub use crate::timeout::{Timeout, TimeoutError};
 pub use crate::wait::Wait;

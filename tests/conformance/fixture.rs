@@ -266,6 +266,22 @@ pub fn send_out_of_band(stream: &TcpStream, byte: u8) {
     assert_eq!(sent, 1);
 }
 
+/// Has a connection be reset when it is closed.
+pub fn reset_at_close(stream: &TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    // SAFETY: one structure of this size, good for reading.
+    let set = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(set, 0);
+}
+
 /// Waits until the system has brought all that was sent to the other end.
 pub fn brought(stream: &TcpStream) {
     let mut unacknowledged: libc::c_int = 1;

@@ -1,6 +1,7 @@
 //! Servers, readers and writers.
 
 use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 use std::fs::File;
@@ -16,7 +17,8 @@ use rondel::{
 };
 
 use crate::fixture::{
-    self, Counter, Oops, Trace, any_port, brought, peer, quietly, real, reports, send_out_of_band, sends,
+    self, Counter, Oops, Trace, any_port, brought, log_lines, logged, peer, quietly, real, reports,
+    reset_at_close, send_out_of_band, sends, turns,
 };
 
 /// Serves one connection with `serve` and talks to it with `talk` in a thread.
@@ -385,6 +387,126 @@ fn a_reset_by_the_peer_is_an_error_and_closes_only_that_connection() {
     );
 }
 
+/// Resets a connection to an address.
+async fn reset(event_loop: &EventLoopHandle, addr: SocketAddr) -> Result<(), Error> {
+    let (_reader, mut writer) = event_loop.open_connection(addr).await?;
+    writer.socket_options()?.set_linger(Some(Duration::ZERO))?;
+    writer.abort();
+    Ok(())
+}
+
+/// Serves one client that resets its connection by a handler that passes its errors
+/// on; returns what was reported.
+fn reports_of_a_reset<Fut, E>(handler: impl FnMut(StreamReader, StreamWriter) -> Fut + 'static) -> Vec<String>
+where
+    Fut: Future<Output = Result<(), E>> + 'static,
+    E: core::error::Error + 'static,
+{
+    let event_loop = real();
+    let told = reports(&event_loop);
+    let handle = event_loop.handle();
+    log_lines();
+    event_loop
+        .run_until_complete(async {
+            let server = handle.start_server(any_port(), handler).await?;
+            reset(&handle, server.local_addr()).await?;
+            while server.accepted() == 0 || server.connections() > 0 {
+                handle.sleep(Duration::from_millis(1)).await?;
+            }
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    turns(&event_loop, 2);
+    told.take()
+}
+
+#[test]
+fn tr8_a_handler_that_ends_with_the_reset_of_its_own_peer_is_logged_and_not_reported() {
+    let ended = "the handler of a connection ended with it";
+    let told = reports_of_a_reset(async |mut reader: StreamReader, _writer| {
+        reader.read_line().await?;
+        Ok::<(), Error>(())
+    });
+    assert_eq!(told, Vec::<String>::new());
+    assert_eq!(logged(log::Level::Debug).iter().filter(|line| line.contains(ended)).count(), 1);
+    // Also where it is within another.
+    let told = reports_of_a_reset(async |mut reader: StreamReader, _writer| {
+        reader.read_line().await.map_err(Error::new).map(drop)
+    });
+    assert_eq!(told, Vec::<String>::new());
+    let told = reports_of_a_reset(async |mut reader: StreamReader, _writer| {
+        reader.read_line().await.map_err(std::io::Error::from).map(drop)
+    });
+    assert_eq!(told, Vec::<String>::new());
+    assert_eq!(logged(log::Level::Debug).iter().filter(|line| line.contains(ended)).count(), 1);
+}
+
+#[test]
+fn a_handler_that_ends_with_an_error_of_its_own_is_reported_though_its_peer_is_gone() {
+    let told = reports_of_a_reset(async |mut reader: StreamReader, _writer| {
+        reader.read_line().await.map(drop).map_err(|_| Oops(7))
+    });
+    assert_eq!(told, ["Unhandled exception in client_connected: oops 7"]);
+}
+
+#[test]
+fn a_handler_that_ends_with_the_reset_of_another_connection_is_reported() {
+    let event_loop = real();
+    let told = reports(&event_loop);
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async {
+            let listener = std::net::TcpListener::bind(any_port()).unwrap();
+            let elsewhere = listener.local_addr().unwrap();
+            let inner = handle.clone();
+            let server = handle
+                .start_server(any_port(), move |_reader, _writer| {
+                    let inner = inner.clone();
+                    async move {
+                        let (mut reader, _writer) = inner.open_connection(elsewhere).await?;
+                        reader.read_line().await?;
+                        Ok::<(), Error>(())
+                    }
+                })
+                .await?;
+            let client = handle.open_connection(server.local_addr()).await?;
+            let gone = handle.run_in_executor(move || {
+                let (stream, _) = listener.accept().unwrap();
+                reset_at_close(&stream);
+            });
+            gone.unwrap().await.unwrap();
+            while told.count() == 0 {
+                handle.sleep(Duration::from_millis(1)).await?;
+            }
+            drop(client);
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    let told = told.take();
+    assert!(told[0].starts_with("Unhandled exception in client_connected: "), "{told:?}");
+    assert_eq!(told.len(), 1);
+}
+
+#[test]
+fn halves_that_a_server_drops_at_once_end_their_connection_though_its_task_goes_on() {
+    let event_loop = real();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async {
+            let server = handle
+                .start_server(any_port(), |reader, writer| {
+                    drop((reader, writer));
+                    core::future::pending::<()>()
+                })
+                .await?;
+            let (mut reader, _writer) = handle.open_connection(server.local_addr()).await?;
+            assert_eq!(reader.read_line().await?, b"");
+            assert_eq!(server.connections(), 0);
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+}
+
 #[test]
 fn an_error_of_a_connections_task_is_reported_and_the_server_lives() {
     let event_loop = real();
@@ -406,7 +528,7 @@ fn an_error_of_a_connections_task_is_reported_and_the_server_lives() {
             Ok::<(), Error>(())
         })
         .unwrap();
-    assert_eq!(told.take(), ["Task exception was never retrieved: oops 1"; 3]);
+    assert_eq!(told.take(), ["Unhandled exception in client_connected: oops 1"; 3]);
 }
 
 #[test]

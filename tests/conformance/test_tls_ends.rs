@@ -10,7 +10,7 @@ use rondel::{
     TlsServerOptions, Transport,
 };
 
-use crate::fixture::{Trace, pair, real};
+use crate::fixture::{Oops, Trace, any_port, log_lines, logged, pair, real, reports};
 use crate::tls_fixture::{client, server};
 
 fn connecting() -> TlsClientOptions {
@@ -140,6 +140,57 @@ fn l01_streams_take_an_end_without_close_notify_for_a_clean_one_only_if_told_to(
             };
             assert_eq!(end_of_stream(&event_loop, lenient, ends_at_server).await?, b"a part");
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn l01_a_handler_that_ends_with_a_truncation_is_logged_as_one_that_ends_with_a_reset() {
+    run(async |event_loop| {
+        log_lines();
+        let told = reports(&event_loop);
+        let ended = Trace::new();
+        let noted = ended.clone();
+        let server = event_loop
+            .start_server(any_port(), move |mut reader: StreamReader, _writer: StreamWriter| {
+                let noted = noted.clone();
+                async move {
+                    // Waits for the second line in vain.
+                    let mut line = reader.read_line().await?;
+                    let is_own = line == b"own\n";
+                    if is_own {
+                        line = reader.read_line().await.map_err(|_| noted.push("own")).unwrap_or_default();
+                        assert!(line.is_empty());
+                        return Err(Error::new(Oops(1)));
+                    }
+                    let next = reader.read_line().await;
+                    noted.push("passed on");
+                    next.map(drop)
+                }
+            })
+            .tls(serving())
+            .await?;
+        for line in [&b"one\n"[..], b"own\n"] {
+            let (_reader, mut writer) =
+                event_loop.open_connection(server.local_addr()).tls(connecting()).await?;
+            writer.write_all(line).await?;
+            writer.socket_options()?.set_linger(None)?;
+            writer.abort();
+            while server.connections() > 0 {
+                event_loop.sleep(Duration::from_millis(1)).await?;
+            }
+        }
+        while ended.count() < 2 {
+            event_loop.sleep(Duration::from_millis(1)).await?;
+        }
+        for _ in 0..3 {
+            event_loop.yield_now().await?;
+        }
+        assert_eq!(told.take(), ["Unhandled exception in client_connected: oops 1"]);
+        let lines = logged(log::Level::Debug);
+        let ended = lines.iter().filter(|line| line.contains("the handler of a connection ended with it"));
+        assert!(ended.clone().all(|line| line.contains("close_notify")), "{lines:?}");
+        assert_eq!(ended.count(), 1);
         Ok(())
     });
 }

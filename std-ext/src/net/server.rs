@@ -13,12 +13,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 
-use rondel_core::{Context, ExceptionContext, Outcome};
+use rondel_core::{Context, ExceptionContext, Outcome, Then};
 use slab::Slab;
 
 use crate::dns::{AddrInfoFlags, Hints, IpFamily};
 use crate::net::address::{Address, UnixAddr, UnixAddrError};
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, Handled};
 use crate::net::listener::{ListenOptions, Listener};
 use crate::net::to_addrs::ToAddrs;
 use crate::protocol::{Seat, StreamProtocol};
@@ -114,9 +114,12 @@ impl EventLoopHandle {
     /// Listens on an address and runs `client_connected` as a task for each
     /// connection.
     ///
-    /// An error that the task ends with, and nobody looks at, is reported to the
-    /// exception handler. When both halves of the connection are dropped it is
-    /// closed.
+    /// An error that the task ends with is reported to the exception handler, with the
+    /// connection. The one exception is that of a peer that is gone: a reset, or an end
+    /// of TLS that nobody has announced. It ends a handler that passes errors on every
+    /// day, and is only logged, at level debug.
+    ///
+    /// When both halves of the connection are dropped it is closed.
     ///
     /// ```
     /// # use core::net::Ipv4Addr;
@@ -510,8 +513,16 @@ where
     const NAME: &'static str = "start_server";
 
     fn connected(&mut self, connection: &Rc<Connection>) -> Result<()> {
+        let holders = streams::holders(connection);
         let (reader, writer) = streams::open(Rc::clone(connection), self.limit);
-        connection.event_loop().create_task((self.client_connected)(reader, writer))?;
+        let handled = Handled::new(connection);
+        let handler = (self.client_connected)(reader, writer);
+        if streams::holders(connection) == holders {
+            // It has dropped them at once.
+            connection.close();
+        }
+        let handler = Then::new(handler, |ended| handled.look_at(&ended));
+        connection.event_loop().create_task(handler)?;
         Ok(())
     }
 }

@@ -29,8 +29,14 @@ pub(crate) fn open(connection: Rc<Connection>, limit: usize) -> (StreamReader, S
 /// Closes a connection when the last of its halves goes; what was written is
 /// sent first.
 fn close_unheld(connection: &Rc<Connection>) {
-    let by_loop = usize::from(connection.is_driven());
-    if Rc::strong_count(connection) == 1 + by_loop {
+    if holders(connection) == 1 {
         connection.close();
     }
+}
+
+/// Counts who holds a connection, but for the loop and a server.
+pub(crate) fn holders(connection: &Rc<Connection>) -> usize {
+    let by_loop = usize::from(connection.is_driven());
+    let by_server = usize::from(connection.is_handled());
+    Rc::strong_count(connection) - by_loop - by_server
 }

@@ -1,5 +1,6 @@
 //! The end of a connection.
 
+use core::error::Error as StdError;
 use std::io;
 use std::rc::Rc;
 
@@ -70,10 +71,21 @@ impl Connection {
         if self.has(State::ENDING) {
             return;
         }
-        if !is_everyday(&error) {
+        if is_everyday(&error) {
+            self.set(State::BROKEN);
+        } else {
             self.report(message, &error);
         }
         self.end(Some(error));
+    }
+
+    /// Notes whether an error that its user is told is one of every day.
+    #[cold]
+    pub(super) fn noted(&self, error: Error) -> Error {
+        if is_everyday(&error) {
+            self.set(State::BROKEN);
+        }
+        error
     }
 
     /// Begins the end: from the loop, never inline, if there is somebody to tell.
@@ -158,7 +170,7 @@ impl Connection {
         self.wake_waiter();
     }
 
-    pub(super) fn report(&self, message: &str, error: &Error) {
+    pub(super) fn report(&self, message: &str, error: &(dyn StdError + 'static)) {
         let socket = self.fd.as_raw();
         let mut context = ExceptionContext::new(message).with_exception(error);
         context.socket = Some(&socket);
@@ -167,10 +179,12 @@ impl Connection {
 }
 
 /// Tells whether an error is one that any peer can cause, at any time.
-fn is_everyday(error: &Error) -> bool {
+pub(super) fn is_everyday(error: &Error) -> bool {
+    error.as_io().is_some_and(is_reset) || error.kind() == ErrorKind::Tls
+}
+
+/// Tells whether an error of the system's says that the peer is gone.
+pub(super) fn is_reset(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    let is_reset = error.as_io().is_some_and(|error| {
-        matches!(error.kind(), Kind::BrokenPipe | Kind::ConnectionReset | Kind::ConnectionAborted)
-    });
-    is_reset || error.kind() == ErrorKind::Tls
+    matches!(error.kind(), Kind::BrokenPipe | Kind::ConnectionReset | Kind::ConnectionAborted)
 }

@@ -12,6 +12,7 @@ mod transfer;
 
 mod description;
 mod drained;
+mod handled;
 mod tls;
 
 use core::cell::{Cell, OnceCell};
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use rondel_core::Refusal;
 
 pub(crate) use self::drained::Until;
+pub(crate) use self::handled::Handled;
 use self::state::State;
 use crate::net::address::{Address, PackedAddress};
 use crate::net::flow::Flow;
@@ -130,6 +132,11 @@ impl Connection {
     /// Returns the descriptor, as long as it is open.
     pub(crate) fn fd(&self) -> Result<Fd> {
         if self.has(State::CLOSED) { Err(Refusal::Closed.into()) } else { Ok(self.fd) }
+    }
+
+    /// Tells whether a server looks at how its handler ends.
+    pub(crate) fn is_handled(&self) -> bool {
+        self.has(State::HANDLED)
     }
 
     #[inline]

@@ -47,4 +47,8 @@ impl State {
     pub(super) const AWAITING_END: u32 = 1 << 18;
     /// Something was decrypted and not read.
     pub(super) const DECRYPTED: u32 = 1 << 19;
+    /// It broke as any peer can make it break, and whoever uses it was told.
+    pub(super) const BROKEN: u32 = 1 << 20;
+    /// The task of a server looks at how its handler ends.
+    pub(super) const HANDLED: u32 = 1 << 21;
 }

@@ -142,7 +142,7 @@ impl Connection {
         }
         let received = self.with_tls(|tls| tls.receive(self, buffer)).unwrap_or(Ok(None));
         self.note_decrypted();
-        received
+        received.map_err(|error| self.noted(error))
     }
 
     /// Tells whether a session gives way to others, though there is more to read.

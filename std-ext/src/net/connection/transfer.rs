@@ -43,7 +43,7 @@ impl Connection {
                 self.unset(State::READABLE);
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.noted(error.into())),
         }
     }
 
@@ -104,7 +104,7 @@ impl Connection {
                 self.unset(State::WRITABLE);
                 None
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.noted(error.into())),
         };
         self.watch_writes()?;
         Ok(sent)
