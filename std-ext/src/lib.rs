@@ -95,7 +95,7 @@
 //! # Threads
 //!
 //! [`run_in_executor`](EventLoopHandle::run_in_executor) runs what blocks in a thread; a
-//! [`Remote`] calls into the loop from one.
+//! [`Remote`] calls into the loop from one. A [`ProcessPoolExecutor`] runs functions in processes.
 
 mod config;
 mod error;
@@ -166,8 +166,9 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::event_loop::{EventLoop, EventLoopHandle, ManualClock, run, running_loop};
 pub use crate::exception::ExceptionHandler;
 pub use crate::executor::{
-    Executor, Job, JobError, JobFuture, JobRefusal, JobRefused, ShutdownDefaultExecutor, StuckJob, StuckJobs,
-    ThreadPoolConfig, ThreadPoolExecutor,
+    Executor, Job, JobError, JobFuture, JobRefusal, JobRefused, ProcessJob, ProcessJobError,
+    ProcessPoolConfig, ProcessPoolExecutor, ShutdownDefaultExecutor, StuckJob, StuckJobs, SubmitJob,
+    ThreadPoolConfig, ThreadPoolExecutor, WorkerExit, WorkerFunction, process_worker,
 };
 pub use crate::faults::{Faults, Operation};
 pub use crate::inner::TaskFactory;

@@ -49,6 +49,8 @@ pub(crate) enum Owner {
     Lookup,
     /// A datagram endpoint.
     Datagrams,
+    /// A worker process.
+    Worker,
 }
 
 impl Owner {
@@ -59,6 +61,7 @@ impl Owner {
             Self::Server => "a server",
             Self::Lookup => "a look-up of a name",
             Self::Datagrams => "a datagram endpoint",
+            Self::Worker => "a worker process",
         }
     }
 }

@@ -237,6 +237,7 @@ fn e03_a_job_that_never_returns_is_named_by_the_shutdown_that_gives_up() {
     let error = pool.shutdown_timeout(Duration::ZERO).unwrap_err();
     assert_eq!((error.running().len(), error.queued()), (1, 1));
     assert_eq!(error.running()[0].location().line(), line);
+    assert!(error.running()[0].place().starts_with("thread rondel-pool"), "{error}");
     assert!(error.to_string().contains("test_executor.rs"), "{error}");
     assert!(rondel::Error::from(error).is_timed_out());
     assert_eq!(pool.cancel_queued_jobs(), 1);

@@ -11,7 +11,7 @@ use std::io;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rondel_core::Cancelled;
+use rondel_core::{Cancelled, Refusal};
 
 use crate::exception::{PanicMessage, discard};
 use crate::executor::Executor;
@@ -348,6 +348,17 @@ pub enum JobRefusal {
     ShutDown,
     /// There is no thread, and the system refuses one (FAULTS E-01).
     NoThread(io::Error),
+    /// There is no worker process, and none can be started.
+    NoProcess(io::Error),
+    /// The loop has no timer for the limit of the job.
+    NoTimer(Refusal),
+    /// Function and arguments have too many bytes together.
+    TooLarge {
+        /// Is how many there are.
+        bytes: usize,
+        /// Is how many there may be.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for JobRefusal {
@@ -357,6 +368,11 @@ impl fmt::Display for JobRefusal {
             Self::Closed => f.write_str("the event loop is closed"),
             Self::ShutDown => f.write_str("executor shutdown has been called"),
             Self::NoThread(error) => write!(f, "no thread for the job: {error}"),
+            Self::NoProcess(error) => write!(f, "no worker process for the job: {error}"),
+            Self::NoTimer(refusal) => write!(f, "no timer for the job: {refusal}"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "the arguments have {bytes} bytes (limit {limit})")
+            }
         }
     }
 }
@@ -410,7 +426,10 @@ impl<T> From<JobRefused<T>> for Error {
         let kind = match refused.reason {
             JobRefusal::Full { .. } => ErrorKind::Full,
             JobRefusal::Closed | JobRefusal::ShutDown => ErrorKind::Closed,
-            JobRefusal::NoThread(_) => ErrorKind::Io,
+            JobRefusal::NoThread(_) | JobRefusal::NoProcess(_) => ErrorKind::Io,
+            JobRefusal::NoTimer(Refusal::Closed) => ErrorKind::Closed,
+            JobRefusal::NoTimer(_) => ErrorKind::Full,
+            JobRefusal::TooLarge { .. } => ErrorKind::TooLarge,
         };
         Self::of(kind, refused.reason.to_string()).during("run_in_executor")
     }

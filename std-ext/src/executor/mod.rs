@@ -1,4 +1,4 @@
-//! Jobs that block, in other threads.
+//! Jobs that block, in other threads; and in other processes: [`process_pool`].
 //!
 //! ```text
 //!           worker takes it          job returns or panics      polled
@@ -19,6 +19,8 @@ mod thread_pool;
 
 mod default;
 
+mod process_pool;
+
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,10 @@ use crate::EventLoopHandle;
 
 pub use default::ShutdownDefaultExecutor;
 pub use job::{Job, JobError, JobFuture, JobRefusal, JobRefused};
+pub use process_pool::{
+    ProcessJob, ProcessJobError, ProcessPoolConfig, ProcessPoolExecutor, SubmitJob, WorkerExit,
+    WorkerFunction, process_worker,
+};
 pub use stuck::{StuckJob, StuckJobs};
 pub use thread_pool::{ThreadPoolConfig, ThreadPoolExecutor};
 

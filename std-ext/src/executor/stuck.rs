@@ -3,6 +3,7 @@
 use core::fmt;
 use core::panic::Location;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::executor::Job;
@@ -12,16 +13,21 @@ use crate::{Error, ErrorKind};
 #[derive(Clone)]
 pub struct StuckJob {
     id: u64,
-    name: &'static str,
+    name: Cow<'static, str>,
     location: &'static Location<'static>,
-    thread: Arc<str>,
+    place: Arc<str>,
 }
 
 impl StuckJob {
-    /// Takes down that `job` occupies a thread of this name; for executors of one's own.
+    /// Takes down that `job` is not done, and where it runs; for executors of one's own.
     #[must_use]
-    pub fn new(job: &Job, thread: impl Into<Arc<str>>) -> Self {
-        Self { id: job.id(), name: job.name(), location: job.location(), thread: thread.into() }
+    pub fn new(job: &Job, place: impl Into<Arc<str>>) -> Self {
+        Self { id: job.id(), name: job.name().into(), location: job.location(), place: place.into() }
+    }
+
+    /// Takes down that a job of a process is not done.
+    pub(super) fn of(id: u64, name: String, location: &'static Location<'static>, place: String) -> Self {
+        Self { id, name: name.into(), location, place: place.into() }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -34,16 +40,16 @@ impl StuckJob {
         self.location
     }
 
-    /// Returns the name of the thread that it occupies.
+    /// Returns where it runs: "thread rondel-pool-0", or "process 1234".
     #[must_use]
-    pub fn thread(&self) -> &str {
-        &self.thread
+    pub fn place(&self) -> &str {
+        &self.place
     }
 }
 
 impl fmt::Display for StuckJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {} in thread {}", self.name, self.location, self.thread)
+        write!(f, "{} from {} in {}", self.name, self.location, self.place)
     }
 }
 

@@ -278,7 +278,7 @@ impl Pool {
 
     fn start_worker(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         let name = format!("{}-{}", self.config.thread_name_prefix, state.started);
-        let worker = Worker { pool: Arc::clone(self), name: Arc::from(name.as_str()) };
+        let worker = Worker { pool: Arc::clone(self), place: format!("thread {name}").into() };
         self.threads.start(name, self.config.stack_bytes, Box::new(move || worker.work()))?;
         state.workers += 1;
         state.started += 1;
@@ -322,7 +322,8 @@ thread_local! {
 /// A thread of a pool, from its first moment to its last.
 struct Worker {
     pool: Arc<Pool>,
-    name: Arc<str>,
+    /// Says where it is, for people.
+    place: Arc<str>,
 }
 
 impl Worker {
@@ -330,7 +331,7 @@ impl Worker {
         POOL.set(Arc::as_ptr(&self.pool).cast());
         while let Some(job) = self.pool.next_job() {
             let id = job.id();
-            let running = StuckJob::new(&job, Arc::clone(&self.name));
+            let running = StuckJob::new(&job, Arc::clone(&self.place));
             self.pool.lock().running.push(running);
             run_and_drop(job);
             self.pool.lock().running.retain(|running| running.id() != id);

@@ -17,7 +17,7 @@
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
 //! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
-//! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`names`] the system's resolver, [`inherited`] and
+//! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
 //! [`limits`] what the process was given and may use, [`threads`] and
 //! [`entropy`] what they are called, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
@@ -59,6 +59,8 @@ pub(crate) mod names;
 mod entropy;
 
 mod threads;
+
+pub(crate) mod worker;
 
 pub(crate) mod memory;
 
