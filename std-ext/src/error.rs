@@ -345,5 +345,5 @@ macro_rules! other {
 
 other! {
     core::convert::Infallible, core::fmt::Error, core::num::ParseFloatError, core::num::ParseIntError,
-    crate::UnixAddrError, crate::LimitsError, crate::ListenFdsError, crate::NotifyError, core::net::AddrParseError, core::str::Utf8Error, std::string::FromUtf8Error, std::time::SystemTimeError,
+    crate::UnixAddrError, crate::LimitsError, crate::ListenFdsError, crate::NotifyError, crate::SignalError, core::net::AddrParseError, core::str::Utf8Error, std::string::FromUtf8Error, std::time::SystemTimeError,
 }

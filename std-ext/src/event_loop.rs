@@ -286,6 +286,7 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         let Self(event_loop) = self;
         let inner = &event_loop.inner;
+        event_loop.close_signals();
         event_loop.close_sources();
         let calls = inner.close();
         let _ = LOOPS.try_with(|loops| {
@@ -314,13 +315,18 @@ impl Drop for Entered {
 
 /// Returns the loop with this inbox, if it belongs to this thread.
 pub(crate) fn loop_of_this_thread(inbox: &Arc<Inbox>) -> Option<EventLoopHandle> {
+    let inner = find_in_this_thread(|inner| Arc::ptr_eq(&inner.inbox, inbox))?;
+    Some(EventLoopHandle { inner })
+}
+
+/// Returns the first open loop of this thread that is meant.
+pub(crate) fn find_in_this_thread(is_meant: impl Fn(&Inner) -> bool) -> Option<Rc<Inner>> {
     let found = LOOPS.try_with(|loops| {
         let loops = loops.try_borrow().ok()?;
         let mut open = loops.iter().filter_map(Weak::upgrade);
-        open.find(|inner| Arc::ptr_eq(&inner.inbox, inbox))
+        open.find(|inner| is_meant(inner))
     });
-    let inner = found.ok().flatten()?;
-    Some(EventLoopHandle { inner })
+    found.ok().flatten()
 }
 
 /// Refers to a loop: what callbacks receive and tasks hold.

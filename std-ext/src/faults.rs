@@ -195,6 +195,10 @@ pub enum Operation {
     WaitChild,
     /// Sends a signal to a child.
     SignalChild,
+    /// Begins to catch a signal (`sigaction`).
+    CatchSignal,
+    /// Lets a signal reach the loop's thread (`pthread_sigmask`).
+    UnblockSignal,
 }
 
 /// What becomes of a call.

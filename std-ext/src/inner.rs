@@ -20,6 +20,7 @@ use crate::executor::DefaultExecutor;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
+use crate::signal::WatchedSignals;
 use crate::sources::Sources;
 use crate::supervision::process_limits;
 use crate::sys::{Event, Events, Kernel, memory};
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     wake: WakeTables,
     events: RefCell<Events>,
     pub(crate) sources: RefCell<Sources>,
+    pub(crate) signals: WatchedSignals,
     pub(crate) inbox: Arc<Inbox>,
     /// Is the other ring of the inbox: empty between two turns, unless a panic
     /// left calls unrun.
@@ -82,6 +84,7 @@ impl Inner {
             wake,
             events: RefCell::new(Events::with_capacity(config.events_per_turn)),
             sources: RefCell::new(Sources::new(config.descriptors)),
+            signals: WatchedSignals::default(),
             inbox: Arc::new(Inbox::new(ring()?, config.threadsafe_calls, wake.table)),
             received: RefCell::new(ring()?),
             read_buffer_bytes: read_buffer.len(),
@@ -190,9 +193,10 @@ impl Context for EventLoopHandle {
     /// Always inlined, for the reason that `Poller::poll` gives.
     #[inline(always)]
     fn wait(&self, deadline: Option<Instant>) {
-        // A call that came after the last look has told the loop, and the loop may
-        // have taken note of that and not of the call.
-        let deadline = if self.inner.inbox.is_used() { Some(Instant::ZERO) } else { deadline };
+        // What came after the last look has told the loop, and the loop may have taken
+        // note of that and not of the call or signal.
+        let has_come = self.inner.inbox.is_used() || self.inner.signals.is_used();
+        let deadline = if has_come { Some(Instant::ZERO) } else { deadline };
         let mut events = self.inner.events.borrow_mut();
         if let Err(error) = self.inner.kernel.wait(deadline, &mut events) {
             self.inner.wait_error.set(Some(error));
@@ -202,6 +206,9 @@ impl Context for EventLoopHandle {
         drop(events);
         if has_events {
             drop(Batch { event_loop: self, next: 0 });
+        }
+        if self.inner.signals.is_used() {
+            self.receive_signals();
         }
         if self.inner.inbox.is_used() {
             self.receive_threadsafe_calls();

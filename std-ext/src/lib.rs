@@ -92,6 +92,23 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
+//! # Signals
+//!
+//! [`add_signal_handler`](EventLoopHandle::add_signal_handler) calls back for a [`Signal`], in any loop;
+//! [`signals`](EventLoopHandle::signals) is a stream of some, for a task, and
+//! [`wait_signal`](EventLoopHandle::wait_signal) waits for one. What the process did with a signal
+//! before comes back when nobody listens any more.
+//!
+//! ```
+//! use rondel::{EventLoop, Signal};
+//!
+//! let event_loop = EventLoop::new()?;
+//! event_loop.add_signal_handler(Signal::SIGTERM, |event_loop| event_loop.stop())?;
+//! # event_loop.stop();
+//! event_loop.run_forever()?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
 //! # Threads
 //!
 //! [`run_in_executor`](EventLoopHandle::run_in_executor) runs what blocks in a thread; a
@@ -110,6 +127,8 @@ mod threadsafe;
 mod remote_task;
 
 mod reader_writer;
+
+mod signal;
 
 mod protocol;
 mod transport;
@@ -186,6 +205,7 @@ pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, Str
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sendfile::Sendfile;
+pub use crate::signal::{RemoveOnDrop, Signal, SignalError, SignalHandle, Signals};
 pub use crate::snapshot::{
     AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, Snapshot, SnapshotAddr, SnapshotRow, TaskRow,
     UnixText, Watcher,

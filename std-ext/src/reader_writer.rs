@@ -160,7 +160,7 @@ impl Drop for Rearm<'_> {
 }
 
 /// The outcome of a callback that may not have been there.
-struct Reported<R>(Option<R>);
+pub(crate) struct Reported<R>(pub(crate) Option<R>);
 
 impl<R: Outcome> Outcome for Reported<R> {
     type Value = Option<R::Value>;
@@ -175,13 +175,17 @@ impl<R: Outcome> Outcome for Reported<R> {
     }
 }
 
-/// The error of a call that watches a descriptor: gives the callback back.
+/// The error of a call that watches a descriptor or a signal: gives the callback back.
 pub struct WatchError<F> {
     error: Error,
     callback: F,
 }
 
 impl<F> WatchError<F> {
+    pub(crate) fn new(error: Error, callback: F) -> Self {
+        Self { error, callback }
+    }
+
     /// Returns the reason.
     pub fn error(&self) -> &Error {
         &self.error

@@ -481,7 +481,7 @@ impl EventLoopHandle {
     }
 
     #[inline]
-    fn wake_waiter(&self, waiter: Waiter) {
+    pub(crate) fn wake_waiter(&self, waiter: Waiter) {
         match waiter {
             Waiter::Task(task) => self.inner.scheduler.wake(task),
             Waiter::Call(call) => self.inner.scheduler.wake_waiter(self, call),

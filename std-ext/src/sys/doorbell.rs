@@ -12,7 +12,7 @@
 #![allow(unsafe_code, reason = "write(2) and errno, in a form that signal handlers may use")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
 
 use super::fd::Fd;
@@ -23,11 +23,11 @@ use super::syscall::syscall;
 const NOBODY: usize = 0;
 
 thread_local! {
-    /// Its address tells threads apart; its value is how many of our signal handlers run on it.
+    /// Its address tells threads apart.
     ///
     /// Constant and without destructor, so that it costs two instructions, allocates nothing and
-    /// works until the thread's last breath, in signal handlers too.
-    static HERE: AtomicU8 = const { AtomicU8::new(0) };
+    /// works until the thread's last breath.
+    static HERE: u8 = const { 0 };
 }
 
 /// Wakes a sleeping kernel from any thread and from signal handlers.
@@ -95,21 +95,18 @@ impl Doorbell {
         self.thread.store(here, Ordering::Relaxed);
     }
 
-    /// Tells whether this is the loop's thread, outside [`in_signal_handler`]; false when no thread
-    /// has entered.
+    /// Tells whether this is the loop's thread; false when no thread has entered. Not for signal
+    /// handlers, to which it says what it says to the code that they interrupt.
     ///
     /// Relaxed suffices: a thread can only find its own address if it stored it itself.
     pub(crate) fn is_loop_thread(&self) -> bool {
-        HERE.with(|here| {
-            self.thread.load(Ordering::Relaxed) == ptr::from_ref(here).addr()
-                && here.load(Ordering::Relaxed) == 0
-        })
+        HERE.with(|here| self.thread.load(Ordering::Relaxed) == ptr::from_ref(here).addr())
     }
 }
 
-// SAFETY: `is_loop_thread` is true on the thread alone that entered, and false there too while a
-// handler runs that the loop installed: each of them runs `in_signal_handler`. A handler that the
-// user installed by unsafe code of his own may ring, and must not use a `Waker`.
+// SAFETY: `is_loop_thread` is true on the thread alone that entered. Of signal handlers, ours rings
+// and never asks (see `signals`), and one that the user installed by unsafe code of his own must not
+// use a `Waker`.
 unsafe impl rondel_core::Doorbell for Doorbell {
     fn ring(&self) {
         self.ring();
@@ -118,16 +115,6 @@ unsafe impl rondel_core::Doorbell for Doorbell {
     fn is_loop_thread(&self) -> bool {
         self.is_loop_thread()
     }
-}
-
-/// Runs the body of a signal handler, so that no doorbell takes it for the loop's own code that it
-/// interrupts. Async-signal-safe, and nests.
-#[allow(dead_code, reason = "signal handlers come with their own room")]
-pub(crate) fn in_signal_handler<T>(body: impl FnOnce() -> T) -> T {
-    HERE.with(|here| here.fetch_add(1, Ordering::Relaxed));
-    let result = body();
-    HERE.with(|here| here.fetch_sub(1, Ordering::Relaxed));
-    result
 }
 
 /// Makes an eventfd that is known to work: non-blocking, closed on exec, its counter at 0.

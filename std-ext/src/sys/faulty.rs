@@ -289,6 +289,24 @@ impl Kernel for FaultyKernel {
         self.kernel.set_limit(limited, limit)
     }
 
+    fn catch_signal(&self, signal: i32) -> io::Result<()> {
+        self.before(Operation::CatchSignal, Fd::NONE)?;
+        self.kernel.catch_signal(signal)
+    }
+
+    fn release_signal(&self, signal: i32) {
+        self.kernel.release_signal(signal);
+    }
+
+    fn unblock_signal(&self, signal: i32) -> io::Result<bool> {
+        self.before(Operation::UnblockSignal, Fd::NONE)?;
+        self.kernel.unblock_signal(signal)
+    }
+
+    fn block_signal(&self, signal: i32) -> io::Result<()> {
+        self.kernel.block_signal(signal)
+    }
+
     fn threads(&self) -> ThreadSource {
         self.kernel.threads()
     }

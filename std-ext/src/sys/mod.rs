@@ -19,7 +19,7 @@
 //! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
 //! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
 //! [`limits`] what the process was given and may use, [`threads`] and
-//! [`entropy`] what they are called, [`memory`] the tables' memory, [`syscall`] how errors are read.
+//! [`entropy`] what they are called, [`signals`] signals, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
 mod fd;
 
@@ -61,6 +61,8 @@ mod entropy;
 mod threads;
 
 pub(crate) mod worker;
+
+pub(crate) mod signals;
 
 pub(crate) mod memory;
 
@@ -551,6 +553,38 @@ pub(crate) trait Kernel {
     fn set_limit(&self, limited: Limited, limit: ResourceLimit) -> io::Result<()> {
         let _ = (limited, limit);
         unsupported("setrlimit")
+    }
+
+    /// Has a signal put into the [mailboxes](signals::Mailbox) of the process that want it. Counted.
+    ///
+    /// # Errors
+    /// As `sigaction`.
+    fn catch_signal(&self, signal: i32) -> io::Result<()> {
+        let _ = signal;
+        unsupported("sigaction")
+    }
+
+    /// Undoes one [`catch_signal`](Self::catch_signal); the last brings back exactly what was before.
+    fn release_signal(&self, signal: i32) {
+        let _ = signal;
+    }
+
+    /// Lets a signal reach this thread; tells whether it was blocked.
+    ///
+    /// # Errors
+    /// As `pthread_sigmask`.
+    fn unblock_signal(&self, signal: i32) -> io::Result<bool> {
+        let _ = signal;
+        unsupported("pthread_sigmask")
+    }
+
+    /// Keeps a signal from this thread again.
+    ///
+    /// # Errors
+    /// As `pthread_sigmask`.
+    fn block_signal(&self, signal: i32) -> io::Result<()> {
+        let _ = signal;
+        unsupported("pthread_sigmask")
     }
 
     /// Tells where threads for jobs that block come from.

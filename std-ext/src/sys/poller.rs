@@ -210,6 +210,22 @@ macro_rules! real_descriptors {
             super::entropy::fill(buf)
         }
 
+        fn catch_signal(&self, signal: i32) -> io::Result<()> {
+            super::signals::catch(signal)
+        }
+
+        fn release_signal(&self, signal: i32) {
+            super::signals::release(signal);
+        }
+
+        fn unblock_signal(&self, signal: i32) -> io::Result<bool> {
+            super::signals::unblock(signal)
+        }
+
+        fn block_signal(&self, signal: i32) -> io::Result<()> {
+            super::signals::block(signal)
+        }
+
         fn threads(&self) -> super::ThreadSource {
             super::ThreadSource::System
         }

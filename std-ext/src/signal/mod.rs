@@ -1,0 +1,14 @@
+//! UNIX signals: handlers, streams of them, and waiting for one of a set.
+
+mod number;
+
+mod handlers;
+mod stream;
+
+mod watched;
+
+pub(crate) use watched::WatchedSignals;
+
+pub use handlers::{RemoveOnDrop, SignalHandle};
+pub use number::{Signal, SignalError};
+pub use stream::Signals;
