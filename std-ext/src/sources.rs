@@ -74,6 +74,7 @@ impl From<Owner> for DescriptorOwner {
             Owner::Server => Self::Server,
             Owner::Lookup => Self::Lookup,
             Owner::Datagrams => Self::Datagrams,
+            Owner::Worker => Self::Worker,
         }
     }
 }

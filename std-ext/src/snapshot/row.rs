@@ -141,6 +141,8 @@ pub enum DescriptorOwner {
     Lookup,
     /// A datagram endpoint.
     Datagrams,
+    /// A worker process of a pool: its socket, or what tells its end.
+    Worker,
     /// Something else of the loop's.
     Other,
 }
@@ -153,6 +155,7 @@ impl DescriptorOwner {
             Self::Server => "server",
             Self::Lookup => "look-up",
             Self::Datagrams => "datagrams",
+            Self::Worker => "worker process",
             Self::Other => "source",
         }
     }
