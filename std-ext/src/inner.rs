@@ -20,6 +20,7 @@ use crate::executor::DefaultExecutor;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
+use crate::shutdown::ShutdownState;
 use crate::signal::WatchedSignals;
 use crate::sources::Sources;
 use crate::supervision::process_limits;
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) task_factory: RefCell<Option<TaskFactory>>,
     pub(crate) executor: DefaultExecutor,
     pub(crate) lookups: Lookups,
+    pub(crate) shutdown: ShutdownState,
     pub(crate) debug: Debug,
     spin: Duration,
     panic_policy: PanicPolicy,
@@ -99,6 +101,7 @@ impl Inner {
             task_factory: RefCell::new(None),
             executor: DefaultExecutor::default(),
             lookups: Lookups::new(config),
+            shutdown: ShutdownState::default(),
             debug: Debug::new(config.debug, config.slow_callback_duration),
             spin: config.spin,
             panic_policy: config.panic_policy,

@@ -155,6 +155,8 @@ mod exception;
 
 mod debug;
 
+mod shutdown;
+
 mod faults;
 
 mod supervision;
@@ -205,6 +207,7 @@ pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, Str
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sendfile::Sendfile;
+pub use crate::shutdown::{Aborted, AbortedKind, ShutdownReport};
 pub use crate::signal::{RemoveOnDrop, Signal, SignalError, SignalHandle, Signals};
 pub use crate::snapshot::{
     AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, Snapshot, SnapshotAddr, SnapshotRow, TaskRow,

@@ -204,6 +204,8 @@ pub(crate) struct Noticed {
     pub(crate) is_writable: bool,
     /// Tells that a short transfer does not mean that there is nothing left.
     pub(crate) is_final: bool,
+    /// Tells that the loop is shut down.
+    pub(crate) is_summoned: bool,
 }
 
 /// A watched descriptor.
@@ -215,6 +217,8 @@ pub(crate) struct Source {
     writer: Side,
     /// Counts those who keep it registered while nobody waits.
     keepers: u16,
+    /// Tells that its owner is to look whether the loop is shut down.
+    is_summoned: bool,
     /// Is what stays watched for them.
     /// Invariant: `None` without keepers.
     kept: Option<Interest>,
@@ -277,8 +281,17 @@ impl Sources {
         self.generation = (self.generation + 1) & (KEY_MASK >> 1) as u32;
         let generation = self.generation;
         let (reader, writer) = (Side::default(), Side::default());
-        let source =
-            Source { fd, generation, owner, reader, writer, keepers: 0, kept: None, described_by: None };
+        let source = Source {
+            fd,
+            generation,
+            owner,
+            reader,
+            writer,
+            keepers: 0,
+            is_summoned: false,
+            kept: None,
+            described_by: None,
+        };
         let key = self.slab.insert(source);
         if self.by_fd.len() <= place {
             self.by_fd.resize(place + 1, NO_KEY);
@@ -360,6 +373,7 @@ impl EventLoopHandle {
             is_readable: core::mem::take(&mut source.reader.is_ready),
             is_writable: core::mem::take(&mut source.writer.is_ready),
             is_final: source.reader.is_final | source.writer.is_final,
+            is_summoned: core::mem::take(&mut source.is_summoned),
         })
     }
 
@@ -377,6 +391,30 @@ impl EventLoopHandle {
             return Err(error.into());
         }
         Ok(token)
+    }
+
+    /// Has the handlers of our own descriptors look how far the shutdown of the loop is:
+    /// those of one owner, or all. Returns how many there are; a stream that its tasks
+    /// hold has none, and ends with these.
+    pub(crate) fn summon(&self, owner: Option<Owner>) -> usize {
+        let mut summoned = 0;
+        for (_, source) in &mut self.inner.sources.borrow_mut().slab {
+            let is_meant = match owner {
+                Some(owner) => source.owner == owner,
+                None => matches!(source.owner, Owner::Stream | Owner::Server | Owner::Datagrams),
+            };
+            let mut sides = [source.reader, source.writer].into_iter();
+            let handler = sides.find_map(|side| match side.listener() {
+                Listener::Handler(handler) => Some(handler),
+                _ => None,
+            });
+            if let (true, Some(handler)) = (is_meant, handler) {
+                summoned += 1;
+                source.is_summoned = true;
+                self.inner.scheduler.make_ready(handler);
+            }
+        }
+        summoned
     }
 
     /// Refuses a descriptor from outside that callbacks watch: whose it is now
@@ -402,6 +440,7 @@ impl EventLoopHandle {
     pub(crate) fn unwatch(&self, token: Token) {
         let source = self.inner.sources.borrow_mut().remove(token);
         let Some(source) = source else { return };
+        self.inner.shutdown.closed_one();
         // Fails only if the descriptor is gone, and then there is nothing to undo.
         let _ = self.inner.kernel.deregister(source.fd);
         for side in [source.reader, source.writer] {

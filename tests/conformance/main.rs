@@ -24,6 +24,7 @@ mod test_process_pool;
 mod test_selector_events;
 mod test_sendfile;
 mod test_servers;
+mod test_shutdown;
 mod test_signals;
 mod test_snapshot;
 mod test_sock;

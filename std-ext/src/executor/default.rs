@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rondel_core::{Cancelled, TimeoutError};
 
-use crate::executor::{Executor, JobRefusal, ThreadPoolConfig, ThreadPoolExecutor};
+use crate::executor::{Executor, JobRefusal, StuckJobs, ThreadPoolConfig, ThreadPoolExecutor};
 use crate::{EventLoopHandle, Result};
 
 /// Is where a loop's jobs go if nothing else is said.
@@ -58,6 +58,16 @@ impl EventLoopHandle {
             Arc::new(ThreadPoolExecutor::on_threads(config, self.inner.kernel.threads().threads()))
         });
         Ok(Arc::clone(made))
+    }
+
+    /// Shuts the default executor down without waiting, and returns what has not ended after `limit`.
+    pub(crate) fn give_default_executor_up(&self, limit: Duration) -> StuckJobs {
+        let default = &self.inner.executor;
+        default.is_shut_down.set(true);
+        let executor = default.executor.borrow().clone();
+        let Some(executor) = executor else { return StuckJobs::new(Vec::new(), 0, limit) };
+        executor.shutdown();
+        executor.stuck_jobs(limit)
     }
 
     /// Shuts the default executor down and waits, without holding up the loop, until its jobs have

@@ -14,6 +14,7 @@ use crate::dns::{AddrInfoFlags, IpFamily};
 use crate::net::address::Address;
 use crate::net::server::ServerState;
 use crate::net::unix::{self, SocketFile};
+use crate::shutdown::Phase;
 use crate::sources::{Direction, Owner};
 use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
@@ -314,6 +315,9 @@ impl Acceptor {
         let mut denied = None;
         for _ in 0..listener.backlog {
             // A callback of the batch may have closed it (SV-13).
+            if listener.event_loop.inner.shutdown.phase() != Phase::None {
+                return server.close();
+            }
             if listener.is_closed() || listener.is_resting() || server.is_full() {
                 return;
             }

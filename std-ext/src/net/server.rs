@@ -622,7 +622,7 @@ impl ServerState {
         }
     }
 
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.is_closed.set(true);
         let listeners = self.listeners.take();
         for listener in &listeners {

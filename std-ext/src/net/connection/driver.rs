@@ -102,7 +102,8 @@ impl Connection {
         if self.has(State::QUEUED) {
             self.flush();
         }
-        if self.has(State::CLOSING | State::WRITE_EOF | State::READ_EOF) {
+        if self.has(State::CLOSING | State::WRITE_EOF | State::READ_EOF | State::SUMMONED) {
+            self.heed_shutdown();
             self.after_flush();
             self.look_after_eof();
         }
@@ -114,7 +115,11 @@ impl Connection {
             return self.lose();
         }
         if self.has(State::HANDSHAKING) {
-            self.shake_hands();
+            self.look();
+            self.heed_shutdown();
+            if !self.has(State::ENDING) {
+                self.shake_hands();
+            }
         } else if self.has(State::STARTING) {
             self.make(transport);
         } else {

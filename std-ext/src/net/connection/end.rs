@@ -9,6 +9,7 @@ use rondel_core::{ExceptionContext, Refusal};
 use super::Connection;
 use super::state::State;
 use crate::net::finally::Finally;
+use crate::shutdown::{AbortedKind, Phase};
 use crate::transport::Transport;
 use crate::{Error, ErrorKind, Result};
 
@@ -63,6 +64,24 @@ impl Connection {
     /// Ends without sending what is queued (TR-7).
     pub(crate) fn abort(self: &Rc<Self>) {
         self.end(None);
+    }
+
+    /// Does what the shutdown of the loop asks for.
+    pub(super) fn heed_shutdown(self: &Rc<Self>) {
+        if !self.has(State::SUMMONED) {
+            return;
+        }
+        self.unset(State::SUMMONED);
+        let shutdown = &self.event_loop.inner.shutdown;
+        match shutdown.phase() {
+            Phase::None => {}
+            Phase::Draining => self.close(),
+            Phase::Aborting => {
+                let (peer, unsent) = (self.peer_addr(), self.queued());
+                shutdown.aborted(AbortedKind::Connection, format_args!("{peer}, {unsent} bytes unsent"));
+                self.abort();
+            }
+        }
     }
 
     /// Ends because of an error, which is reported unless it is one that peers

@@ -51,4 +51,6 @@ impl State {
     pub(super) const BROKEN: u32 = 1 << 20;
     /// The task of a server looks at how its handler ends.
     pub(super) const HANDLED: u32 = 1 << 21;
+    /// The loop is being shut down.
+    pub(super) const SUMMONED: u32 = 1 << 22;
 }

@@ -139,7 +139,8 @@ impl Connection {
         let readable = if noticed.is_readable { State::READABLE } else { 0 };
         let writable = if noticed.is_writable { State::WRITABLE } else { 0 };
         let last = if noticed.is_final { State::FINAL } else { 0 };
-        self.set(readable | writable | last);
+        let summoned = if noticed.is_summoned { State::SUMMONED } else { 0 };
+        self.set(readable | writable | last | summoned);
     }
 
     /// Has the kernel tell when the socket is writable: from the first time on

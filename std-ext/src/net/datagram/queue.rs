@@ -22,6 +22,10 @@ impl Queue {
         self.datagrams.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.datagrams.len()
+    }
+
     pub(crate) fn push(&mut self, data: &[u8], to: Option<&Address>) {
         if self.start > COMPACT_MIN && self.start > self.bytes.len() / 2 {
             self.bytes.drain(..self.start);

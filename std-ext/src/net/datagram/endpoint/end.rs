@@ -9,6 +9,7 @@ use super::state::State;
 use crate::Error;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::finally::Finally;
+use crate::shutdown::{AbortedKind, Phase};
 
 impl Endpoint {
     pub(crate) fn is_closing(&self) -> bool {
@@ -26,6 +27,23 @@ impl Endpoint {
     /// Ends without sending what is queued (DG-10).
     pub(crate) fn abort(self: &Rc<Self>) {
         self.end(None);
+    }
+
+    /// Does what the shutdown of the loop asks for.
+    pub(super) fn heed_shutdown(self: &Rc<Self>) {
+        let shutdown = &self.event_loop.inner.shutdown;
+        match shutdown.phase() {
+            Phase::None => {}
+            Phase::Draining => self.close(),
+            Phase::Aborting => {
+                // Unknown only of one that is closed.
+                let local = self.local_addr().map_or_else(String::new, |addr| addr.to_string());
+                let unsent = self.queue.borrow().len();
+                let name = format_args!("{local}, {unsent} datagrams unsent");
+                shutdown.aborted(AbortedKind::DatagramEndpoint, name);
+                self.abort();
+            }
+        }
     }
 
     /// Begins the end: from the loop, never inline.

@@ -156,8 +156,8 @@ impl Endpoint {
         self.state.set(State(self.state.get().0 & !flags));
     }
 
-    /// Takes over what the kernel has told since the last look.
-    fn look(&self) {
+    /// Takes over what the kernel has told since the last look, and the loop.
+    fn look(self: &Rc<Self>) {
         let Some(noticed) = self.event_loop.take_readiness(self.token) else { return };
         if noticed.is_readable {
             self.set(State::READABLE);
@@ -168,6 +168,9 @@ impl Endpoint {
         if noticed.is_final {
             self.event_loop.forget_final(self.token);
             self.set(State::LOOKS_TWICE);
+        }
+        if noticed.is_summoned {
+            self.heed_shutdown();
         }
     }
 
