@@ -105,6 +105,37 @@ fn tl3_a_client_whose_certificate_was_revoked_is_refused_and_told_why() {
 }
 
 #[test]
+fn tl3_a_server_reads_newer_lists_while_it_serves_or_keeps_those_it_has() {
+    let authority = Authority::new("revokes one more");
+    let (lost, good) = (authority.client("will be lost"), authority.client("stays"));
+    let directory = Directory::new("newer-list");
+    let path = directory.0.join("clients.crl");
+    let revoke = |serials: &[u64]| std::fs::write(&path, authority.revocation_text(serials, 2200)).unwrap();
+    revoke(&[]);
+    let serving = authority
+        .server(&SERVER_NAMES)
+        .to_server()
+        .require_client_certificates(authority.pem())
+        .load_revocation_lists(Pem::file(&path))
+        .build()
+        .unwrap();
+    let shows = |client: &Issued| {
+        let config = TlsClientConfig::builder().load_verify_locations(authority.pem());
+        config.load_cert_chain(client.chain_pem(), client.key_pem()).build().unwrap()
+    };
+    shake_hands(&shows(&lost), &serving, "localhost").unwrap();
+    revoke(&[lost.serial]);
+    shake_hands(&shows(&lost), &serving, "localhost").unwrap();
+    serving.reload().unwrap();
+    assert_eq!(fails(&shows(&lost), &serving, "localhost").server(), TlsError::Revoked);
+    shake_hands(&shows(&good), &serving, "localhost").unwrap();
+    std::fs::write(&path, "no list").unwrap();
+    assert!(matches!(tls_error(serving.reload()), TlsError::NoRevocationList { .. }));
+    assert_eq!(fails(&shows(&lost), &serving, "localhost").server(), TlsError::Revoked);
+    shake_hands(&shows(&good), &serving, "localhost").unwrap();
+}
+
+#[test]
 fn tl3_lists_count_also_where_names_do_not() {
     let authority = Authority::new("of any name");
     let (revoked, good) = (authority.server(&["a.example"]), authority.server(&["b.example"]));

@@ -342,6 +342,31 @@ fn tl5_tl6_a_handshake_that_is_given_up_leaves_nothing() {
 }
 
 #[test]
+fn tl5_a_close_in_mid_handshake_ends_it_at_once() {
+    run(async |event_loop| {
+        for closes in [Transport::close, Transport::abort] {
+            let (ours, mut theirs) = pair();
+            let left = Notes::default();
+            let noted = left.clone();
+            let (transport, _) = event_loop.create_connection_with_sock(move || noted, ours).await?;
+            let started = event_loop.start_tls(&transport, options());
+            let task = event_loop.create_task(async move { started.await })?;
+            event_loop.yield_now().await?;
+            event_loop.yield_now().await?;
+            transport.write(b"waits for the end of the handshake")?;
+            closes(&transport);
+            assert_eq!(task.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+            assert_eq!(lost(&event_loop, &left).await?, ["made", "lost: None"]);
+            let mut heard = Vec::new();
+            // Nothing of it was sent in the clear.
+            let _ = theirs.read_to_end(&mut heard);
+            assert!(heard.starts_with(&[22, 3]) && !heard.ends_with(b"handshake"));
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn tl5_a_server_that_aborts_its_clients_ends_their_handshakes() {
     run(async |event_loop| {
         let refusals = Trace::new();

@@ -109,6 +109,11 @@ impl Authority {
     /// Makes a list of those that it has revoked, which is good until the begin of a
     /// year.
     pub fn revocation_list(&self, serials: &[u64], until: i32) -> Pem {
+        Pem::text(self.revocation_text(serials, until))
+    }
+
+    /// As [`revocation_list`](Self::revocation_list), for a file.
+    pub fn revocation_text(&self, serials: &[u64], until: i32) -> String {
         let revoked = |&serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -123,7 +128,7 @@ impl Authority {
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        Pem::text(list.signed_by(&self.issuer).unwrap().pem().unwrap())
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn params(name: &str, serial: u64) -> CertificateParams {

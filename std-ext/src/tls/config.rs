@@ -2,6 +2,7 @@
 
 mod certificates;
 mod client;
+mod clients;
 mod crypto;
 mod pem;
 mod revocation;
@@ -176,8 +177,10 @@ macro_rules! common_methods {
             /// fetched by whoever runs the program: none is looked up.
             ///
             /// From the first list on there has to be one of each peer's issuer, and it
-            /// may not be older than it says. A configuration with a newer list is a new
-            /// one.
+            /// may not be older than it says. A client with a newer list has a new
+            /// configuration; a server reads its lists by
+            /// [`reload`](crate::TlsServerConfig::reload). Whoever resumes a session shows
+            /// no certificate: `session_cache(0)` looks at everybody.
             ///
             /// The handshake fails with [`Revoked`](crate::TlsError::Revoked),
             /// [`UnknownRevocationStatus`](crate::TlsError::UnknownRevocationStatus) or

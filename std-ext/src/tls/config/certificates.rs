@@ -10,6 +10,7 @@ use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::clients::ClientVerifier;
 use super::pem::Pem;
 use super::roots::own_certificate;
 use crate::Result;
@@ -76,12 +77,20 @@ impl Certificates {
         Ok(Self { provider, sources: Mutex::new(sources), loaded })
     }
 
-    /// Loads other certificates in place of these: all of them or, if there is an error, none.
-    pub(super) fn reload(&self, change: impl FnOnce(&mut Sources)) -> Result<()> {
+    /// Loads other certificates in place of these, and what is said of clients': all of them or, if
+    /// there is an error, none.
+    pub(super) fn reload(
+        &self,
+        clients: Option<&ClientVerifier>,
+        change: impl FnOnce(&mut Sources),
+    ) -> Result<()> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = sources.clone();
         change(&mut changed);
         let loaded = Loaded::new(&changed, &self.provider)?;
+        if let Some(clients) = clients {
+            clients.replace(clients.load()?);
+        }
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         *sources = changed;
         Ok(())

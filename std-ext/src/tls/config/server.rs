@@ -9,7 +9,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 
 use super::certificates::{CertChain, Certificates, Sources};
-use super::revocation::with_revocation;
+use super::clients::{ClientVerifier, Clients};
 use super::roots::Roots;
 use super::{Common, Pem, common_methods, crypto};
 use crate::Result;
@@ -41,6 +41,7 @@ use crate::tls::error::TlsError;
 pub struct TlsServerConfig {
     rustls: Arc<ServerConfig>,
     certificates: Option<Arc<Certificates>>,
+    clients: Option<Arc<ClientVerifier>>,
 }
 
 impl TlsServerConfig {
@@ -61,18 +62,20 @@ impl TlsServerConfig {
         }
     }
 
-    /// Reads the files of all certificates anew. New handshakes show the new
-    /// certificates; connections that stand go on, and sessions that are resumed show
-    /// none at all.
+    /// Reads the files of all certificates of its own, and of all revocation lists,
+    /// anew. New handshakes show the new certificates and heed the new lists;
+    /// connections that stand go on, and sessions that are resumed show no
+    /// certificates at all.
     ///
     /// # Errors
     /// Those of [`build`](TlsServerConfigBuilder::build), and nothing has changed then;
     /// `Tls` with [`TlsError::NotReloadable`] for a configuration from rustls.
     ///
     /// # Python
-    /// `context.load_cert_chain(certfile, keyfile)`, once more.
+    /// `context.load_cert_chain(certfile, keyfile)`, once more, and
+    /// `context.load_verify_locations(lists)`.
     pub fn reload(&self) -> Result<()> {
-        self.certificates()?.reload(|_| {})
+        self.reload_with(|_| {})
     }
 
     /// Shows another certificate instead of the default one, as [`reload`](Self::reload)
@@ -81,7 +84,7 @@ impl TlsServerConfig {
     /// # Errors
     /// Those of [`reload`](Self::reload).
     pub fn reload_cert_chain(&self, chain: Pem, key: Pem) -> Result<()> {
-        self.certificates()?.reload(|sources| sources.default = CertChain { chain, key })
+        self.reload_with(|sources| sources.default = CertChain { chain, key })
     }
 
     /// Shows another certificate for these names, as [`reload`](Self::reload) does,
@@ -96,7 +99,7 @@ impl TlsServerConfig {
         key: Pem,
     ) -> Result<()> {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        self.certificates()?.reload(|sources| {
+        self.reload_with(|sources| {
             for (others, _) in &mut sources.named {
                 others.retain(|other| !names.iter().any(|name| name.eq_ignore_ascii_case(other)));
             }
@@ -105,8 +108,9 @@ impl TlsServerConfig {
         })
     }
 
-    fn certificates(&self) -> Result<&Certificates> {
-        self.certificates.as_deref().ok_or_else(|| TlsError::NotReloadable.into())
+    fn reload_with(&self, change: impl FnOnce(&mut Sources)) -> Result<()> {
+        let certificates = self.certificates.as_ref().ok_or(TlsError::NotReloadable)?;
+        certificates.reload(self.clients.as_deref(), change)
     }
 
     pub(crate) fn rustls(&self) -> Arc<ServerConfig> {
@@ -121,7 +125,7 @@ impl From<Arc<ServerConfig>> for TlsServerConfig {
         if rustls.max_early_data_size > 0 {
             Arc::make_mut(&mut rustls).max_early_data_size = 0;
         }
-        Self { rustls, certificates: None }
+        Self { rustls, certificates: None, clients: None }
     }
 }
 
@@ -148,13 +152,6 @@ pub struct TlsServerConfigBuilder {
     session_cache: usize,
     stateless_tickets: bool,
     tickets_per_handshake: usize,
-}
-
-/// Whose certificates clients have to show.
-#[derive(Clone)]
-struct Clients {
-    issuers: Roots,
-    are_required: bool,
 }
 
 common_methods!(TlsServerConfigBuilder);
@@ -243,7 +240,11 @@ impl TlsServerConfigBuilder {
     /// [`TlsError::BadConfig`].
     pub fn build(self) -> Result<TlsServerConfig> {
         let provider = self.common.crypto_provider();
-        let verifier = self.verifier(&provider)?;
+        let clients = self.client_verifier(&provider)?;
+        let verifier: Arc<dyn ClientCertVerifier> = match &clients {
+            Some(clients) => clients.clone(),
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let certificates = Arc::new(Certificates::new(self.sources, provider.clone())?);
         let mut config = ServerConfig::builder_with_details(provider, self.common.time_provider())
             .with_protocol_versions(&self.common.versions()?)
@@ -261,23 +262,22 @@ impl TlsServerConfigBuilder {
         }
         let are_kept = self.session_cache > 0 || self.stateless_tickets;
         config.send_tls13_tickets = if are_kept { self.tickets_per_handshake } else { 0 };
-        Ok(TlsServerConfig { rustls: Arc::new(config), certificates: Some(certificates) })
+        Ok(TlsServerConfig { rustls: Arc::new(config), certificates: Some(certificates), clients })
     }
 
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
+    fn client_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<ClientVerifier>>> {
         let revocation = &self.common.revocation;
-        let Some(Clients { issuers, are_required }) = &self.clients else {
-            if revocation.is_unspecified() {
-                return Ok(WebPkiClientVerifier::no_client_auth());
+        match &self.clients {
+            Some(clients) => {
+                let verifier = ClientVerifier::new(clients, revocation.clone(), provider.clone())?;
+                Ok(Some(Arc::new(verifier)))
             }
-            let reason = "revocation lists are of no use where no client is asked for a certificate";
-            return Err(TlsError::BadConfig(reason.into()).into());
-        };
-        let roots = issuers.load()?;
-        let builder = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
-        let builder = if *are_required { builder } else { builder.allow_unauthenticated() };
-        let verifier = with_revocation!(builder, revocation).build();
-        Ok(verifier.map_err(|error| revocation.explain(error, &roots, provider))?)
+            None if revocation.is_unspecified() => Ok(None),
+            None => {
+                let reason = "revocation lists are of no use where no client is asked for a certificate";
+                Err(TlsError::BadConfig(reason.into()).into())
+            }
+        }
     }
 }
 
