@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::bare::os::resident_bytes;
+use crate::memory::resident_bytes;
 
 /// What the command line asks for.
 pub(crate) struct Options {

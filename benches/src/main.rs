@@ -7,6 +7,7 @@
 //! See `benches/README.md`.
 
 mod case;
+mod memory;
 
 mod calls;
 mod lateness;

@@ -11,14 +11,6 @@ use std::sync::{Arc, Mutex};
 use crate::lateness::Log;
 use crate::threads::{Answer, Call, Flood, asking};
 
-/// Returns how much memory the process has in use.
-pub(crate) fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    // SAFETY: no pointers.
-    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
-}
-
 /// Sleeps by a timerfd.
 pub(crate) fn lateness(count: usize) -> impl FnMut() -> f64 {
     let alarm = Alarm::new();

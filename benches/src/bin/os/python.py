@@ -1,0 +1,41 @@
+# Measures one case each time that it reads a line:
+#   python3 -c SCRIPT asyncio|uvloop CASE COUNT
+import asyncio
+import signal
+import sys
+import time
+
+
+def signals(loop, count):
+    left = count
+
+    def handled():
+        nonlocal left
+        left -= 1
+        if left:
+            signal.raise_signal(signal.SIGUSR1)
+        else:
+            loop.stop()
+
+    loop.add_signal_handler(signal.SIGUSR1, handled)
+    loop.call_soon(signal.raise_signal, signal.SIGUSR1)
+    loop.run_forever()
+    loop.remove_signal_handler(signal.SIGUSR1)
+
+
+def main(name, case, count):
+    if name == "uvloop":
+        import uvloop
+
+        loop = uvloop.new_event_loop()
+    else:
+        loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    print("READY", flush=True)
+    for _ in sys.stdin:
+        begun = time.perf_counter_ns()
+        {"signals": signals}[case](loop, int(count))
+        print((time.perf_counter_ns() - begun) / int(count), flush=True)
+
+
+main(*sys.argv[1:])
