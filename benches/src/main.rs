@@ -11,6 +11,7 @@ mod memory;
 
 mod calls;
 mod lateness;
+mod snapshots;
 mod tasks;
 mod threads;
 mod timers;
@@ -41,6 +42,7 @@ fn main() {
         |case| threads::flood(case, 2),
         |case| threads::flood(case, 8),
         threads::round_trip,
+        snapshots::snapshot,
     ];
     println!(
         "monoio waits with {}; a goal that is met has a +, one that is missed a -",

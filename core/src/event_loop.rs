@@ -19,6 +19,7 @@ use crate::completion::DoneCallback;
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
+use crate::scheduler::UNTIMED;
 use crate::slots::SlotId;
 use crate::tables::Source;
 use crate::tasks::Status;
@@ -104,6 +105,7 @@ impl<C: Context> Scheduler<C> {
     #[inline]
     fn turn(&self, context: &C) {
         self.iterations.set(self.iterations.get() + 1);
+        self.iteration_time.set(UNTIMED);
         let is_idle = self.wake.with(|ready| ready.is_empty());
         if self.wants_poll(is_idle) {
             self.wait(context, is_idle);

@@ -11,6 +11,9 @@ use crate::tables::{Memory, Tables};
 use crate::wake::WakeTable;
 use crate::{Context, ExceptionContext, Instant, Limits, RunError, Running, SlotId};
 
+/// Is the time of an iteration in which nobody has read the clock: one word, and no time to wait for.
+pub(crate) const UNTIMED: Instant = Instant::MAX;
+
 /// asyncio's scheduler, over a context `C` that callbacks receive.
 ///
 /// This is the engine under both loops: [`EventLoop`](crate::EventLoop) here and
@@ -38,8 +41,8 @@ pub struct Scheduler<C: Context> {
     /// Is a reading of the clock, not always the last one. It only decides where
     /// the wheel of the timers begins.
     pub(crate) latest: Cell<Instant>,
-    /// Is the iteration of the last reading that was made for it.
-    pub(crate) timed_iteration: Cell<u64>,
+    /// Is the time of this iteration, [`UNTIMED`] until somebody reads the clock in it.
+    pub(crate) iteration_time: Cell<Instant>,
 }
 
 impl<C: Context> Scheduler<C> {
@@ -62,7 +65,7 @@ impl<C: Context> Scheduler<C> {
             callbacks: Cell::new(0),
             turns_unpolled: Cell::new(0),
             latest: Cell::new(Instant::ZERO),
-            timed_iteration: Cell::new(0),
+            iteration_time: Cell::new(UNTIMED),
         }
     }
 
@@ -101,13 +104,7 @@ impl<C: Context> Scheduler<C> {
     #[inline]
     pub fn note_time(&self, now: Instant) {
         self.latest.set(now);
-        self.timed_iteration.set(self.iterations.get());
-    }
-
-    /// Returns the time of this iteration, if the clock was read in it.
-    #[inline]
-    pub(crate) fn iteration_time(&self) -> Option<Instant> {
-        (self.timed_iteration.get() == self.iterations.get()).then(|| self.latest.get())
+        self.iteration_time.set(now);
     }
 
     /// Numbers a creation. `None` is the end: a loop that has used up all numbers,

@@ -5,6 +5,7 @@ use core::panic::Location;
 use crate::callback::Aim;
 use crate::calls::{CallSlot, Kind};
 use crate::ready::{Links, Node};
+use crate::scheduler::UNTIMED;
 use crate::slots::SlotId;
 use crate::tables::{Source, Tables};
 use crate::tasks::Status;
@@ -232,7 +233,8 @@ impl<C: Context> Tables<C> {
             Status::Panicked => TaskState::Panicked,
         };
         let waiters = task.completion.waiters.count(links);
-        Some(TaskItem { id, name: task.name, location: task.location, state, since: task.stepped, waiters })
+        let since = Some(task.stepped).filter(|&stepped| stepped != UNTIMED);
+        Some(TaskItem { id, name: task.name, location: task.location, state, since, waiters })
     }
 
     /// Tells what the task at `index` waits for, of which there is `note`.

@@ -8,6 +8,7 @@ use crate::completion::Completion;
 use crate::finally::Finally;
 use crate::ready::Node;
 use crate::region::Region;
+use crate::scheduler::UNTIMED;
 use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
 use crate::tables::Source;
 use crate::{Context, Instant, Refusal, Refused, Resource, Scheduler, Usage};
@@ -80,8 +81,8 @@ pub struct TaskValue {
     pub(crate) waiting: Option<(Source, u64)>,
     /// Tells that an awaitable of this task was polled with another waker.
     pub(crate) has_foreign_waiters: bool,
-    /// Is when its last step began, if the clock was read in that iteration.
-    pub(crate) stepped: Option<Instant>,
+    /// Is when its last step began, to the iteration; [`UNTIMED`] where nobody read the clock.
+    pub(crate) stepped: Instant,
 }
 
 impl Vacant for TaskValue {
@@ -100,7 +101,7 @@ impl Vacant for TaskValue {
         unread: false,
         waiting: None,
         has_foreign_waiters: false,
-        stepped: None,
+        stepped: UNTIMED,
     };
 }
 

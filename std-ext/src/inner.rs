@@ -266,7 +266,9 @@ impl Context for EventLoopHandle {
     #[inline]
     fn after_wait(&self) {
         if self.inner.debug.is_on() {
-            self.inner.debug.end_wait(self.now());
+            let now = self.now();
+            self.inner.scheduler.note_time(now);
+            self.inner.debug.end_wait(now);
         }
     }
 

@@ -124,8 +124,8 @@ fn creation_sites_are_kept_for_callbacks_futures_and_tasks() {
 #[test]
 fn long_polls_are_logged_louder() {
     // DB-5
-    log_lines();
     let (event_loop, _clock) = manual_with(Config { debug: true, ..small() });
+    log_lines();
     event_loop.call_later(Duration::from_millis(500), |_| ()).unwrap();
     run_until_idle(&event_loop);
     assert!(logged(log::Level::Info).is_empty());

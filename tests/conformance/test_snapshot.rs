@@ -319,3 +319,18 @@ fn a_hundred_thousand_tasks_and_timers_cost_no_allocation() {
     let sleeping = |row: &SnapshotRow| matches!(row, SnapshotRow::Task(row) if matches!(row.task.state, TaskState::Waiting(WaitsFor::Time(_))));
     assert_eq!(snapshot.rows().iter().filter(|row| sleeping(row)).count(), COUNT);
 }
+
+#[test]
+fn in_debug_mode_every_wait_has_a_begin() {
+    let (event_loop, clock) = manual_with(small());
+    let never = || event_loop.create_task(core::future::pending::<()>()).unwrap();
+    let _unknown = never();
+    turns(&event_loop, 1);
+    event_loop.set_debug(true);
+    clock.advance(Duration::from_secs(4));
+    let _known = never();
+    turns(&event_loop, 1);
+    let since: Vec<_> =
+        tasks(&event_loop).iter().map(|row| row.task.since.map(|since| since.as_nanos())).collect();
+    assert_eq!(since, [None, Some(4_000_000_000)]);
+}

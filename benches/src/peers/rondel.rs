@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 use std::rc::Rc;
 
-use rondel::{Config, EventLoop, EventLoopHandle};
+use rondel::{Config, EventLoop, EventLoopHandle, SnapshotRow};
 use rondel_core::{Context, ContextExt, Storage};
 
 use super::no_outside::NoOutside;
@@ -234,5 +234,23 @@ pub(crate) fn round_trip(count: usize, spin: Duration) -> impl FnMut() -> f64 {
         let asking = asking(count, spin, ask, move || stop.stop());
         event_loop.run_forever().expect("is open");
         asking.median()
+    }
+}
+
+/// Takes snapshots of a loop with so many tasks that sleep.
+pub(crate) fn snapshot(tasks: usize) -> impl FnMut() -> f64 {
+    let event_loop =
+        EventLoop::with_config(Config { tasks, calls: tasks, ..Config::default() }).expect("a loop");
+    event_loop.set_exception_handler(|_, _| ());
+    for n in 0..tasks as u64 {
+        let sleep = event_loop.sleep(Duration::from_secs(1_000) + Duration::from_micros(n));
+        event_loop.create_task(sleep).expect("room for a task");
+    }
+    event_loop.stop();
+    event_loop.run_forever().expect("is open");
+    let mut rows = vec![SnapshotRow::Empty; event_loop.snapshot_len()];
+    move || {
+        let count = rows.len();
+        ns_each(count, || assert_eq!(core::hint::black_box(event_loop.snapshot(&mut rows)).missing(), 0))
     }
 }
