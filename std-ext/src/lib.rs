@@ -109,6 +109,13 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
+//! # Running for years
+//!
+//! [`listen_fds`] takes the sockets that a supervisor opened, and a [`Notifier`] tells it how the
+//! service is and feeds its watchdog from the loop. [`snapshot`](EventLoopHandle::snapshot) shows what
+//! the loop holds and what its tasks wait for;
+//! [`dump_on_signal`](EventLoopHandle::dump_on_signal) prints it from a process that runs.
+//!
 //! # Threads
 //!
 //! [`run_in_executor`](EventLoopHandle::run_in_executor) runs what blocks in a thread; a

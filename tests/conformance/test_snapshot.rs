@@ -334,3 +334,61 @@ fn in_debug_mode_every_wait_has_a_begin() {
         tasks(&event_loop).iter().map(|row| row.task.since.map(|since| since.as_nanos())).collect();
     assert_eq!(since, [None, Some(4_000_000_000)]);
 }
+
+/// Is written to by the loop and read by the test; full after so many bytes.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<Vec<u8>>>, usize);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let mut written = self.0.borrow_mut();
+        if written.len() + data.len() > self.1 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        written.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends a signal to the thread that calls, and lets the loop handle it.
+fn raise(event_loop: &rondel::EventLoop, signal: rondel::Signal) {
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::raise(signal.as_raw()) }, 0);
+    turns(event_loop, 3);
+}
+
+#[test]
+fn a_signal_prints_what_the_loop_holds_each_time_it_comes() {
+    let event_loop = manual();
+    let signal = rondel::Signal::SIGWINCH;
+    let out = Shared(Rc::default(), usize::MAX);
+    event_loop.dump_on_signal_to(signal, 3, out.clone()).unwrap();
+    let task = event_loop.create_task(core::future::pending::<()>()).unwrap();
+    raise(&event_loop, signal);
+    let text = String::from_utf8(out.0.take()).unwrap();
+    let line = format!("{} waits for its waker; created at ", task.id());
+    assert_eq!(text.matches(&line).count(), 2, "in the list and in the tree: {text}");
+    for _ in 0..5 {
+        event_loop.call_later(Duration::from_secs(9), |_| ()).unwrap();
+    }
+    raise(&event_loop, signal);
+    let text = String::from_utf8(out.0.take()).unwrap();
+    assert!(text.contains("1 tasks, 2 calls") && text.contains("\nand 4 more\n"), "{text}");
+}
+
+#[test]
+fn a_dump_that_can_not_be_written_is_reported_and_the_loop_goes_on() {
+    let event_loop = manual();
+    let reports = crate::fixture::reports(&event_loop);
+    let signal = rondel::Signal::SIGIO;
+    let out = Shared(Rc::default(), 0);
+    event_loop.dump_on_signal_to(signal, 100, out.clone()).unwrap();
+    raise(&event_loop, signal);
+    assert_eq!(reports.count(), 1);
+    raise(&event_loop, signal);
+    assert_eq!((reports.count(), out.0.borrow().len()), (2, 0));
+}

@@ -1,5 +1,6 @@
 //! Looking at a loop that runs: everything it holds, copied into memory that the caller provides.
 
+mod dump;
 mod lines;
 mod row;
 mod tree;
