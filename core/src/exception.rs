@@ -6,10 +6,16 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::panic::Location;
 
+use crate::clipped::Clipped;
 use crate::inline::Inline;
 use crate::{
     Cancelled, FutureError, FutureId, HandleId, Refusal, Refused, TaskError, TaskId, TimeoutError, WaitError,
 };
+
+/// Is the most bytes of a message and of an error that are printed, and of any
+/// other part.
+const TEXT_MAX: usize = 4096;
+const PART_MAX: usize = 256;
 
 /// What the exception handler is told (contract EH-3).
 ///
@@ -79,17 +85,18 @@ impl<'a> ExceptionContext<'a> {
 }
 
 /// Prints the message, then each present key on a line of its own, sorted by
-/// name as asyncio's default handler does (EH-7).
+/// name as asyncio's default handler does (EH-7). What is very long is cut off
+/// (FAULTS K-07).
 impl fmt::Display for ExceptionContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message =
             if self.message.is_empty() { "Unhandled exception in event loop" } else { self.message };
-        f.write_str(message)?;
+        write!(f, "{}", Clipped::new(message, TEXT_MAX))?;
         if let Some(location) = self.location {
             write!(f, "\ncreated_at: {location}")?;
         }
         if let Some(exception) = self.exception {
-            write!(f, "\nexception: {exception}")?;
+            write!(f, "\nexception: {}", Clipped::new(exception, TEXT_MAX))?;
         }
         if let Some(future) = self.future {
             write!(f, "\nfuture: {future}")?;
@@ -98,16 +105,16 @@ impl fmt::Display for ExceptionContext<'_> {
             write!(f, "\nhandle: {handle}")?;
         }
         if let Some(protocol) = self.protocol {
-            write!(f, "\nprotocol: {protocol:?}")?;
+            write!(f, "\nprotocol: {}", Clipped::new(format_args!("{protocol:?}"), PART_MAX))?;
         }
         if let Some(socket) = self.socket {
-            write!(f, "\nsocket: {socket:?}")?;
+            write!(f, "\nsocket: {}", Clipped::new(format_args!("{socket:?}"), PART_MAX))?;
         }
         if let Some(task) = self.task {
             write!(f, "\ntask: {task}")?;
         }
         if let Some(transport) = self.transport {
-            write!(f, "\ntransport: {transport:?}")?;
+            write!(f, "\ntransport: {}", Clipped::new(format_args!("{transport:?}"), PART_MAX))?;
         }
         Ok(())
     }

@@ -43,6 +43,7 @@ mod region;
 
 mod callback;
 mod calls;
+mod clipped;
 mod completion;
 mod context;
 mod context_ext;
@@ -116,6 +117,7 @@ pub mod raw {
     pub use crate::body::Bodies;
     pub use crate::callback::SendCallback;
     pub use crate::calls::{Call, CallSlot, Kind};
+    pub use crate::clipped::Clipped;
     pub use crate::futures::{FutureSlot, FutureValue};
     pub use crate::ready::Link;
     pub use crate::region::Region;

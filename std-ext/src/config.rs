@@ -67,6 +67,15 @@ pub struct Config {
     pub lookups: usize,
     /// Tells what a panic in a callback or task does.
     pub panic_policy: PanicPolicy,
+    /// Is the most errors of one kind that
+    /// [`default_exception_handler`](crate::EventLoopHandle::default_exception_handler)
+    /// writes in one `report_interval`; the others are counted, and one line says
+    /// how many they were (FAULTS K-07). A kind is a message together with the place
+    /// where the callback, future or task was created; 32 are told apart, and all
+    /// others are one more. A handler of one's own gets every error.
+    pub reports_per_interval: u32,
+    /// Is the interval of `reports_per_interval`; zero writes everything.
+    pub report_interval: Duration,
     /// Starts in debug mode; at first the environment variable `RONDEL_DEBUG`
     /// decides, by being set and not empty.
     pub debug: bool,
@@ -95,6 +104,8 @@ impl Default for Config {
             lookup_threads: 4,
             lookups: 1 << 10,
             panic_policy: PanicPolicy::Report,
+            reports_per_interval: 16,
+            report_interval: Duration::from_secs(10),
             debug: std::env::var_os("RONDEL_DEBUG").is_some_and(|value| !value.is_empty()),
             slow_callback_duration: Duration::from_millis(100),
         }

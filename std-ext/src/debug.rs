@@ -6,7 +6,7 @@ use core::time::Duration;
 use rondel_core::{Instant, Running};
 
 use crate::EventLoopHandle;
-use crate::exception::report;
+use crate::reporter::write_line;
 
 /// Is the wait from which debug mode speaks up (contract DB-5).
 const SLOW_WAIT: Duration = Duration::from_secs(1);
@@ -51,14 +51,24 @@ impl Debug {
         }
         let secs = took.as_secs_f64();
         match running.task() {
-            Some(task) => report(
+            Some(task) => write_line(
                 log::Level::Warn,
                 format_args!("Executing {task} created at {} took {secs:.3} seconds", running.location),
             ),
-            None => report(
+            None => write_line(
                 log::Level::Warn,
                 format_args!("Executing callback created at {} took {secs:.3} seconds", running.location),
             ),
+        }
+    }
+
+    /// Says how long a look-up took; louder if that was long (DB-5).
+    pub(crate) fn end_lookup(&self, took: Duration, host: &str, is_answered: bool) {
+        let level =
+            if took >= self.slow_callback_duration.get() { log::Level::Info } else { log::Level::Debug };
+        if log::max_level() >= level {
+            let end = if is_answered { "took" } else { "failed in" };
+            write_line(level, format_args!("getaddrinfo({host:?}) {end} {:.3} ms", took.as_secs_f64() * 1e3));
         }
     }
 
@@ -67,7 +77,7 @@ impl Debug {
         let took = now - begun;
         let level = if took >= SLOW_WAIT { log::Level::Info } else { log::Level::Debug };
         if log::max_level() >= level {
-            report(level, format_args!("poll took {:.3} ms", took.as_secs_f64() * 1e3));
+            write_line(level, format_args!("poll took {:.3} ms", took.as_secs_f64() * 1e3));
         }
     }
 }

@@ -300,6 +300,7 @@ impl Drop for Closing<'_> {
         let _ = event_loop.guard(|| drop(inner.executor.take()));
         let _ = event_loop.guard(|| drop(inner.task_factory.take()));
         let _ = event_loop.guard(|| drop(inner.exception_handler.take()));
+        inner.reporter.finish();
     }
 }
 

@@ -7,8 +7,11 @@ use core::panic::AssertUnwindSafe;
 use std::panic::{catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use rondel_core::raw::Clipped;
 use rondel_core::{ExceptionContext, Outcome};
 
+use crate::method::ProtocolName;
+use crate::reporter::Report;
 use crate::{EventLoopHandle, Result};
 
 /// Is told about errors that nobody looks at.
@@ -16,6 +19,12 @@ pub type ExceptionHandler = Rc<dyn Fn(&EventLoopHandle, &ExceptionContext<'_>) -
 
 /// Is the most bytes of a panic's message that are reported.
 const PANIC_MESSAGE_MAX: usize = 1024;
+
+/// Is the most bytes of a handler's own error that are reported.
+const FAILURE_MAX: usize = 1024;
+
+/// Is what the default handler calls the failure of another one.
+const HANDLER_FAILED: &str = "Unhandled error in exception handler";
 
 impl EventLoopHandle {
     /// Sets the function that is told about errors nobody looks at, instead of
@@ -57,12 +66,20 @@ impl EventLoopHandle {
     }
 
     /// Logs an error through the `log` facade, or to standard error if no logger
-    /// is installed.
+    /// is installed: a bounded number of each kind
+    /// ([`Config::reports_per_interval`](crate::Config::reports_per_interval)), and
+    /// of each a bounded number of bytes (FAULTS K-07).
     ///
     /// # Python
-    /// `loop.default_exception_handler(context)`.
+    /// `loop.default_exception_handler(context)`, which logs everything.
     pub fn default_exception_handler(&self, context: &ExceptionContext<'_>) {
-        report(log::Level::Error, format_args!("{context}"));
+        self.write_report(context.message, context);
+    }
+
+    /// Logs an error as one of this kind.
+    fn write_report(&self, what: &str, context: &ExceptionContext<'_>) {
+        let report = Report { level: log::Level::Error, what, location: context.location };
+        self.report(report, format_args!("{context}"));
     }
 
     /// Reports an error to the exception handler.
@@ -88,15 +105,17 @@ impl EventLoopHandle {
         };
         // An error that can't print itself must not do more harm.
         let text = catch_unwind(AssertUnwindSafe(|| {
-            format!("Unhandled error in exception handler: {failure}\nwhile handling: {}", context.message)
+            let failure = Clipped::new(failure, FAILURE_MAX);
+            let message = Clipped::new(context.message, FAILURE_MAX);
+            format!("{HANDLER_FAILED}: {failure}\nwhile handling: {message}")
         }));
         let text = text.unwrap_or_else(|payload| {
             discard(payload);
-            String::from("Unhandled error in exception handler")
+            String::from(HANDLER_FAILED)
         });
         let mut both = *context;
         both.message = &text;
-        self.default_exception_handler(&both);
+        self.write_report(HANDLER_FAILED, &both);
     }
 
     /// Reports a panic in user code, with what was running (H-5).
@@ -109,22 +128,16 @@ impl EventLoopHandle {
         };
         context.location = running.map(|running| running.location);
         context.handle = running.and_then(|running| running.handle());
-        self.call_exception_handler(&context.with_exception(&panic));
-    }
-}
-
-/// Writes one line to the log, or to standard error if there is no logger. What
-/// goes wrong in it, a panic of the logger included, ends here (EH-5).
-pub(crate) fn report(level: log::Level, message: fmt::Arguments<'_>) {
-    let written = catch_unwind(AssertUnwindSafe(|| {
-        if log::max_level() == log::LevelFilter::Off {
-            eprintln!("{message}");
-        } else {
-            log::log!(target: "rondel", level, "{message}");
-        }
-    }));
-    if let Err(payload) = written {
-        discard(payload);
+        context.exception = Some(&panic);
+        let Some(callee) = self.inner.unwound.take() else {
+            return self.call_exception_handler(&context);
+        };
+        let protocol = ProtocolName(callee.protocol);
+        context.message = callee.method.panicked();
+        context.protocol = Some(&protocol);
+        context.transport = Some(&callee.transport);
+        context.socket = Some(&callee.socket);
+        self.call_exception_handler(&context);
     }
 }
 

@@ -17,9 +17,11 @@ use crate::debug::Debug;
 use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
 use crate::executor::DefaultExecutor;
+use crate::method::Callee;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
+use crate::reporter::Reporter;
 use crate::shutdown::ShutdownState;
 use crate::signal::WatchedSignals;
 use crate::sources::Sources;
@@ -59,6 +61,9 @@ pub(crate) struct Inner {
     /// Tells that the exception handler runs: a report meanwhile goes to the
     /// default one (FAULTS K-03).
     pub(crate) is_handling_exception: Cell<bool>,
+    /// Is whose method unwinds, until that is reported.
+    pub(crate) unwound: Cell<Option<Callee>>,
+    pub(crate) reporter: Reporter,
     pub(crate) task_factory: RefCell<Option<TaskFactory>>,
     pub(crate) executor: DefaultExecutor,
     pub(crate) lookups: Lookups,
@@ -98,6 +103,8 @@ impl Inner {
             dropped_writes: Cell::new(0),
             exception_handler: RefCell::new(None),
             is_handling_exception: Cell::new(false),
+            unwound: Cell::new(None),
+            reporter: Reporter::new(config),
             task_factory: RefCell::new(None),
             executor: DefaultExecutor::default(),
             lookups: Lookups::new(config),

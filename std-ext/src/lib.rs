@@ -159,6 +159,8 @@ mod tls;
 mod executor;
 
 mod exception;
+mod method;
+mod reporter;
 
 mod debug;
 

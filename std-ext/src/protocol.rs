@@ -6,6 +6,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::method::Method;
 use crate::net::read_buffer::SharedBuffer;
 use crate::transport::Transport;
 use crate::{Error, ErrorKind, Result};
@@ -203,7 +204,7 @@ pub(crate) mod sealed {
         fn pause(&mut self, transport: &Transport) -> Result<()>;
         fn resume(&mut self, transport: &Transport) -> Result<()>;
         fn lost(&mut self, transport: &Transport, error: Option<&Error>) -> Result<()>;
-        const RECEIVES: &'static str;
+        const RECEIVES: Method;
     }
 }
 
@@ -246,7 +247,7 @@ impl<P: Protocol> sealed::Sealed<kind::Streaming> for P {
 
     forward!(Protocol);
 
-    const RECEIVES: &'static str = "data_received";
+    const RECEIVES: Method = Method::DataReceived;
 }
 
 #[allow(private_interfaces, reason = "nobody outside can name it")]
@@ -272,7 +273,7 @@ impl<P: BufferedProtocol> sealed::Sealed<kind::Buffered> for P {
 
     forward!(BufferedProtocol);
 
-    const RECEIVES: &'static str = "buffer_updated";
+    const RECEIVES: Method = Method::BufferUpdated;
 }
 
 /// A protocol of any type, as its transport sees it.
@@ -283,8 +284,8 @@ pub(crate) trait AnyProtocol: 'static {
     /// Tells whether to write; `None` if one of its methods runs.
     fn tell_writing(&self, transport: &Transport, is_paused: bool) -> Option<Result<()>>;
     fn lost(&self, transport: &Transport, error: Option<&Error>) -> Result<()>;
-    /// Is the name of the method that is told what was received.
-    fn receives(&self) -> &'static str;
+    /// Is the method that is told what was received.
+    fn receives(&self) -> Method;
     /// Is the name of its type.
     fn type_name(&self) -> &'static str;
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
@@ -335,7 +336,7 @@ impl<P: StreamProtocol<Kind>, Kind: 'static> AnyProtocol for Seat<P, Kind> {
         self.enter()?.lost(transport, error)
     }
 
-    fn receives(&self) -> &'static str {
+    fn receives(&self) -> Method {
         P::RECEIVES
     }
 

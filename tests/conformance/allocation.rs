@@ -2,6 +2,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
+use core::fmt;
 use core::time::Duration;
 use std::alloc::System;
 use std::io::{Read, Write};
@@ -348,4 +349,14 @@ fn polled_streams_allocate_nothing_per_operation() {
         })
         .unwrap();
     assert_eq!(allocations, 0);
+}
+
+#[test]
+fn k07_a_storm_of_errors_allocates_nothing() {
+    let event_loop = manual();
+    let storm = || {
+        let context = rondel::ExceptionContext::new("storm").with_exception(&fmt::Error);
+        (0..1000).for_each(|_| event_loop.call_exception_handler(&context));
+    };
+    assert_eq!(counted(storm), 0);
 }

@@ -13,7 +13,7 @@ use rondel::{
     ManualClock, NameInfoFlags, NameServerSource, NameServers, Resolver, Result, SocketType,
 };
 
-use crate::fixture::{Trace, manual_with, small, turns};
+use crate::fixture::{Trace, log_lines, logged, manual_with, small, turns};
 
 const A: u16 = 1;
 const CNAME: u16 = 5;
@@ -357,6 +357,32 @@ fn e07_a_silent_server_is_left_after_its_time() {
         ]
     );
     assert_eq!(world.clock.now().as_nanos(), 5_000_000_000);
+}
+
+// DB-5
+#[test]
+fn db5_slow_lookups_are_logged_louder_in_debug_mode() {
+    let answers: Vec<Answer> = vec![
+        Box::new(|host, _, _| if host == "slow.example" { None } else { says(vec![]) }),
+        Box::new(|_, _, _| says(vec![])),
+    ];
+    let world = World::new(answers, |_, _| {});
+    let lines = |host: &str, level| {
+        log_lines();
+        world.error(host);
+        logged(level).into_iter().filter(|line| line.starts_with("getaddrinfo")).collect::<Vec<_>>()
+    };
+    assert!(lines("slow.example", log::Level::Debug).is_empty());
+    world.event_loop.set_debug(true);
+    assert_eq!(
+        lines("slow.example", log::Level::Info),
+        ["getaddrinfo(\"slow.example\") failed in 5000.000 ms"]
+    );
+    assert!(lines("fast.example", log::Level::Info).is_empty());
+    assert_eq!(
+        lines("fast.example", log::Level::Debug),
+        ["getaddrinfo(\"fast.example\") failed in 0.000 ms"]
+    );
 }
 
 // E-07

@@ -2,14 +2,22 @@
 
 use core::cell::Cell;
 use core::fmt;
+use core::time::Duration;
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::process::Command;
 use std::rc::Rc;
 
-use rondel::{ExceptionContext, Outcome};
+use rondel::{
+    Address, AfterEof, Config, DatagramProtocol, DatagramTransport, Error, EventLoop, EventLoopHandle,
+    ExceptionContext, Operation, Outcome, Transport,
+};
 
 use crate::fixture::{
-    Counter, Oops, Trace, break_log, defer, log_lines, logged, manual, panics, propagating, quietly, reports,
-    run_until_idle,
+    ALONE, Counter, Oops, Trace, any_port, break_log, defer, log_lines, logged, manual, manual_with, panics,
+    propagating, quietly, reports, run_until_idle, small, turns,
 };
+use crate::probe::{Probe, Told, wire};
 
 #[test]
 fn without_a_handler_the_default_logs() {
@@ -309,4 +317,341 @@ fn a_destructor_of_the_former_handler_may_call_the_loop() {
     let told = reports(&event_loop);
     assert!(dropped.get());
     assert_eq!(told.take(), ["from a destructor"]);
+}
+
+/// Notes of each report the message and which keys it has; of the protocol and
+/// the transport also what they say.
+fn contexts(event_loop: &EventLoopHandle) -> Trace {
+    let trace = Trace::new();
+    let noted = trace.clone();
+    event_loop.set_exception_handler(move |_, context| {
+        let mut keys = vec![context.message.to_owned()];
+        let has = [
+            ("exception", context.exception.is_some()),
+            ("location", context.location.is_some()),
+            ("handle", context.handle.is_some()),
+            ("future", context.future.is_some()),
+            ("task", context.task.is_some()),
+            ("socket", context.socket.is_some()),
+        ];
+        keys.extend(has.into_iter().filter(|key| key.1).map(|key| key.0.to_owned()));
+        if let Some(protocol) = context.protocol {
+            let name = format!("{protocol:?}");
+            keys.push(format!("protocol={}", name.rsplit("::").next().unwrap()));
+        }
+        if let (Some(transport), Some(socket)) = (context.transport, context.socket) {
+            assert!(format!("{transport:?}").starts_with(&format!("fd={socket:?}")), "{transport:?}");
+            keys.push("transport".to_owned());
+        }
+        noted.push(keys.join(" "));
+    });
+    trace
+}
+
+#[test]
+fn eh8_a_callback_a_future_and_a_task_are_named() {
+    let event_loop = manual();
+    let told = contexts(&event_loop);
+    event_loop.call_soon(|_| Err::<(), _>(Oops(1))).unwrap();
+    run_until_idle(&event_loop);
+    event_loop.call_later(Duration::from_secs(1), |_| -> () { panic!("two") }).unwrap();
+    quietly(|| run_until_idle(&event_loop));
+    let future = event_loop.create_future::<u8>().unwrap();
+    future.add_done_callback(|_, _| Err::<(), _>(Oops(3))).unwrap();
+    future.set_exception(Oops(4)).unwrap();
+    run_until_idle(&event_loop);
+    drop(future);
+    drop(event_loop.create_task(async { Err::<(), _>(Oops(5)) }).unwrap());
+    let broken: fn() = || panic!("six");
+    drop(event_loop.create_task(async move { broken() }).unwrap());
+    quietly(|| run_until_idle(&event_loop));
+    drop(event_loop.create_task(core::future::pending::<()>()).unwrap());
+    event_loop.close().unwrap();
+    assert_eq!(
+        told.take(),
+        [
+            "Exception in callback exception location handle",
+            "Callback panicked exception location handle",
+            "Exception in callback exception location handle",
+            "Future exception was never retrieved exception location future",
+            "Task exception was never retrieved exception location task",
+            "Task panicked exception location task",
+            "Task was destroyed but it is pending! location task",
+        ]
+    );
+}
+
+/// Makes a hook that fails, by an error or a panic, at one moment.
+fn fails_at(
+    moment: &'static str,
+    panics: bool,
+) -> impl FnMut(Told<'_>, &Transport) -> rondel::Result<AfterEof> + 'static {
+    move |told, _| {
+        if !format!("{told:?}").starts_with(moment) {
+            return Ok(AfterEof::KeepWriting);
+        }
+        assert!(!panics, "at {moment}");
+        Err(Error::new(Oops(1)))
+    }
+}
+
+#[test]
+fn eh8_every_method_of_a_protocol_is_named_with_transport_and_socket() {
+    for (moment, method) in [
+        ("Made", "connection_made"),
+        ("Data", "data_received"),
+        ("Eof", "eof_received"),
+        ("Pause", "pause_writing"),
+        ("Resume", "resume_writing"),
+        ("Lost", "connection_lost"),
+    ] {
+        for panics in [false, true] {
+            let event_loop = manual();
+            let told = contexts(&event_loop);
+            quietly(|| {
+                let mut wire = wire(&event_loop, fails_at(moment, panics));
+                wire.overfill();
+                wire.receive_all(&event_loop);
+                wire.peer.write_all(b"x").unwrap();
+                turns(&event_loop, 3);
+                let _ = wire.peer.shutdown(std::net::Shutdown::Write);
+                turns(&event_loop, 3);
+                wire.transport.close();
+                turns(&event_loop, 3);
+            });
+            let expected = if panics && moment == "Pause" {
+                // Called within `write`, outside of any callback.
+                format!("protocol.{method}() panicked exception socket protocol=Probe transport")
+            } else if panics {
+                format!(
+                    "protocol.{method}() panicked exception location handle socket protocol=Probe transport"
+                )
+            } else {
+                format!("protocol.{method}() failed exception socket protocol=Probe transport")
+            };
+            assert_eq!(told.take(), [expected]);
+        }
+    }
+}
+
+/// Fails in each of its methods.
+struct Failing;
+
+impl DatagramProtocol for Failing {
+    fn connection_made(&mut self, _: &DatagramTransport) -> rondel::Result<()> {
+        Err(Error::new(Oops(1)))
+    }
+
+    fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: &Address) -> rondel::Result<()> {
+        assert!(data.is_empty(), "not empty");
+        Err(Error::new(Oops(2)))
+    }
+
+    fn error_received(&mut self, _: &DatagramTransport, _: &Error) -> rondel::Result<()> {
+        Err(Error::new(Oops(3)))
+    }
+
+    fn connection_lost(&mut self, _: &DatagramTransport, _: Option<&Error>) -> rondel::Result<()> {
+        Err(Error::new(Oops(4)))
+    }
+}
+
+#[test]
+fn eh8_every_method_of_a_datagram_protocol_is_named() {
+    let event_loop = manual();
+    let told = contexts(&event_loop);
+    let endpoint = event_loop.create_datagram_endpoint(|| Failing).local_addr(any_port());
+    let (transport, _) = event_loop.run_until_complete(endpoint.into_future()).unwrap();
+    let peer = UdpSocket::bind(any_port()).unwrap();
+    let addr = transport.local_addr().unwrap();
+    peer.send_to(b"", addr.as_inet().unwrap()).unwrap();
+    turns(&event_loop, 3);
+    // More than any datagram may have.
+    let _ = transport.sendto(&vec![0; 70_000], &Address::from(peer.local_addr().unwrap()));
+    turns(&event_loop, 3);
+    peer.send_to(b"x", addr.as_inet().unwrap()).unwrap();
+    quietly(|| turns(&event_loop, 5));
+    let lines = told.take();
+    let messages: Vec<_> = lines.iter().map(|line| line.split(" exception ").next().unwrap()).collect();
+    assert_eq!(
+        messages,
+        [
+            "protocol.connection_made() failed",
+            "protocol.datagram_received() failed",
+            "protocol.error_received() failed",
+            "protocol.datagram_received() panicked",
+            "protocol.connection_lost() failed",
+        ]
+    );
+    assert!(lines.iter().all(|line| line.ends_with("socket protocol=Failing transport")), "{lines:?}");
+}
+
+#[test]
+fn eh8_a_broken_transport_an_exhausted_accept_and_a_lost_descriptor_are_named() {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+    let told = contexts(&event_loop);
+    let mut wire = wire(&event_loop, |_, _| Ok(AfterEof::Close));
+    faults.fail(Operation::Recv, libc::EIO);
+    wire.peer.write_all(b"x").unwrap();
+    turns(&event_loop, 3);
+    let listening = event_loop.create_server(|| Probe::quiet(&Trace::new()), any_port());
+    let server = event_loop.run_until_complete(listening.into_future()).unwrap();
+    faults.fail(Operation::Accept, libc::EMFILE);
+    let _client = TcpStream::connect(server.local_addr()).unwrap();
+    turns(&event_loop, 2);
+    assert_eq!(
+        told.take(),
+        [
+            "read from the transport failed exception socket protocol=Probe transport",
+            "accept is out of system resources exception socket",
+        ]
+    );
+}
+
+/// Reports the same error so often.
+fn storm(event_loop: &EventLoopHandle, errors: usize) {
+    let context = ExceptionContext::new("storm").with_exception(&Oops(1));
+    (0..errors).for_each(|_| event_loop.call_exception_handler(&context));
+}
+
+#[test]
+fn k07_a_storm_is_a_few_lines_and_a_count() {
+    log_lines();
+    let (event_loop, clock) = manual_with(Config { reports_per_interval: 3, ..small() });
+    storm(&event_loop, 1_000_000);
+    assert_eq!(logged(log::Level::Error), ["storm\nexception: oops 1"; 3]);
+    // When the interval is over the loop says so by itself, and begins anew.
+    run_until_idle(&event_loop);
+    assert_eq!(clock.now().as_nanos(), 10_000_000_000);
+    assert_eq!(logged(log::Level::Error), ["storm: suppressed 999997 more within 10s"]);
+    storm(&event_loop, 5);
+    clock.advance(Duration::from_secs(10));
+    storm(&event_loop, 1);
+    let lines = logged(log::Level::Error);
+    assert_eq!(lines.len(), 5, "three, two more, and the next interval's first: {lines:?}");
+    assert_eq!(lines[3], "storm: suppressed 2 more within 10s");
+    storm(&event_loop, 10);
+    // What is left to say is said at the end.
+    event_loop.close().unwrap();
+    assert_eq!(logged(log::Level::Error).last().unwrap(), "storm: suppressed 8 more within 10s");
+}
+
+#[test]
+fn k07_without_a_logger_standard_error_is_bounded() {
+    // In a process of its own, which is this test once more: no other installs a logger.
+    let name = "test_exceptions::k07_without_a_logger_standard_error_is_bounded";
+    if std::env::var_os(ALONE).is_some() {
+        return storm(&manual(), 1_000_000);
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, "1");
+    let errors = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let lines: Vec<_> = errors.lines().filter(|line| line.starts_with("storm")).collect();
+    assert_eq!(lines.len(), 17, "{errors}");
+    assert_eq!(lines[16], "storm: suppressed 999984 more within 10s");
+}
+
+#[test]
+fn k07_each_creation_site_and_each_message_is_a_kind_of_its_own() {
+    log_lines();
+    let event_loop = manual_with(Config { reports_per_interval: 1, calls: 512, ..small() }).0;
+    for _ in 0..100 {
+        event_loop.call_soon(|_| Err::<(), _>(Oops(1))).unwrap();
+        event_loop.call_soon(|_| Err::<(), _>(Oops(2))).unwrap();
+    }
+    event_loop.run_once().unwrap();
+    event_loop.call_exception_handler(&ExceptionContext::new("another"));
+    let lines = logged(log::Level::Error);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    event_loop.close().unwrap();
+    let lines = logged(log::Level::Error);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| {
+        line.starts_with("Exception in callback (created at ")
+            && line.ends_with(": suppressed 99 more within 10s")
+    }));
+}
+
+#[test]
+fn k07_kinds_without_number_are_bounded_too() {
+    log_lines();
+    let (event_loop, clock) = manual_with(Config { reports_per_interval: 2, ..small() });
+    for number in 0..10_000 {
+        event_loop.call_exception_handler(&ExceptionContext::new(&format!("number {number}")));
+    }
+    // 32 kinds, and two of all others.
+    assert_eq!(logged(log::Level::Error).len(), 34);
+    clock.advance(Duration::from_secs(10));
+    event_loop.call_exception_handler(&ExceptionContext::new("later"));
+    assert_eq!(logged(log::Level::Error), ["later"], "the places are free again");
+    event_loop.close().unwrap();
+    assert_eq!(logged(log::Level::Error), ["Reports of other kinds: suppressed 9966 more within 10s"]);
+}
+
+#[test]
+fn k07_a_handler_of_ones_own_gets_every_error_and_no_interval_means_no_limit() {
+    log_lines();
+    let event_loop = manual_with(Config { report_interval: Duration::ZERO, ..small() }).0;
+    storm(&event_loop, 1000);
+    assert_eq!(logged(log::Level::Error).len(), 1000);
+    let event_loop = manual();
+    let calls = Counter::new();
+    let counted = calls.clone();
+    event_loop.set_exception_handler(move |_, _| {
+        counted.add();
+    });
+    storm(&event_loop, 1000);
+    assert_eq!((calls.get(), logged(log::Level::Error).len()), (1000, 0));
+    assert_eq!(event_loop.statistics().timers, 0);
+}
+
+#[test]
+fn k07_a_failing_handler_in_a_storm_is_limited_as_well() {
+    log_lines();
+    let event_loop = manual();
+    let calls = Counter::new();
+    let counted = calls.clone();
+    event_loop.set_exception_handler(move |_, _| Err::<(), _>(Error::new(Oops(counted.add() as u32))));
+    storm(&event_loop, 1000);
+    assert_eq!((calls.get(), logged(log::Level::Error).len()), (1000, 16));
+}
+
+/// Prints very much.
+#[derive(Debug)]
+struct Huge;
+
+impl fmt::Display for Huge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..1 << 20).try_for_each(|_| f.write_str("much, "))
+    }
+}
+
+impl core::error::Error for Huge {}
+
+#[test]
+fn k07_a_line_is_bounded_whatever_an_error_prints() {
+    log_lines();
+    let event_loop = manual();
+    let mut context = ExceptionContext::new("huge").with_exception(&Huge);
+    let debug = "x".repeat(1 << 20);
+    context.transport = Some(&debug);
+    event_loop.call_exception_handler(&context);
+    event_loop.set_exception_handler(|_, _| Err::<(), _>(Error::new(Huge)));
+    event_loop.call_exception_handler(&context);
+    let lines = logged(log::Level::Error);
+    assert!(lines.iter().all(|line| line.len() < 10_000 && line.contains("much, ")));
+    assert!(lines[0].contains("\ntransport: \"xxx"), "the other keys are still there");
+}
+
+#[test]
+fn k07_writes_to_a_closed_transport_warn_a_bounded_number_of_times() {
+    log_lines();
+    let event_loop = manual();
+    let wire = wire(&event_loop, |_, _| Ok(AfterEof::Close));
+    wire.transport.close();
+    for _ in 0..10_000 {
+        wire.transport.write(b"x").unwrap();
+    }
+    assert_eq!(logged(log::Level::Warn).len(), 16);
+    assert_eq!(event_loop.dropped_writes(), 10_000);
 }

@@ -209,7 +209,12 @@ pub(crate) async fn resolve(event_loop: &EventLoopHandle, mut query: Query) -> R
     if let Some(answers) = literal::answer(&query) {
         return answers.map_err(|error| crate::Error::from(error).during("getaddrinfo"));
     }
+    let begun = event_loop.debug().then(|| (event_loop.time(), query.host.clone()));
     let answers = resolver::getaddrinfo(event_loop, query).await;
+    if let Some((begun, host)) = begun {
+        let host = host.unwrap_or_default();
+        event_loop.inner.debug.end_lookup(event_loop.time() - begun, &host, answers.is_ok());
+    }
     answers.map_err(|error| error.during("getaddrinfo"))
 }
 

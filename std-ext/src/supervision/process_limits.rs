@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::exception::report;
+use crate::reporter::write_line;
 use crate::sys::{Kernel, Limited};
 use crate::{EventLoopHandle, Result};
 
@@ -123,11 +123,11 @@ pub(crate) fn report_limits(kernel: &dyn Kernel, descriptors: usize) {
         return;
     }
     let Ok(limits) = ProcessLimits::of(kernel) else { return };
-    report(log::Level::Info, format_args!("limits of the process: {limits}"));
+    write_line(log::Level::Info, format_args!("limits of the process: {limits}"));
     if let Some(soft) = limits.open_files.soft
         && soft < descriptors as u64
     {
-        report(
+        write_line(
             log::Level::Info,
             format_args!("the loop may watch {descriptors} descriptors, the process may open {soft}"),
         );

@@ -7,6 +7,7 @@ use rondel_core::{Callback, SlotId};
 
 use super::Connection;
 use super::state::State;
+use crate::method::Method;
 use crate::net::finally::Finally;
 use crate::protocol::AnyProtocol;
 use crate::sources::Direction;
@@ -134,9 +135,9 @@ impl Connection {
         self.wake_waiter();
         let _next = Finally(|| self.drive_soon());
         let Some(protocol) = self.protocol() else { return };
-        let made = protocol.made(transport);
+        let made = self.call(Method::ConnectionMade, &*protocol, || protocol.made(transport));
         if let Err(error) = made {
-            self.report("protocol.connection_made() failed", &error);
+            self.report(Method::ConnectionMade.failed(), &*protocol, &error);
         }
         self.tell_writing();
     }

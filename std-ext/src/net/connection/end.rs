@@ -1,13 +1,13 @@
 //! The end of a connection.
 
-use core::error::Error as StdError;
 use std::io;
 use std::rc::Rc;
 
-use rondel_core::{ExceptionContext, Refusal};
+use rondel_core::Refusal;
 
 use super::Connection;
 use super::state::State;
+use crate::method::Method;
 use crate::net::finally::Finally;
 use crate::shutdown::{AbortedKind, Phase};
 use crate::transport::Transport;
@@ -93,7 +93,7 @@ impl Connection {
         if is_everyday(&error) {
             self.set(State::BROKEN);
         } else {
-            self.report(message, &error);
+            self.report_of(message, self.protocol().as_deref(), &error);
         }
         self.end(Some(error));
     }
@@ -162,9 +162,10 @@ impl Connection {
         }
         let error = self.take_error();
         let transport = Transport { connection: Rc::clone(self) };
-        let lost = protocol.lost(&transport, error.as_ref());
+        let tell = || protocol.lost(&transport, error.as_ref());
+        let lost = self.call(Method::ConnectionLost, &*protocol, tell);
         if let Err(error) = lost {
-            self.report("protocol.connection_lost() failed", &error);
+            self.report(Method::ConnectionLost.failed(), &*protocol, &error);
         }
     }
 
@@ -187,13 +188,6 @@ impl Connection {
             server.detach();
         }
         self.wake_waiter();
-    }
-
-    pub(super) fn report(&self, message: &str, error: &(dyn StdError + 'static)) {
-        let socket = self.fd.as_raw();
-        let mut context = ExceptionContext::new(message).with_exception(error);
-        context.socket = Some(&socket);
-        self.event_loop.call_exception_handler(&context);
     }
 }
 

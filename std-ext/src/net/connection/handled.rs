@@ -34,7 +34,7 @@ impl Handled {
         if connection.has(State::BROKEN) && is_everyday_in(error) {
             log::debug!("the handler of a connection ended with it: {connection:?}: {error}");
         } else {
-            connection.report("Unhandled exception in client_connected", error);
+            connection.report_of("Unhandled exception in client_connected", None, error);
         }
         Ok(())
     }

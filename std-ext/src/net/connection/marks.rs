@@ -6,6 +6,7 @@ use rondel_core::Context;
 
 use super::Connection;
 use super::state::State;
+use crate::method::Method;
 use crate::net::flow::WriteBufferLimits;
 use crate::transport::Transport;
 
@@ -57,17 +58,16 @@ impl Connection {
             self.flip_told(is_paused);
             let Some(protocol) = self.protocol() else { return };
             let transport = Transport { connection: Rc::clone(self) };
-            let told = self.event_loop.guard(|| protocol.tell_writing(&transport, is_paused));
+            let method = if is_paused { Method::PauseWriting } else { Method::ResumeWriting };
+            let tell = || protocol.tell_writing(&transport, is_paused);
+            let told = self.event_loop.guard(|| self.call(method, &*protocol, tell));
             match told {
                 Ok(None) => {
                     self.flip_told(!is_paused);
                     self.drive_soon();
                     return;
                 }
-                Ok(Some(Err(error))) => {
-                    let method = if is_paused { "pause_writing" } else { "resume_writing" };
-                    self.report(&format!("protocol.{method}() failed"), &error);
-                }
+                Ok(Some(Err(error))) => self.report(method.failed(), &*protocol, &error),
                 // A panic was reported by the guard.
                 Ok(Some(Ok(()))) | Err(_) => {}
             }

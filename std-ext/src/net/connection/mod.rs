@@ -3,6 +3,7 @@
 mod driver;
 mod end;
 mod reading;
+mod report;
 mod state;
 
 mod file;

@@ -90,8 +90,7 @@ impl Connection {
             let dropped = self.dropped_writes.get().saturating_add(1);
             self.dropped_writes.set(dropped);
             if dropped >= DROPPED_WRITES_WARNED {
-                let message = format_args!("a write to a closed connection was dropped: {self:?}");
-                crate::exception::report(log::Level::Warn, message);
+                self.warn("a write to a closed connection was dropped");
             }
         }
         Ok(drops)

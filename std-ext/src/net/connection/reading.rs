@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::Connection;
 use super::state::State;
+use crate::method::Method;
 use crate::protocol::{AfterEof, Received};
 use crate::sources::Direction;
 use crate::transport::Transport;
@@ -13,12 +14,11 @@ impl Connection {
     pub(super) fn read(self: &Rc<Self>, transport: &Transport) {
         let Some(protocol) = self.protocol() else { return };
         let panicked = FailOnPanic(self);
-        match protocol.receive(transport) {
+        let callee = || self.callee(protocol.receives(), &*protocol);
+        match self.event_loop.call_protocol(callee, || protocol.receive(transport)) {
             Received::Nothing => {}
             Received::Data(Ok(())) => {}
-            Received::Data(Err(error)) => {
-                self.fail(&format!("protocol.{}() failed", protocol.receives()), error);
-            }
+            Received::Data(Err(error)) => self.fail(protocol.receives().failed(), error),
             Received::Error(error) => self.fail("read from the transport failed", error),
             Received::Eof => self.read_eof(transport),
         }
@@ -33,15 +33,15 @@ impl Connection {
         self.set(State::READ_EOF);
         self.unset(State::READABLE);
         let Some(protocol) = self.protocol() else { return };
-        match protocol.eof(transport) {
+        match self.call(Method::EofReceived, &*protocol, || protocol.eof(transport)) {
             Ok(AfterEof::Close) => self.close(),
             Ok(AfterEof::KeepWriting) if self.has(State::TLS) => {
                 // As asyncio does; a TLS session ends on both sides (TL-9).
-                log::warn!("the answer KeepWriting has no effect on a TLS connection: {self:?}");
+                self.warn("the answer KeepWriting has no effect on a TLS connection");
                 self.close();
             }
             Ok(AfterEof::KeepWriting) => {}
-            Err(error) => self.fail("protocol.eof_received() failed", error),
+            Err(error) => self.fail(Method::EofReceived.failed(), error),
         }
     }
 

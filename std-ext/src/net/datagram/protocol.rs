@@ -3,6 +3,7 @@
 use core::any::Any;
 use std::rc::Rc;
 
+use crate::method::Method;
 use crate::net::address::Address;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::protocol::{Seat, kind};
@@ -124,12 +125,30 @@ pub(crate) enum Told<'a> {
     ResumeWriting,
 }
 
+impl Told<'_> {
+    /// Is the method that is told.
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Error(_) => Method::ErrorReceived,
+            Self::PauseWriting => Method::PauseWriting,
+            Self::ResumeWriting => Method::ResumeWriting,
+        }
+    }
+}
+
 /// A received datagram, before it is delivered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) from: &'a Address,
     pub(crate) is_truncated: bool,
+}
+
+impl Incoming<'_> {
+    /// Is the method that is told of it.
+    pub(crate) fn method(self) -> Method {
+        if self.is_truncated { Method::DatagramTruncated } else { Method::DatagramReceived }
+    }
 }
 
 /// A datagram protocol of any type, as its endpoint sees it.

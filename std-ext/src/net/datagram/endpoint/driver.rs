@@ -7,6 +7,7 @@ use rondel_core::{Callback, Refusal};
 
 use super::Endpoint;
 use super::state::State;
+use crate::method::Method;
 use crate::net::datagram::protocol::AnyDatagramProtocol;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::finally::Finally;
@@ -85,8 +86,9 @@ impl Endpoint {
             self.drive_soon();
         });
         let Some(protocol) = self.protocol() else { return };
-        if let Err(error) = protocol.made(transport) {
-            self.report("protocol.connection_made() failed", &error);
+        let made = self.call(Method::ConnectionMade, &*protocol, || protocol.made(transport));
+        if let Err(error) = made {
+            self.report(Method::ConnectionMade, &*protocol, &error);
         }
         self.tell();
     }

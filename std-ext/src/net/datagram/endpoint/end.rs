@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use rondel_core::ExceptionContext;
-
 use super::Endpoint;
 use super::state::State;
 use crate::Error;
+use crate::method::Method;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::finally::Finally;
 use crate::shutdown::{AbortedKind, Phase};
@@ -70,8 +69,10 @@ impl Endpoint {
         }
         let error = self.error.take();
         let transport = DatagramTransport { endpoint: Rc::clone(self) };
-        if let Err(error) = protocol.lost(&transport, error.as_ref()) {
-            self.report("protocol.connection_lost() failed", &error);
+        let tell = || protocol.lost(&transport, error.as_ref());
+        let lost = self.call(Method::ConnectionLost, &*protocol, tell);
+        if let Err(error) = lost {
+            self.report(Method::ConnectionLost, &*protocol, &error);
         }
     }
 
@@ -94,12 +95,5 @@ impl Endpoint {
         if let Some(driver) = self.driver.take() {
             self.event_loop.inner.scheduler.cancel_call(&self.event_loop, driver);
         }
-    }
-
-    pub(super) fn report(&self, message: &str, error: &Error) {
-        let socket = self.opened.fd.as_raw();
-        let mut context = ExceptionContext::new(message).with_exception(error);
-        context.socket = Some(&socket);
-        self.event_loop.call_exception_handler(&context);
     }
 }

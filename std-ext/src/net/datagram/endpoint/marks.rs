@@ -42,12 +42,7 @@ impl Endpoint {
         while self.has(State::WRITING_PAUSED) != self.has(State::TOLD_PAUSED) && !self.has(State::ENDING) {
             let is_paused = self.has(State::WRITING_PAUSED);
             self.flip_told(is_paused);
-            let (told, method) = if is_paused {
-                (Told::PauseWriting, "pause_writing")
-            } else {
-                (Told::ResumeWriting, "resume_writing")
-            };
-            if !self.tell_one(told, method) {
+            if !self.tell_one(if is_paused { Told::PauseWriting } else { Told::ResumeWriting }) {
                 self.flip_told(!is_paused);
                 return;
             }
@@ -58,7 +53,7 @@ impl Endpoint {
         loop {
             let error = self.failed.borrow_mut().pop_front();
             let Some(error) = error else { return };
-            if !self.tell_one(Told::Error(&error), "error_received") {
+            if !self.tell_one(Told::Error(&error)) {
                 self.failed.borrow_mut().push_front(error);
                 return;
             }
@@ -66,15 +61,17 @@ impl Endpoint {
     }
 
     /// Calls one method; tells whether the protocol was free for it.
-    fn tell_one(self: &Rc<Self>, told: Told<'_>, method: &str) -> bool {
+    fn tell_one(self: &Rc<Self>, told: Told<'_>) -> bool {
         let Some(protocol) = self.protocol() else { return true };
         let transport = DatagramTransport { endpoint: Rc::clone(self) };
-        match self.event_loop.guard(|| protocol.tell(&transport, told)) {
+        let method = told.method();
+        let tell = || protocol.tell(&transport, told);
+        match self.event_loop.guard(|| self.call(method, &*protocol, tell)) {
             Ok(None) => {
                 self.drive_soon();
                 return false;
             }
-            Ok(Some(Err(error))) => self.report(&format!("protocol.{method}() failed"), &error),
+            Ok(Some(Err(error))) => self.report(method, &*protocol, &error),
             // A panic was reported by the guard.
             Ok(Some(Ok(()))) | Err(_) => {}
         }

@@ -6,6 +6,7 @@ mod state;
 
 mod rate;
 mod receiving;
+mod report;
 
 mod gathering;
 mod marks;

@@ -128,9 +128,10 @@ impl Endpoint {
 
     fn deliver_one(self: &Rc<Self>, transport: &DatagramTransport, incoming: Incoming<'_>) {
         let Some(protocol) = self.protocol() else { return };
-        if let Err(error) = protocol.received(transport, incoming) {
-            let method = if incoming.is_truncated { "datagram_truncated" } else { "datagram_received" };
-            self.report(&format!("protocol.{method}() failed"), &error);
+        let method = incoming.method();
+        let received = self.call(method, &*protocol, || protocol.received(transport, incoming));
+        if let Err(error) = received {
+            self.report(method, &*protocol, &error);
         }
         self.tell();
     }
