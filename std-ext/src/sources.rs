@@ -226,6 +226,9 @@ pub(crate) struct Source {
     described_by: Option<Weak<dyn Describe>>,
 }
 
+// Each idle connection has one: a line of the cache.
+const _: () = assert!(size_of::<Source>() <= 64);
+
 impl Source {
     pub(crate) fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
