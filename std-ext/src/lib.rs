@@ -219,8 +219,8 @@ pub use crate::sendfile::Sendfile;
 pub use crate::shutdown::{Aborted, AbortedKind, ShutdownReport};
 pub use crate::signal::{RemoveOnDrop, Signal, SignalError, SignalHandle, Signals};
 pub use crate::snapshot::{
-    AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, Snapshot, SnapshotAddr, SnapshotRow, TaskRow,
-    UnixText, Watcher,
+    AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, JobRow, ShortText, Snapshot, SnapshotAddr,
+    SnapshotRow, TaskRow, Watcher,
 };
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
 pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};

@@ -335,6 +335,29 @@ fn in_debug_mode_every_wait_has_a_begin() {
     assert_eq!(since, [None, Some(4_000_000_000)]);
 }
 
+#[test]
+fn a_job_that_runs_says_where_it_came_from() {
+    let event_loop = crate::fixture::real();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let job = event_loop
+        .run_in_executor(move || {
+            begun.send(()).unwrap();
+            ends.recv().is_ok()
+        })
+        .unwrap();
+    has_begun.recv().unwrap();
+    let found = rows(&event_loop);
+    let Some(SnapshotRow::Job(row)) = found.last() else { panic!("{found:?}") };
+    assert!(row.place.as_str().starts_with("thread "), "{row}");
+    assert!(
+        row.to_string().starts_with("job ") && row.location.file().ends_with("test_snapshot.rs"),
+        "{row}"
+    );
+    end.send(()).unwrap();
+    assert!(event_loop.run_until_complete(job).unwrap());
+}
+
 /// Is written to by the loop and read by the test; full after so many bytes.
 #[derive(Clone)]
 struct Shared(Rc<RefCell<Vec<u8>>>, usize);

@@ -26,6 +26,11 @@ impl DefaultExecutor {
     pub(crate) fn take(&self) -> Option<Arc<dyn Executor>> {
         self.executor.take()
     }
+
+    /// Returns the executor, if it was made.
+    pub(crate) fn get(&self) -> Option<Arc<dyn Executor>> {
+        self.executor.borrow().clone()
+    }
 }
 
 impl EventLoopHandle {
@@ -64,8 +69,7 @@ impl EventLoopHandle {
     pub(crate) fn give_default_executor_up(&self, limit: Duration) -> StuckJobs {
         let default = &self.inner.executor;
         default.is_shut_down.set(true);
-        let executor = default.executor.borrow().clone();
-        let Some(executor) = executor else { return StuckJobs::new(Vec::new(), 0, limit) };
+        let Some(executor) = default.get() else { return StuckJobs::new(Vec::new(), 0, limit) };
         executor.shutdown();
         executor.stuck_jobs(limit)
     }

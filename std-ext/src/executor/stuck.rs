@@ -34,6 +34,12 @@ impl StuckJob {
         self.id
     }
 
+    /// Returns the name of the job.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns where the job was handed in.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {

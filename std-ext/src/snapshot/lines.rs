@@ -5,7 +5,7 @@ use core::fmt;
 use rondel_core::{Awaited, CallItem, CallRole, Instant, TaskState, WaitsFor};
 
 use super::Snapshot;
-use super::row::{DescriptorRow, FutureRow, SnapshotAddr, SnapshotRow, TaskRow, Watcher};
+use super::row::{DescriptorRow, FutureRow, JobRow, SnapshotAddr, SnapshotRow, TaskRow, Watcher};
 
 impl fmt::Display for Snapshot<'_> {
     /// Prints a line for each row, as `python -m asyncio ps` does for tasks, after one that counts
@@ -27,6 +27,7 @@ impl fmt::Display for Snapshot<'_> {
                 SnapshotRow::Call(call) => writeln!(f, "{}", CallLine { call, now: self.time() })?,
                 SnapshotRow::Future(row) => writeln!(f, "{row}")?,
                 SnapshotRow::Descriptor(row) => writeln!(f, "{row}")?,
+                SnapshotRow::Job(row) => writeln!(f, "{row}")?,
                 SnapshotRow::Empty => {}
             }
         }
@@ -111,6 +112,13 @@ impl fmt::Display for FutureRow {
         let future = &self.future;
         let (id, state, waiters) = (future.id, future.state, future.waiters);
         write!(f, "{id} is {state}, awaited by {waiters}; created at {}", future.location)
+    }
+}
+
+impl fmt::Display for JobRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, place) = (self.name.as_str(), self.place.as_str());
+        write!(f, "job {name} runs in {place}; created at {}", self.location)
     }
 }
 

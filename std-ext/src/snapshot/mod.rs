@@ -5,15 +5,17 @@ mod lines;
 mod row;
 mod tree;
 
+use core::time::Duration;
+
 use rondel_core::{Context, Instant, Item};
 
 pub(crate) use self::row::Describe;
 pub use self::row::{
-    DescriptorOwner, DescriptorRow, FutureRow, SnapshotAddr, SnapshotRow, TaskRow, UnixText, Watcher,
+    DescriptorOwner, DescriptorRow, FutureRow, JobRow, ShortText, SnapshotAddr, SnapshotRow, TaskRow, Watcher,
 };
 pub use self::tree::AwaitTree;
 use self::tree::Forest;
-use crate::EventLoopHandle;
+use crate::{EventLoopHandle, StuckJobs};
 
 /// What a loop held at one time. See [`EventLoopHandle::snapshot`].
 ///
@@ -27,7 +29,7 @@ pub struct Snapshot<'a> {
 
 impl Snapshot<'_> {
     /// Returns what there was: first tasks, then calls, then futures, each in the order of their
-    /// slots, then descriptors.
+    /// slots, then descriptors, then jobs.
     #[must_use]
     pub fn rows(&self) -> &[SnapshotRow] {
         self.rows
@@ -74,9 +76,9 @@ impl Filling<'_> {
 impl EventLoopHandle {
     /// Copies what the loop holds into `rows`: every task, with what it waits for and since when, every
     /// callback and timer, every future, and every watched descriptor with the connection, server or
-    /// endpoint that it belongs to.
+    /// endpoint that it belongs to; and the jobs that the default executor runs.
     ///
-    /// Allocates nothing, but for the addresses of UNIX sockets with a name; takes time in proportion
+    /// Allocates nothing, but for the addresses of UNIX sockets with a name, and for jobs; takes time in proportion
     /// to what there is, some 60 ns a row, so that 100,000 tasks and as many timers hold the loop up for
     /// 12 ms; and for each server and endpoint a call to the kernel, for its address. What
     /// finds no room is counted ([`Snapshot::missing`]);
@@ -114,6 +116,9 @@ impl EventLoopHandle {
             },
         );
         self.describe_sources(|row| filling.push(SnapshotRow::Descriptor(row)));
+        for job in self.running_jobs().iter().flat_map(StuckJobs::running) {
+            filling.push(SnapshotRow::Job(JobRow::new(job)));
+        }
         let Filling { rows, count } = filling;
         let missing = count.saturating_sub(rows.len());
         let rows = rows.get_mut(..count.min(count - missing)).unwrap_or_default();
@@ -126,6 +131,11 @@ impl EventLoopHandle {
     pub fn snapshot_len(&self) -> usize {
         let mut count = self.watched_descriptors();
         self.inner.scheduler.visit(|_| (), |_| count += 1);
-        count
+        count + self.running_jobs().map_or(0, |jobs| jobs.running().len())
+    }
+
+    /// Returns the jobs of the default executor, if there is one.
+    fn running_jobs(&self) -> Option<StuckJobs> {
+        self.inner.executor.get().map(|executor| executor.stuck_jobs(Duration::ZERO))
     }
 }

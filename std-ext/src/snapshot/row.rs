@@ -2,10 +2,11 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::panic::Location;
 
 use rondel_core::{CallItem, FutureItem, HandleId, TaskId, TaskItem};
 
-use crate::Address;
+use crate::{Address, StuckJob};
 
 /// A row of a [`Snapshot`](super::Snapshot): a copy of what is known of one thing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +23,8 @@ pub enum SnapshotRow {
     Future(FutureRow),
     /// A watched descriptor, and what it belongs to.
     Descriptor(DescriptorRow),
+    /// A job that the default executor runs.
+    Job(JobRow),
 }
 
 impl SnapshotRow {
@@ -121,6 +124,28 @@ impl DescriptorRow {
     }
 }
 
+/// A job that the default executor runs, and for which a task may wait by its waker.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct JobRow {
+    /// Is its name.
+    pub name: ShortText,
+    /// Is where it runs: a thread or a process.
+    pub place: ShortText,
+    /// Is where it was handed in.
+    pub location: &'static Location<'static>,
+}
+
+impl JobRow {
+    pub(super) fn new(job: &StuckJob) -> Self {
+        Self {
+            name: ShortText::new(job.name()),
+            place: ShortText::new(job.place()),
+            location: job.location(),
+        }
+    }
+}
+
 /// What a descriptor belongs to, and what is to be said of it in a snapshot.
 pub(crate) trait Describe {
     /// Writes what is known into `row`, without calling the user.
@@ -176,8 +201,8 @@ pub enum Watcher {
     Waiter(HandleId),
 }
 
-/// Is the most bytes of a UNIX socket's address that a row has room for.
-const UNIX_BYTES: usize = 29;
+/// Is the most bytes of a text that a row has room for.
+const SHORT_BYTES: usize = 29;
 
 /// The address of a socket in fixed space.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -189,18 +214,25 @@ pub enum SnapshotAddr {
     /// An IP address and a port.
     Inet(SocketAddr),
     /// The path or name of a UNIX socket, cut off where it is too long.
-    Unix(UnixText),
+    Unix(ShortText),
 }
 
-/// The begin of a UNIX socket's address, as it prints.
+/// The begin of a text: an address, or a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct UnixText {
+pub struct ShortText {
     /// Invariant: the first `length` bytes are UTF-8.
-    bytes: [u8; UNIX_BYTES],
+    bytes: [u8; SHORT_BYTES],
     length: u8,
 }
 
-impl UnixText {
+impl ShortText {
+    pub(crate) fn new(text: impl fmt::Display) -> Self {
+        let mut short = Self { bytes: [0; SHORT_BYTES], length: 0 };
+        // Fails where it is full, which is meant.
+        let _ = fmt::Write::write_fmt(&mut short, format_args!("{text}"));
+        short
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -209,13 +241,13 @@ impl UnixText {
     }
 }
 
-impl fmt::Debug for UnixText {
+impl fmt::Debug for ShortText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl fmt::Write for UnixText {
+impl fmt::Write for ShortText {
     /// Takes as many whole characters as there is room for.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
@@ -234,12 +266,7 @@ impl SnapshotAddr {
     pub(crate) fn new(addr: &Address) -> Self {
         match addr {
             Address::Inet(addr) => Self::Inet(*addr),
-            Address::Unix(addr) => {
-                let mut text = UnixText { bytes: [0; UNIX_BYTES], length: 0 };
-                // Fails where it is full, which is meant.
-                let _ = fmt::Write::write_fmt(&mut text, format_args!("{addr}"));
-                Self::Unix(text)
-            }
+            Address::Unix(addr) => Self::Unix(ShortText::new(addr)),
         }
     }
 }
