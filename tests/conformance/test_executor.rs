@@ -52,6 +52,18 @@ fn e05_a_job_that_panics_fails_its_future_and_the_worker_goes_on() {
     assert_eq!(pool.workers(), 1);
 }
 
+// One thread is enough for jobs that follow one another.
+#[test]
+fn ex5_a_job_for_each_result_needs_no_further_thread() {
+    let event_loop = real();
+    let (pool, executor) = pool(4, 4);
+    for n in 0..1000 {
+        let job = event_loop.run_in_executor_of(&executor, move || n).unwrap();
+        assert_eq!(event_loop.run_until_complete(job).unwrap(), n);
+    }
+    assert_eq!(pool.workers(), 1);
+}
+
 // EX-5, E-02
 #[test]
 fn e02_a_job_that_finds_the_queue_full_is_given_back() {

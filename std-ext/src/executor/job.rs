@@ -33,7 +33,12 @@ pub struct Job {
 impl Job {
     /// Runs the closure, unless it was taken back; a panic of it ends here.
     pub fn run(self) {
-        self.work.run();
+        self.work.run(&|| ());
+    }
+
+    /// As [`run`](Self::run); calls `before_wake` when the closure has ended, before whoever waits is woken.
+    pub(super) fn run_then(self, before_wake: &dyn Fn()) {
+        self.work.run(before_wake);
     }
 
     /// Returns its number, by which [`Executor::forget`] names it.
@@ -69,7 +74,7 @@ impl fmt::Debug for Job {
 
 /// The executor's end of a job.
 trait Work: Send + Sync {
-    fn run(&self);
+    fn run(&self, before_wake: &dyn Fn());
 
     /// Ends a job that was not run.
     fn lose(&self);
@@ -112,7 +117,7 @@ impl<F, T> Shared<F, T> {
     }
 
     /// Gives the result to whoever waits. What nobody waits for is dropped here.
-    fn finish(&self, result: Result<T, JobError>) {
+    fn finish(&self, result: Result<T, JobError>, before_wake: &dyn Fn()) {
         let mut state = self.lock();
         let former = match *state {
             State::Queued(..) | State::Running(_) => core::mem::replace(&mut *state, State::Done(result)),
@@ -128,6 +133,7 @@ impl<F, T> Shared<F, T> {
             State::Running(waker) => (waker, None),
             State::Done(_) | State::Over => return,
         };
+        before_wake();
         quietly(|| {
             if let Some(waker) = waker {
                 waker.wake();
@@ -142,7 +148,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    fn run(&self) {
+    fn run(&self, before_wake: &dyn Fn()) {
         let job = {
             let mut state = self.lock();
             match core::mem::replace(&mut *state, State::Over) {
@@ -157,12 +163,13 @@ where
             }
         };
         let result = catch_unwind(AssertUnwindSafe(job));
-        self.finish(result.map_err(|payload| JobError::Panicked(PanicMessage::of(payload).into())));
+        let result = result.map_err(|payload| JobError::Panicked(PanicMessage::of(payload).into()));
+        self.finish(result, before_wake);
     }
 
     fn lose(&self) {
         if matches!(*self.lock(), State::Queued(..)) {
-            self.finish(Err(JobError::Lost));
+            self.finish(Err(JobError::Lost), &|| ());
         }
     }
 }
@@ -435,9 +442,9 @@ impl<T> From<JobRefused<T>> for Error {
     }
 }
 
-/// Drops a job in an executor's thread, whatever its destructors do.
-pub(super) fn run_and_drop(job: Job) {
-    let ran: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(|| job.run()));
+/// Runs and drops a job in an executor's thread, whatever its destructors do.
+pub(super) fn run_and_drop(job: Job, before_wake: &dyn Fn()) {
+    let ran: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(|| job.run_then(before_wake)));
     if let Err(payload) = ran {
         discard(payload);
     }

@@ -207,6 +207,8 @@ struct State {
     workers: usize,
     /// Counts those of them that wait for a job.
     idle: usize,
+    /// Counts those that will look for a job at once: they are new, or have done one.
+    coming: usize,
     /// Counts the threads of the pool that wait for its end themselves.
     waiting_inside: usize,
     running: Vec<StuckJob>,
@@ -254,7 +256,7 @@ impl Pool {
         if state.queue.len() >= limit {
             return Err(JobRefused::new(JobRefusal::Full { limit }, job));
         }
-        if state.idle <= state.queue.len() && state.workers < self.config.max_workers {
+        if state.idle + state.coming <= state.queue.len() && state.workers < self.config.max_workers {
             match self.start_worker(&mut state) {
                 Ok(()) => {}
                 Err(error) if state.workers == 0 => {
@@ -278,19 +280,27 @@ impl Pool {
 
     fn start_worker(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         let name = format!("{}-{}", self.config.thread_name_prefix, state.started);
-        let worker = Worker { pool: Arc::clone(self), place: format!("thread {name}").into() };
+        let worker = Worker {
+            pool: Arc::clone(self),
+            place: format!("thread {name}").into(),
+            is_coming: Cell::new(true),
+        };
         self.threads.start(name, self.config.stack_bytes, Box::new(move || worker.work()))?;
         state.workers += 1;
+        state.coming += 1;
         state.started += 1;
         Ok(())
     }
 
-    /// Waits for a job; `None` when the worker is to end, and then it is no longer counted.
-    fn next_job(&self) -> Option<Job> {
+    /// Waits for a job for a worker that is coming; `None` when it is to end, and then it is no longer
+    /// counted.
+    fn next_job(&self, place: &Arc<str>) -> Option<Job> {
         let mut state = self.lock();
+        state.coming -= 1;
         let mut is_over = false;
         loop {
             if let Some(job) = state.queue.pop_front() {
+                state.running.push(StuckJob::new(&job, Arc::clone(place)));
                 return Some(job);
             }
             if state.is_shut_down || is_over {
@@ -324,17 +334,28 @@ struct Worker {
     pool: Arc<Pool>,
     /// Says where it is, for people.
     place: Arc<str>,
+    /// Tells that it has no job and is counted as coming.
+    is_coming: Cell<bool>,
 }
 
 impl Worker {
     fn work(self) {
         POOL.set(Arc::as_ptr(&self.pool).cast());
-        while let Some(job) = self.pool.next_job() {
+        while let Some(job) = self.pool.next_job(&self.place) {
+            self.is_coming.set(false);
             let id = job.id();
-            let running = StuckJob::new(&job, Arc::clone(&self.place));
-            self.pool.lock().running.push(running);
-            run_and_drop(job);
-            self.pool.lock().running.retain(|running| running.id() != id);
+            // Who gets the result may have another job at once: no further thread is made for that.
+            run_and_drop(job, &|| self.come(id));
+            self.come(id);
+        }
+    }
+
+    /// Notes that the job is done, if that wasn't noted.
+    fn come(&self, id: u64) {
+        if !self.is_coming.replace(true) {
+            let mut state = self.pool.lock();
+            state.running.retain(|running| running.id() != id);
+            state.coming += 1;
         }
     }
 }

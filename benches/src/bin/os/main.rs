@@ -13,17 +13,20 @@ mod case;
 #[path = "../../memory.rs"]
 mod memory;
 
+mod executors;
 mod python;
 mod signals;
 
 use crate::case::{Case, Options};
 
 fn main() {
+    rondel::process_worker(executors::FUNCTIONS);
     let options = Options::from_args(std::env::args().skip(1)).unwrap_or_else(|message| {
         eprintln!("{message}\noptions: --quick, --rounds N, --only TEXT");
         std::process::exit(2);
     });
-    let cases: &[fn(&mut Case)] = &[signals::round_trip];
+    let cases: &[fn(&mut Case)] =
+        &[signals::round_trip, executors::round_trip, executors::process_round_trip];
     println!("{:<34} {:>11}  {:<26}  rondel takes", "ns each, median", "ns", "");
     for build in cases {
         let mut case = Case::new(&options);

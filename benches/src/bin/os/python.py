@@ -1,9 +1,13 @@
 # Measures one case each time that it reads a line:
 #   python3 -c SCRIPT asyncio|uvloop CASE COUNT
 import asyncio
+import concurrent.futures
 import signal
 import sys
 import time
+
+DATA = bytes([7]) * 100
+processes = concurrent.futures.ProcessPoolExecutor(1)
 
 
 def signals(loop, count):
@@ -23,6 +27,22 @@ def signals(loop, count):
     loop.remove_signal_handler(signal.SIGUSR1)
 
 
+def jobs(loop, count):
+    async def run():
+        for job in range(count):
+            assert await loop.run_in_executor(None, abs, job) == job
+
+    loop.run_until_complete(run())
+
+
+def process_jobs(loop, count):
+    async def run():
+        for _ in range(count):
+            assert await loop.run_in_executor(processes, bytes, DATA) == DATA
+
+    loop.run_until_complete(run())
+
+
 def main(name, case, count):
     if name == "uvloop":
         import uvloop
@@ -34,7 +54,7 @@ def main(name, case, count):
     print("READY", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter_ns()
-        {"signals": signals}[case](loop, int(count))
+        {"signals": signals, "jobs": jobs, "process_jobs": process_jobs}[case](loop, int(count))
         print((time.perf_counter_ns() - begun) / int(count), flush=True)
 
 
