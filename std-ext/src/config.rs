@@ -76,6 +76,10 @@ pub struct Config {
     pub reports_per_interval: u32,
     /// Is the interval of `reports_per_interval`; zero writes everything.
     pub report_interval: Duration,
+    /// Logs what blocks the loop, while it does, from this duration on: see
+    /// [`start_watchdog`](crate::EventLoopHandle::start_watchdog). Takes a thread;
+    /// nobody watches at first.
+    pub watchdog: Option<Duration>,
     /// Starts in debug mode; at first the environment variable `RONDEL_DEBUG`
     /// decides, by being set and not empty.
     pub debug: bool,
@@ -106,6 +110,7 @@ impl Default for Config {
             panic_policy: PanicPolicy::Report,
             reports_per_interval: 16,
             report_interval: Duration::from_secs(10),
+            watchdog: None,
             debug: std::env::var_os("RONDEL_DEBUG").is_some_and(|value| !value.is_empty()),
             slow_callback_duration: Duration::from_millis(100),
         }

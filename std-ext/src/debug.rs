@@ -6,6 +6,7 @@ use core::time::Duration;
 use rondel_core::{Instant, Running};
 
 use crate::EventLoopHandle;
+use crate::observers::DEBUG;
 use crate::reporter::write_line;
 
 /// Is the wait from which debug mode speaks up (contract DB-5).
@@ -93,6 +94,7 @@ impl EventLoopHandle {
     /// so there is nothing to check for.
     pub fn set_debug(&self, enabled: bool) {
         self.inner.debug.is_on.set(enabled);
+        self.inner.observers.set(DEBUG, enabled);
         self.inner.debug.begun.set(None);
     }
 

@@ -94,7 +94,11 @@ impl EventLoop {
         let inner = Rc::new(Inner::new(config, kernel).map_err(not_made)?);
         // Gone only at the end of a thread, and nobody misses it then.
         let _ = LOOPS.try_with(|loops| loops.borrow_mut().push(Rc::downgrade(&inner)));
-        Ok(Self(EventLoopHandle { inner }))
+        let event_loop = Self(EventLoopHandle { inner });
+        if let Some(limit) = config.watchdog {
+            event_loop.start_logging_watchdog(limit).map_err(not_made)?;
+        }
+        Ok(event_loop)
     }
 
     /// Returns a handle for callbacks and tasks.
@@ -300,6 +304,7 @@ impl Drop for Closing<'_> {
         let _ = event_loop.guard(|| drop(inner.executor.take()));
         let _ = event_loop.guard(|| drop(inner.task_factory.take()));
         let _ = event_loop.guard(|| drop(inner.exception_handler.take()));
+        inner.observers.set_watchdog(None);
         inner.reporter.finish();
     }
 }
@@ -310,6 +315,9 @@ struct Entered;
 impl Drop for Entered {
     fn drop(&mut self) {
         let left = RUNNING.try_with(RefCell::take);
+        if let Ok(Some(event_loop)) = &left {
+            event_loop.inner.observers.rest();
+        }
         drop(left);
     }
 }

@@ -21,6 +21,7 @@ use crate::method::Callee;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
+use crate::observers::Observers;
 use crate::reporter::Reporter;
 use crate::shutdown::ShutdownState;
 use crate::signal::WatchedSignals;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) lookups: Lookups,
     pub(crate) shutdown: ShutdownState,
     pub(crate) debug: Debug,
+    pub(crate) observers: Observers,
     spin: Duration,
     panic_policy: PanicPolicy,
     /// Is why the last wait failed; ends the run.
@@ -109,6 +111,7 @@ impl Inner {
             executor: DefaultExecutor::default(),
             lookups: Lookups::new(config),
             shutdown: ShutdownState::default(),
+            observers: Observers::new(config.debug),
             debug: Debug::new(config.debug, config.slow_callback_duration),
             spin: config.spin,
             panic_policy: config.panic_policy,
@@ -243,11 +246,12 @@ impl Context for EventLoopHandle {
 
     #[inline]
     fn is_observed(&self) -> bool {
-        self.inner.debug.is_on()
+        self.inner.observers.is_any()
     }
 
     #[inline]
-    fn before_callback(&self, _running: &Running) {
+    fn before_callback(&self, running: &Running) {
+        self.inner.observers.begin_callback(running);
         if self.inner.debug.is_on() {
             self.inner.debug.begin(self.now());
         }
@@ -265,8 +269,11 @@ impl Context for EventLoopHandle {
         if !self.inner.spin.is_zero() && deadline != Some(Instant::ZERO) {
             self.spin(deadline);
         }
-        if self.inner.debug.is_on() {
-            self.inner.debug.begin(self.now());
+        if self.is_observed() {
+            self.inner.observers.begin_wait();
+            if self.inner.debug.is_on() {
+                self.inner.debug.begin(self.now());
+            }
         }
     }
 

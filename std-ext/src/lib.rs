@@ -160,7 +160,10 @@ mod executor;
 
 mod exception;
 mod method;
+mod observers;
+mod pulse;
 mod reporter;
+mod watchdog;
 
 mod debug;
 
@@ -213,6 +216,7 @@ pub use crate::net::options::{KeepAlive, SocketOptions};
 pub use crate::net::server::{CreateServer, Server};
 pub use crate::net::to_addrs::ToAddrs;
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
+pub use crate::pulse::Pulse;
 pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sendfile::Sendfile;
@@ -239,6 +243,8 @@ pub use crate::transport::Transport;
 /// The library that TLS is made with, for what is not said in asyncio's terms.
 #[cfg(feature = "tls")]
 pub use rustls;
+
+pub use crate::watchdog::Blocked;
 
 /// A callback that was scheduled.
 pub type Handle = rondel_core::Handle<EventLoopHandle>;

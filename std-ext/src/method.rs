@@ -25,6 +25,7 @@ macro_rules! texts {
     ($self:ident, $($method:ident = $name:literal),*) => {
         match $self {
             $(Self::$method => Texts {
+                name: $name,
                 failed: concat!("protocol.", $name, "() failed"),
                 panicked: concat!("protocol.", $name, "() panicked"),
             }),*
@@ -33,6 +34,7 @@ macro_rules! texts {
 }
 
 struct Texts {
+    name: &'static str,
     failed: &'static str,
     panicked: &'static str,
 }
@@ -52,6 +54,10 @@ impl Method {
             ErrorReceived = "error_received",
             ConnectionLost = "connection_lost"
         )
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        self.texts().name
     }
 
     pub(crate) const fn failed(self) -> &'static str {
@@ -87,7 +93,9 @@ impl EventLoopHandle {
     #[inline]
     pub(crate) fn call_protocol<R>(&self, callee: impl Fn() -> Callee, body: impl FnOnce() -> R) -> R {
         let unwound = OnUnwind(|| self.protocol_unwound(callee()));
+        self.inner.observers.begin_method(&callee);
         let result = body();
+        self.inner.observers.end_method();
         core::mem::forget(unwound);
         result
     }

@@ -41,6 +41,7 @@ mod test_tls_revocation;
 mod test_tls_transports;
 mod test_transports;
 mod test_unix;
+mod test_watchdog;
 
 mod allocation;
 mod bridges;

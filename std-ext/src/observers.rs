@@ -1,0 +1,100 @@
+//! Who looks on while the loop runs.
+
+use core::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use rondel_core::Running;
+
+use crate::method::Callee;
+use crate::pulse::{Pulse, Seen};
+use crate::watchdog::Watchdog;
+
+/// Debug mode measures.
+pub(crate) const DEBUG: u8 = 1;
+/// Another thread counts the turns.
+const COUNTED: u8 = 1 << 1;
+/// A watchdog wants to know what runs.
+const WATCHED: u8 = 1 << 2;
+
+/// Who looks on, in one byte, so that a callback that nobody looks at pays for one
+/// look at that; and what the loop lets other threads see.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    on: Cell<u8>,
+    seen: Arc<Seen>,
+    watchdog: RefCell<Option<Watchdog>>,
+}
+
+impl Observers {
+    pub(crate) fn new(is_debug: bool) -> Self {
+        let on = Cell::new(if is_debug { DEBUG } else { 0 });
+        Self { on, seen: Arc::default(), watchdog: RefCell::default() }
+    }
+
+    #[inline]
+    pub(crate) fn is_any(&self) -> bool {
+        self.on.get() != 0
+    }
+
+    #[inline]
+    fn has(&self, observer: u8) -> bool {
+        self.on.get() & observer != 0
+    }
+
+    pub(crate) fn set(&self, observer: u8, is_on: bool) {
+        let others = self.on.get() & !observer;
+        self.on.set(if is_on { others | observer } else { others });
+    }
+
+    pub(crate) fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    pub(crate) fn begin_pulse(&self) -> Pulse {
+        self.set(COUNTED, true);
+        Pulse { seen: Arc::clone(&self.seen) }
+    }
+
+    pub(crate) fn set_watchdog(&self, watchdog: Option<Watchdog>) {
+        self.set(WATCHED, watchdog.is_some());
+        self.seen.rest();
+        let former = self.watchdog.replace(watchdog);
+        drop(former);
+    }
+
+    pub(crate) fn begin_callback(&self, running: &Running) {
+        if self.has(WATCHED) {
+            self.seen.begin(*running);
+        }
+    }
+
+    /// Notes that the loop looks at the outside, and may wait there.
+    pub(crate) fn begin_wait(&self) {
+        if self.has(COUNTED) {
+            self.seen.turn();
+        }
+        self.rest();
+    }
+
+    /// Notes that nothing of the user's runs.
+    pub(crate) fn rest(&self) {
+        if self.has(WATCHED) {
+            self.seen.rest();
+        }
+    }
+
+    /// Notes which method of whose protocol begins.
+    #[inline]
+    pub(crate) fn begin_method(&self, callee: impl Fn() -> Callee) {
+        if self.has(WATCHED) {
+            self.seen.set_method(Some(callee().into()));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn end_method(&self) {
+        if self.has(WATCHED) {
+            self.seen.set_method(None);
+        }
+    }
+}
