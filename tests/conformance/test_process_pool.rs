@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rondel::{
-    Config, ErrorKind, EventLoop, JobRefusal, ProcessJobError, ProcessPoolConfig, ProcessPoolExecutor,
-    WorkerExit,
+    Config, ErrorKind, EventLoop, JobRefusal, Operation, ProcessJobError, ProcessPoolConfig,
+    ProcessPoolExecutor, WorkerExit,
 };
 
 use crate::fixture::{alone, descriptors, real, scenarios, small, turns};
@@ -566,6 +566,32 @@ fn a_parent_that_is_killed_leaves_no_orphan() {
     while pids.iter().any(|&pid| is_alive(pid)) {
         std::thread::yield_now();
     }
+}
+
+// E-01: each call of a start fails in its turn.
+#[test]
+fn e01_a_start_that_the_system_refuses_gives_the_arguments_back_and_leaves_nothing() {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+    let pool = pool(&event_loop);
+    let failing = [
+        (Operation::SocketPair, libc::EMFILE),
+        (Operation::Register, libc::ENOMEM),
+        (Operation::Spawn, libc::EAGAIN),
+        (Operation::Spawn, libc::ENOMEM),
+    ];
+    for (operation, errno) in failing {
+        faults.fail(operation, errno);
+        let refused = pool.submit("echo", "kept").start().unwrap_err();
+        let JobRefusal::NoProcess(error) = refused.reason() else { panic!("{refused}") };
+        assert_eq!(error.kind(), std::io::Error::from_raw_os_error(errno).kind(), "{operation:?}: {error}");
+        assert_eq!(refused.into_value(), b"kept");
+        assert_eq!((pool.workers(), pool.queued_jobs()), (0, 0));
+    }
+    let job = pool.submit("echo", "on").start().unwrap();
+    assert_eq!(pool.workers(), 1);
+    drop(job);
+    event_loop.close().unwrap();
+    assert_eq!(pool.workers(), 0);
 }
 
 // Out of descriptors, and then not.
