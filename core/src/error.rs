@@ -49,6 +49,8 @@ pub enum Resource {
     Descriptor,
     /// The bytes that wait to be written.
     WriteBuffer,
+    /// A child process.
+    ChildProcess,
 }
 
 impl fmt::Display for Resource {
@@ -62,6 +64,7 @@ impl fmt::Display for Resource {
             Self::ThreadsafeCall => "thread-safe call",
             Self::Descriptor => "descriptor",
             Self::WriteBuffer => "byte in the write buffer",
+            Self::ChildProcess => "child process",
         })
     }
 }

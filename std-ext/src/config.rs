@@ -58,6 +58,8 @@ pub struct Config {
     pub write_buffer_bytes: usize,
     /// Is the most bytes that all transports of the loop keep together.
     pub write_buffers_bytes: usize,
+    /// Is the most child processes at once, those that have ended and were not reaped yet included.
+    pub children: usize,
     /// Says who resolves host names.
     pub resolver: Resolver,
     /// Is the most threads that ask the system's resolver, apart from all other
@@ -104,6 +106,7 @@ impl Default for Config {
             datagrams_per_turn: 32,
             write_buffer_bytes: 16 << 20,
             write_buffers_bytes: 256 << 20,
+            children: 1 << 10,
             resolver: Resolver::default(),
             lookup_threads: 4,
             lookups: 1 << 10,

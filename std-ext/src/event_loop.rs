@@ -291,6 +291,7 @@ impl Drop for Closing<'_> {
         let Self(event_loop) = self;
         let inner = &event_loop.inner;
         event_loop.close_signals();
+        event_loop.close_children();
         event_loop.close_sources();
         let calls = inner.close();
         let _ = LOOPS.try_with(|loops| {

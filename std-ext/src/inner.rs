@@ -22,6 +22,7 @@ use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
 use crate::observers::Observers;
+use crate::process::Children;
 use crate::reporter::Reporter;
 use crate::shutdown::ShutdownState;
 use crate::signal::WatchedSignals;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) cipher_buffers: Cell<(Box<[u8]>, Vec<u8>)>,
     pub(crate) datagrams: DatagramBuffers,
     pub(crate) write_budget: WriteBudget,
+    pub(crate) children: Children,
     pub(crate) step_budget: StepBudget,
     /// Counts the writes to transports that were closing or gone.
     pub(crate) dropped_writes: Cell<u64>,
@@ -101,6 +103,7 @@ impl Inner {
             read_buffer: Cell::new(read_buffer),
             datagrams: DatagramBuffers::new(config.datagrams_per_turn),
             write_budget: WriteBudget::new(config.write_buffers_bytes, config.write_buffer_bytes),
+            children: Children::new(config.children),
             step_budget: StepBudget::default(),
             dropped_writes: Cell::new(0),
             exception_handler: RefCell::new(None),

@@ -92,6 +92,12 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
+//! # Child processes
+//!
+//! [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) starts a program,
+//! [`create_subprocess_shell`](EventLoopHandle::create_subprocess_shell) a line of the shell's language; a [`Process`]
+//! can be waited for and signalled. None becomes a zombie, whatever becomes of its handle.
+//!
 //! # Signals
 //!
 //! [`add_signal_handler`](EventLoopHandle::add_signal_handler) calls back for a [`Signal`], in any loop;
@@ -147,6 +153,8 @@ mod sendfile;
 mod streams;
 
 mod net;
+
+mod process;
 
 mod dns;
 
@@ -215,6 +223,7 @@ pub use crate::net::flow::{LimitsError, WriteBufferLimits};
 pub use crate::net::options::{KeepAlive, SocketOptions};
 pub use crate::net::server::{CreateServer, Server};
 pub use crate::net::to_addrs::ToAddrs;
+pub use crate::process::{CreateSubprocess, ExitStatus, Process, ProcessLimit, Stdio};
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::pulse::Pulse;
 pub use crate::reader_writer::WatchError;

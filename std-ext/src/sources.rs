@@ -51,6 +51,8 @@ pub(crate) enum Owner {
     Datagrams,
     /// A worker process.
     Worker,
+    /// A child process.
+    Child,
 }
 
 impl Owner {
@@ -62,6 +64,7 @@ impl Owner {
             Self::Lookup => "a look-up of a name",
             Self::Datagrams => "a datagram endpoint",
             Self::Worker => "a worker process",
+            Self::Child => "a child process",
         }
     }
 }
@@ -75,6 +78,7 @@ impl From<Owner> for DescriptorOwner {
             Owner::Lookup => Self::Lookup,
             Owner::Datagrams => Self::Datagrams,
             Owner::Worker => Self::Worker,
+            Owner::Child => Self::Child,
         }
     }
 }
@@ -265,6 +269,17 @@ impl Sources {
         Self { slab: Slab::new(), by_fd: Vec::new(), limit, generation: 0 }
     }
 
+    /// Tells whether there is room for another source.
+    ///
+    /// # Errors
+    /// `Full`.
+    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
+        if self.slab.len() < self.limit {
+            return Ok(());
+        }
+        Err(Refusal::Full { resource: Resource::Descriptor, limit: self.limit })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
@@ -277,9 +292,7 @@ impl Sources {
         let Ok(place) = usize::try_from(fd.as_raw()) else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         };
-        if self.slab.len() >= self.limit {
-            return Err(Refusal::Full { resource: Resource::Descriptor, limit: self.limit }.into());
-        }
+        self.check_room()?;
         // The two highest tokens are the kernel's.
         self.generation = (self.generation + 1) & (KEY_MASK >> 1) as u32;
         let generation = self.generation;

@@ -140,6 +140,12 @@ impl TryFrom<i32> for Signal {
     }
 }
 
+impl From<Signal> for i32 {
+    fn from(signal: Signal) -> Self {
+        signal.0
+    }
+}
+
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = *number::real_time().start();

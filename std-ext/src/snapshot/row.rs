@@ -168,6 +168,8 @@ pub enum DescriptorOwner {
     Datagrams,
     /// A worker process of a pool: its socket, or what tells its end.
     Worker,
+    /// A child process.
+    Child,
     /// Something else of the loop's.
     Other,
 }
@@ -181,6 +183,7 @@ impl DescriptorOwner {
             Self::Lookup => "look-up",
             Self::Datagrams => "datagrams",
             Self::Worker => "worker process",
+            Self::Child => "child process",
             Self::Other => "source",
         }
     }

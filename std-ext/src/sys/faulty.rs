@@ -256,8 +256,12 @@ impl Kernel for FaultyKernel {
         self.kernel.signal_child(child, signal)
     }
 
-    fn reap_killed(&self, child: Child) {
-        self.kernel.reap_killed(child);
+    fn reap_killed(&self, child: Child) -> Option<Exit> {
+        self.kernel.reap_killed(child)
+    }
+
+    fn open_null(&self) -> io::Result<Fd> {
+        self.kernel.open_null()
     }
 
     fn reap_later(&self, child: Child) {

@@ -494,9 +494,11 @@ pub(crate) trait Kernel {
         unsupported("pidfd_send_signal")
     }
 
-    /// Reaps a child that was killed, and closes what watches it; after a second in a thread.
-    fn reap_killed(&self, child: Child) {
+    /// Reaps a child that was killed, and closes what watches it; after a second in a thread, and then
+    /// nobody knows how it ended.
+    fn reap_killed(&self, child: Child) -> Option<Exit> {
         let _ = child;
+        None
     }
 
     /// Has a thread reap a child whenever it exits, and close what watches it.
@@ -521,6 +523,14 @@ pub(crate) trait Kernel {
     /// As `prctl(PR_SET_CHILD_SUBREAPER)`.
     fn adopt_orphans(&self) -> io::Result<()> {
         unsupported("prctl")
+    }
+
+    /// Opens `/dev/null`, for both directions.
+    ///
+    /// # Errors
+    /// As `open`.
+    fn open_null(&self) -> io::Result<Fd> {
+        unsupported("open")
     }
 
     /// Fills `buf` with bytes that nobody can foresee.

@@ -174,8 +174,8 @@ macro_rules! real_descriptors {
             child::send_signal(child, signal)
         }
 
-        fn reap_killed(&self, child: child::Child) {
-            child::reap_killed(child);
+        fn reap_killed(&self, child: child::Child) -> Option<child::Exit> {
+            child::reap_killed(child)
         }
 
         fn reap_later(&self, child: child::Child) {
@@ -204,6 +204,10 @@ macro_rules! real_descriptors {
             limit: crate::supervision::ResourceLimit,
         ) -> io::Result<()> {
             super::limits::set_limit(limited, limit)
+        }
+
+        fn open_null(&self) -> io::Result<Fd> {
+            child::open_null()
         }
 
         fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {

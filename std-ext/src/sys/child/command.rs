@@ -29,6 +29,21 @@ pub(crate) struct Command {
     pub(crate) limits: Vec<(u32, [u64; 2])>,
 }
 
+/// What a process may be limited in, as the system numbers it.
+#[allow(clippy::unnecessary_cast, reason = "signed with musl")]
+pub(crate) mod limit {
+    pub(crate) const ADDRESS_SPACE: u32 = libc::RLIMIT_AS as u32;
+    pub(crate) const CORE: u32 = libc::RLIMIT_CORE as u32;
+    pub(crate) const CPU: u32 = libc::RLIMIT_CPU as u32;
+    pub(crate) const DATA: u32 = libc::RLIMIT_DATA as u32;
+    pub(crate) const FILE_SIZE: u32 = libc::RLIMIT_FSIZE as u32;
+    pub(crate) const LOCKED_MEMORY: u32 = libc::RLIMIT_MEMLOCK as u32;
+    pub(crate) const NICE: u32 = libc::RLIMIT_NICE as u32;
+    pub(crate) const OPEN_FILES: u32 = libc::RLIMIT_NOFILE as u32;
+    pub(crate) const PROCESSES: u32 = libc::RLIMIT_NPROC as u32;
+    pub(crate) const STACK: u32 = libc::RLIMIT_STACK as u32;
+}
+
 /// Strings as `execve` takes them: pointers, and a null at the end.
 pub(crate) struct StringArray {
     /// Invariant: `pointers` point into these, in their order.

@@ -30,15 +30,17 @@ mod tests;
 
 use core::mem::MaybeUninit;
 use core::time::Duration;
+use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::IntoRawFd;
 use std::thread;
+
+pub(crate) use libc::{SIGKILL, SIGTERM};
 
 use super::fd::Fd;
 use super::syscall::{retry, syscall};
 
-pub(crate) use command::Command;
-#[allow(unused_imports, reason = "the rooms of child processes use it")]
-pub(crate) use command::StringArray;
+pub(crate) use command::{Command, StringArray, limit};
 pub(super) use orphans::{adopt, reap_orphan, zombies};
 pub(crate) use report::{SpawnError, Stage};
 pub(super) use spawn::{WaitBy, spawn};
@@ -54,7 +56,6 @@ pub(crate) struct Child {
 
 impl Child {
     /// Returns its number, for people: by the time it is used it may be somebody else's.
-    #[allow(dead_code, reason = "the rooms of child processes use it")]
     pub(crate) const fn pid(self) -> i32 {
         self.pid
     }
@@ -83,6 +84,17 @@ pub(crate) enum Exit {
     Signal(i32),
     /// Somebody else has reaped it, or the system did because `SIGCHLD` is ignored (FAULTS R-02).
     Unknown,
+}
+
+/// Tells whether it is the answer to a signal for a process that is no more.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Opens `/dev/null`, which no program gets unless it is arranged so.
+pub(super) fn open_null() -> io::Result<Fd> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    Ok(Fd::from_raw(null.into_raw_fd()))
 }
 
 /// Reaps a child that has exited; `None` for one that runs, or is stopped (FAULTS R-09).
@@ -121,14 +133,16 @@ const DEATH_MAX: Duration = Duration::from_secs(1);
 
 /// Reaps a child that was killed, and closes what watches it. One that doesn't die within a second, as
 /// the system can't end a read from a dead disk, is left to a thread.
-pub(super) fn reap_killed(child: Child) {
+pub(super) fn reap_killed(child: Child) -> Option<Exit> {
     let mut poll = libc::pollfd { fd: child.watched.as_raw(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one entry, good for reading and writing. Interrupted, it only waits for less.
     unsafe { libc::poll(&raw mut poll, 1, DEATH_MAX.as_millis() as libc::c_int) };
-    match try_wait(child) {
+    let exit = try_wait(child);
+    match exit {
         Ok(None) => reap_later(child),
         _ => super::socket::close(child.watched),
     }
+    exit.ok().flatten()
 }
 
 /// Has a thread reap a child whenever it exits, so that it leaves no zombie behind although nobody

@@ -118,6 +118,26 @@ fn sb3_a_program_gets_no_descriptor_but_those_that_are_passed() {
 }
 
 #[test]
+fn r10_children_are_started_beside_threads_that_hold_the_allocators_locks() {
+    let is_over = core::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !is_over.load(core::sync::atomic::Ordering::Relaxed) {
+                    drop(core::hint::black_box(vec![1_u8; 1000]));
+                }
+            });
+        }
+        let program = Command { programs: vec![c"/bin/true".into()], ..shell("") };
+        for _ in 0..500 {
+            let child = spawn(&program, WaitBy::Pidfd).expect("a child");
+            assert_eq!(end_of(child), Exit::Code(0));
+        }
+        is_over.store(true, core::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn a_fork_says_what_failed_as_a_vfork_does() {
     let fork = |command: &Command| spawn::fork(command, WaitBy::Pidfd);
     let child = fork(&shell("exit 4")).expect("a child");
