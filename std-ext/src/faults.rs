@@ -63,8 +63,8 @@ impl Faults {
     }
 
     /// Lets each transfer move so many bytes at most, at least 1, as small kernel
-    /// buffers do; until it is [healed](Self::heal). For `Recv`, `Send` and
-    /// `Sendfile`.
+    /// buffers do; until it is [healed](Self::heal). For `Recv`, `Send`,
+    /// `Read`, `Write` and `Sendfile`.
     pub fn limit(&self, operation: Operation, bytes_max: usize) {
         self.script.with(operation, |plan| plan.bytes_max = Some(bytes_max.max(1)));
     }
@@ -177,6 +177,22 @@ pub enum Operation {
     SocketKind,
     /// Makes that operations don't block (`fcntl`).
     SetNonblocking,
+    /// Makes that operations block again (`fcntl`).
+    SetBlocking,
+    /// Asks what a descriptor is open on (`fstat`).
+    FileKind,
+    /// Asks how a file was opened (`fcntl`).
+    FileFlags,
+    /// `pipe`.
+    Pipe,
+    /// `dup`.
+    Duplicate,
+    /// Opens the file of a descriptor once more.
+    Reopen,
+    /// `read`.
+    Read,
+    /// `write`, also of several buffers at once.
+    Write,
     /// `lstat`.
     FileAt,
     /// `unlink`.

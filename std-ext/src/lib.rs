@@ -154,6 +154,8 @@ mod streams;
 
 mod net;
 
+mod pipe;
+
 mod process;
 
 mod dns;
@@ -223,6 +225,11 @@ pub use crate::net::flow::{LimitsError, WriteBufferLimits};
 pub use crate::net::options::{KeepAlive, SocketOptions};
 pub use crate::net::server::{CreateServer, Server};
 pub use crate::net::to_addrs::ToAddrs;
+pub use crate::pipe::connect::OpenReadPipe;
+pub use crate::pipe::end::NotAPipe;
+pub use crate::pipe::protocol::{ReadPipeProtocol, WritePipeProtocol};
+pub use crate::pipe::terminal::RawTerminal;
+pub use crate::pipe::transport::{ReadTransport, WriteTransport};
 pub use crate::process::{CreateSubprocess, ExitStatus, Process, ProcessLimit, Stdio};
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::pulse::Pulse;

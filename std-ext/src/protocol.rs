@@ -170,6 +170,10 @@ pub mod kind {
     pub struct Streaming(());
     /// Marks a [`BufferedProtocol`](crate::BufferedProtocol).
     pub struct Buffered(());
+    /// Marks a [`ReadPipeProtocol`](crate::ReadPipeProtocol).
+    pub struct ReadPipe(());
+    /// Marks a [`WritePipeProtocol`](crate::WritePipeProtocol).
+    pub struct WritePipe(());
     /// Marks a [`DatagramProtocol`](crate::DatagramProtocol).
     pub struct Datagrams(());
 }
@@ -311,7 +315,7 @@ impl<P, Kind> Seat<P, Kind> {
     }
 }
 
-impl<P: StreamProtocol<Kind>, Kind: 'static> AnyProtocol for Seat<P, Kind> {
+impl<P: sealed::Sealed<Kind>, Kind: 'static> AnyProtocol for Seat<P, Kind> {
     fn made(&self, transport: &Transport) -> Result<()> {
         self.enter()?.made(transport)
     }

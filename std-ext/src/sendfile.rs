@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::net::connection::{Connection, Until};
 use crate::sock::SendError;
-use crate::sock::sendfile::{Part, Way};
+use crate::sock::sendfile::{Part, SendBy, Way, by_send};
 use crate::sys::{Fd, Kernel};
 use crate::{EventLoopHandle, Result, StreamWriter, Transport};
 
@@ -173,6 +173,10 @@ impl Way for ThroughConnection<'_> {
             self.transfers = 0;
             self.connection.until(Until::Writable).await?;
         }
+    }
+
+    fn sends_by(&self) -> SendBy {
+        if self.connection.is_written_as_file() { |kernel, fd, data| kernel.write(fd, data) } else { by_send }
     }
 
     async fn moved(&mut self) -> Result<()> {

@@ -396,12 +396,7 @@ impl EventLoopHandle {
     /// Watches a descriptor of our own, both sides, for its whole life: a stream
     /// costs no further call to the kernel for it.
     pub(crate) fn watch(&self, fd: Fd, owner: Owner, interest: Interest) -> Result<Token> {
-        // The number is ours: whoever watches it by callbacks has closed theirs.
-        let found = self.inner.sources.borrow().find(fd);
-        if let Some((former, Owner::Callbacks)) = found {
-            self.abandon(former);
-        }
-        let token = self.inner.sources.borrow_mut().insert(fd, owner)?;
+        let token = self.hold(fd, owner)?;
         if let Err(error) = self.inner.kernel.register(fd, token, interest) {
             self.inner.sources.borrow_mut().remove(token);
             return Err(error.into());
@@ -431,6 +426,16 @@ impl EventLoopHandle {
             }
         }
         summoned
+    }
+
+    /// Has a source for a descriptor of our own of which the kernel tells nothing.
+    pub(crate) fn hold(&self, fd: Fd, owner: Owner) -> Result<Token> {
+        // The number is ours: whoever watches it by callbacks has closed theirs.
+        let found = self.inner.sources.borrow().find(fd);
+        if let Some((former, Owner::Callbacks)) = found {
+            self.abandon(former);
+        }
+        self.inner.sources.borrow_mut().insert(fd, owner)
     }
 
     /// Refuses a descriptor from outside that callbacks watch: whose it is now

@@ -457,7 +457,7 @@ impl<F, Kind> fmt::Debug for ClientProtocol<F, Kind> {
 }
 
 /// Ends a connection whose caller goes away before it gets it (CC-10).
-struct AbortOnDrop<'a>(&'a Rc<Connection>);
+pub(crate) struct AbortOnDrop<'a>(pub(crate) &'a Rc<Connection>);
 
 impl Drop for AbortOnDrop<'_> {
     fn drop(&mut self) {

@@ -116,8 +116,21 @@ pub(crate) trait Way {
     /// Tries `attempt` at once, and again whenever there may be room.
     async fn run(&mut self, attempt: impl FnMut(&dyn Kernel, Fd) -> io::Result<usize>) -> Result<usize>;
 
+    /// Returns how bytes are sent that are no file's any more.
+    fn sends_by(&self) -> SendBy {
+        by_send
+    }
+
     /// Notes that a part was moved, and gives way to others after many.
     async fn moved(&mut self) -> Result<()>;
+}
+
+/// Sends bytes to a descriptor.
+pub(crate) type SendBy = fn(&dyn Kernel, Fd, &[u8]) -> io::Result<usize>;
+
+/// Sends to a socket.
+pub(crate) fn by_send(kernel: &dyn Kernel, fd: Fd, data: &[u8]) -> io::Result<usize> {
+    kernel.send(fd, data)
 }
 
 impl Way for Operation<'_> {
@@ -182,13 +195,14 @@ impl<'a> Part<'a> {
     /// Reads and sends in turns.
     async fn copy(&mut self, way: &mut impl Way) -> Result<()> {
         let mut buffer = vec![0; self.left().min(COPY_BUFFER_BYTES as u64) as usize];
+        let send = way.sends_by();
         loop {
             let mut data = self.read(&mut buffer)?;
             if data.is_empty() {
                 return Ok(());
             }
             while !data.is_empty() {
-                let sent = way.run(|kernel, fd| kernel.send(fd, data)).await?;
+                let sent = way.run(|kernel, fd| send(kernel, fd, data)).await?;
                 self.sent += sent as u64;
                 data = &data[sent..];
                 way.moved().await?;

@@ -26,6 +26,16 @@ pub(crate) fn open(connection: Rc<Connection>, limit: usize) -> (StreamReader, S
     (StreamReader::new(Rc::clone(&connection), limit), StreamWriter::new(connection))
 }
 
+/// Reads from a pipe, which is a half alone.
+pub(crate) fn reader(connection: Rc<Connection>, limit: usize) -> StreamReader {
+    StreamReader::new(connection, limit)
+}
+
+/// Writes to a pipe, which is a half alone.
+pub(crate) fn writer(connection: Rc<Connection>) -> StreamWriter {
+    StreamWriter::new(connection)
+}
+
 /// Closes a connection when the last of its halves goes; what was written is
 /// sent first.
 fn close_unheld(connection: &Rc<Connection>) {

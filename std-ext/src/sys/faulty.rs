@@ -14,10 +14,12 @@ use super::child::{self, Child, Command, Exit, SpawnError, Stage, WaitBy};
 use super::datagrams::{Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
+use super::file::{FileFlags, FileKind};
 use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
 use super::{Kernel, Limited, ManualKernel, ThreadSource};
 use crate::faults::{Fault, Faults, Operation};
 use crate::net::address::Address;
+use crate::sources::Direction;
 use crate::supervision::ResourceLimit;
 
 /// Does what a [`ManualKernel`] does, unless the script says otherwise.
@@ -176,6 +178,43 @@ impl Kernel for FaultyKernel {
         Ok(sent)
     }
 
+    fn pipe(&self) -> io::Result<(Fd, Fd)> {
+        self.before(Operation::Pipe, Fd::NONE)?;
+        self.kernel.pipe()
+    }
+
+    fn read(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
+        self.before(Operation::Read, fd)?;
+        let count = self.faults.limited(Operation::Read, buf.len());
+        let read = self.kernel.read(fd, &mut buf[..count])?;
+        if read == count && count < buf.len() {
+            self.report_again(fd);
+        }
+        Ok(read)
+    }
+
+    fn write(&self, fd: Fd, buf: &[u8]) -> io::Result<usize> {
+        self.before(Operation::Write, fd)?;
+        let count = self.faults.limited(Operation::Write, buf.len());
+        let written = self.kernel.write(fd, &buf[..count])?;
+        if written == count && count < buf.len() {
+            self.report_again(fd);
+        }
+        Ok(written)
+    }
+
+    fn write_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let total = bufs.iter().map(|buf| buf.len()).sum();
+        if self.faults.limited(Operation::Write, total) == total {
+            self.before(Operation::Write, fd)?;
+            return self.kernel.write_vectored(fd, bufs);
+        }
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        let written = self.write(fd, first.map_or(&[], |buf| buf))?;
+        self.report_again(fd);
+        Ok(written)
+    }
+
     fn sendfile(&self, fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
         self.before(Operation::Sendfile, fd)?;
         self.kernel.sendfile(fd, file, offset, self.faults.limited(Operation::Sendfile, count))
@@ -203,6 +242,11 @@ impl Kernel for FaultyKernel {
         Option: option(fd, option: SocketOption) -> i32;
         SocketKind: socket_kind(fd) -> (Family, SocketKind);
         SetNonblocking: set_nonblocking(fd) -> ();
+        SetBlocking: set_blocking(fd) -> ();
+        FileKind: file_kind(fd) -> FileKind;
+        FileFlags: file_flags(fd) -> FileFlags;
+        Duplicate: duplicate(fd) -> Fd;
+        Reopen: reopen(fd, direction: Direction) -> Fd;
     }
 
     fn file_at(&self, path: &Path) -> io::Result<FileAt> {

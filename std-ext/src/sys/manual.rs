@@ -17,11 +17,13 @@ use super::clock::Monotone;
 use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
-use super::file;
+use super::file::{self, FileFlags, FileKind};
 use super::null::wall_clock_at;
+use super::pipe;
 use super::poller::{Poller, real_descriptors};
 use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
 use crate::net::address::Address;
+use crate::sources::Direction;
 
 /// Sleeps no time: a wait in which nothing is ready moves the clock to its deadline instead.
 ///

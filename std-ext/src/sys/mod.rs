@@ -17,7 +17,7 @@
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
 //! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
-//! [`datagrams`], [`file`] and [`address`] the socket calls, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
+//! [`datagrams`] and [`address`] the socket calls, [`file`], [`pipe`], [`sigpipe`] and [`terminal`] those of files, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
 //! [`limits`] what the process was given and may use, [`threads`] and
 //! [`entropy`] what they are called, [`signals`] signals, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
@@ -52,6 +52,11 @@ mod file;
 
 pub(crate) mod child;
 
+mod pipe;
+mod sigpipe;
+
+pub(crate) mod terminal;
+
 mod address;
 
 pub(crate) mod names;
@@ -80,6 +85,7 @@ use std::time::SystemTime;
 use rondel_core::Instant;
 
 use crate::net::address::Address;
+use crate::sources::Direction;
 use crate::supervision::ResourceLimit;
 use crate::sys::child::{Child, Command, Exit, SpawnError, Stage};
 
@@ -87,12 +93,15 @@ pub(crate) use datagrams::{Batch, ReceiveBatch, SendBatch};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use faulty::FaultyKernel;
 pub(crate) use fd::{Event, Events, Fd, Interest, Token};
+pub(crate) use file::{FileFlags, FileKind};
 pub(crate) use limits::Limited;
 pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
 pub(crate) use real::RealKernel;
 pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
-pub(crate) use syscall::{is_family_unknown, is_of_one_connection, is_out_of_resources};
+pub(crate) use syscall::{
+    is_always_ready, is_family_unknown, is_of_one_connection, is_out_of_resources, is_terminal_gone,
+};
 pub(crate) use threads::{RealThreads, ThreadSource, Threads};
 
 /// Everything that the loop wants from outside.
@@ -415,6 +424,90 @@ pub(crate) trait Kernel {
     fn set_nonblocking(&self, fd: Fd) -> io::Result<()> {
         let _ = fd;
         unsupported("set_nonblocking")
+    }
+
+    /// Makes that operations on `fd` block again. Concerns everyone who shares the open file.
+    ///
+    /// # Errors
+    /// As `fcntl`.
+    fn set_blocking(&self, fd: Fd) -> io::Result<()> {
+        let _ = fd;
+        unsupported("set_blocking")
+    }
+
+    /// Tells what `fd` is open on.
+    ///
+    /// # Errors
+    /// As `fstat`.
+    fn file_kind(&self, fd: Fd) -> io::Result<FileKind> {
+        let _ = fd;
+        unsupported("fstat")
+    }
+
+    /// Tells how the file of `fd` was opened.
+    ///
+    /// # Errors
+    /// As `fcntl`.
+    fn file_flags(&self, fd: Fd) -> io::Result<FileFlags> {
+        let _ = fd;
+        unsupported("file_flags")
+    }
+
+    /// Makes a pipe: the end to read from, and the end to write to. Both are closed on exec and block,
+    /// since the other end may be for somebody who knows nothing else.
+    ///
+    /// # Errors
+    /// As `pipe`.
+    fn pipe(&self) -> io::Result<(Fd, Fd)> {
+        unsupported("pipe")
+    }
+
+    /// Makes a second descriptor of the same open file, which is closed on exec.
+    ///
+    /// # Errors
+    /// As `dup`.
+    fn duplicate(&self, fd: Fd) -> io::Result<Fd> {
+        let _ = fd;
+        unsupported("duplicate")
+    }
+
+    /// Opens the file of `fd` once more, for one direction, without blocking: what is set for it holds
+    /// for nobody else. Position and contents of a file on a disk would not be shared either.
+    ///
+    /// # Errors
+    /// As `open`: `ENXIO` for a socket, `EACCES` for the terminal of somebody else, `ENOENT` without
+    /// `/proc`.
+    fn reopen(&self, fd: Fd, direction: Direction) -> io::Result<Fd> {
+        let _ = (fd, direction);
+        unsupported("reopen")
+    }
+
+    /// Reads up to the length of `buf`; 0 is the end, unless `buf` is empty.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; else as `read`. Never `Interrupted`.
+    fn read(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
+        let _ = (fd, buf);
+        unsupported("read")
+    }
+
+    /// Writes as much of `buf` as there is room for and returns how much that was.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; `BrokenPipe`, without a signal, when nobody will read it;
+    /// else as `write`. Never `Interrupted`.
+    fn write(&self, fd: Fd, buf: &[u8]) -> io::Result<usize> {
+        let _ = (fd, buf);
+        unsupported("write")
+    }
+
+    /// Writes as much of `bufs`, in their order, as there is room for. It may take only the first 1,024.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn write_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let _ = (fd, bufs);
+        unsupported("write_vectored")
     }
 
     /// Tells which file is at `path`: by this a socket's owner knows whether it is still its own.

@@ -138,6 +138,42 @@ macro_rules! real_descriptors {
             socket::set_nonblocking(fd)
         }
 
+        fn set_blocking(&self, fd: Fd) -> io::Result<()> {
+            file::set_blocking(fd)
+        }
+
+        fn file_kind(&self, fd: Fd) -> io::Result<FileKind> {
+            file::file_kind(fd)
+        }
+
+        fn file_flags(&self, fd: Fd) -> io::Result<FileFlags> {
+            file::file_flags(fd)
+        }
+
+        fn pipe(&self) -> io::Result<(Fd, Fd)> {
+            pipe::pipe()
+        }
+
+        fn duplicate(&self, fd: Fd) -> io::Result<Fd> {
+            file::duplicate(fd)
+        }
+
+        fn reopen(&self, fd: Fd, direction: Direction) -> io::Result<Fd> {
+            pipe::reopen(fd, direction)
+        }
+
+        fn read(&self, fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
+            pipe::read(fd, buf)
+        }
+
+        fn write(&self, fd: Fd, buf: &[u8]) -> io::Result<usize> {
+            pipe::write(fd, buf)
+        }
+
+        fn write_vectored(&self, fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+            pipe::write_vectored(fd, bufs)
+        }
+
         fn file_at(&self, path: &Path) -> io::Result<FileAt> {
             socket::file_at(path)
         }

@@ -16,10 +16,12 @@ use super::clock::{Alarm, Clock};
 use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
-use super::file;
+use super::file::{self, FileFlags, FileKind};
+use super::pipe;
 use super::poller::{Poller, real_descriptors};
 use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
 use crate::net::address::Address;
+use crate::sources::Direction;
 
 /// Linux: epoll through mio, `CLOCK_MONOTONIC`, a timerfd for exact deadlines, sockets by `libc`.
 ///

@@ -17,11 +17,15 @@ use std::path::Path;
 use super::address::RawAddress;
 use super::fd::Fd;
 use super::file::file_offset;
+use super::sigpipe::without_sigpipe;
 use super::syscall::{retry, syscall, transfer};
 use crate::net::address::Address;
 
 /// How many slices Linux takes at once (`IOV_MAX`); more would be an error.
 const SLICES_MAX: usize = 1024;
+
+/// Sending raises no signal, and never waits, though the socket may be one that others use.
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// The family of a socket's addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -212,14 +216,14 @@ pub(super) fn take_error(fd: Fd) -> io::Result<Option<io::Error>> {
 pub(super) fn recv(fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buf.as_mut_ptr().cast(), buf.len());
     // SAFETY: `buf` is good for writing its length.
-    transfer(|| unsafe { libc::recv(fd.as_raw(), start, length, 0) })
+    transfer(|| unsafe { libc::recv(fd.as_raw(), start, length, libc::MSG_DONTWAIT) })
 }
 
 /// Sends as much of `buf` as there is room for.
 pub(super) fn send(fd: Fd, buf: &[u8]) -> io::Result<usize> {
     let (start, length) = (buf.as_ptr().cast(), buf.len());
     // SAFETY: `buf` is good for reading its length.
-    transfer(|| unsafe { libc::send(fd.as_raw(), start, length, libc::MSG_NOSIGNAL) })
+    transfer(|| unsafe { libc::send(fd.as_raw(), start, length, SEND_FLAGS) })
 }
 
 /// Sends as much of `bufs`, one after the other, as there is room for; of more than 1,024 only so many.
@@ -231,7 +235,7 @@ pub(super) fn send_vectored(fd: Fd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     message.msg_iovlen = bufs.len().min(SLICES_MAX) as _;
     let message = &raw const message;
     // SAFETY: `message` and the slices it names outlive the call.
-    let sent = retry(|| unsafe { syscall!(sendmsg(fd.as_raw(), message, libc::MSG_NOSIGNAL)) })?;
+    let sent = retry(|| unsafe { syscall!(sendmsg(fd.as_raw(), message, SEND_FLAGS)) })?;
     Ok(sent as usize)
 }
 
@@ -269,8 +273,7 @@ pub(super) fn send_to(fd: Fd, buf: &[u8], addr: &Address) -> io::Result<usize> {
 pub(super) fn sendfile(fd: Fd, file: Fd, offset: u64, count: usize) -> io::Result<usize> {
     let mut offset = file_offset(offset)?;
     // SAFETY: `offset` is good for reading and writing.
-    let sent = retry(|| unsafe { syscall!(sendfile64(fd.as_raw(), file.as_raw(), &raw mut offset, count)) })?;
-    Ok(sent as usize)
+    without_sigpipe(|| unsafe { libc::sendfile64(fd.as_raw(), file.as_raw(), &raw mut offset, count) })
 }
 
 /// Returns the address the socket is bound to.

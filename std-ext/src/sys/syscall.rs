@@ -54,6 +54,16 @@ pub(crate) fn is_out_of_resources(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
+/// Tells whether a descriptor can't be watched because it is always ready (epoll_ctl(2), `EPERM`).
+pub(crate) fn is_always_ready(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
+}
+
+/// Tells whether the other side of a pseudoterminal is gone, or the terminal itself.
+pub(crate) fn is_terminal_gone(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
 /// Tells whether the system doesn't know the family of a socket.
 pub(crate) fn is_family_unknown(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPFNOSUPPORT | libc::EPROTONOSUPPORT))

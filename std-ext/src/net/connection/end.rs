@@ -10,6 +10,7 @@ use super::state::State;
 use crate::method::Method;
 use crate::net::finally::Finally;
 use crate::shutdown::{AbortedKind, Phase};
+use crate::sys::is_terminal_gone;
 use crate::transport::Transport;
 use crate::{Error, ErrorKind, Result};
 
@@ -90,7 +91,7 @@ impl Connection {
         if self.has(State::ENDING) {
             return;
         }
-        if is_everyday(&error) {
+        if is_everyday(&error) || self.is_pipe() && is_of_terminal(&error) {
             self.set(State::BROKEN);
         } else {
             self.report_of(message, self.protocol().as_deref(), &error);
@@ -183,12 +184,21 @@ impl Connection {
         {
             let _ = self.local.set(addr.into());
         }
+        if self.has(State::SHARED) {
+            // Fails only if the file is gone.
+            let _ = kernel.set_blocking(self.fd);
+        }
         kernel.close(self.fd);
         if let Some(server) = &self.server {
             server.detach();
         }
         self.wake_waiter();
     }
+}
+
+/// Tells whether it is the end of a terminal, which comes as an error (PI-4).
+fn is_of_terminal(error: &Error) -> bool {
+    error.as_io().is_some_and(is_terminal_gone)
 }
 
 /// Tells whether an error is one that any peer can cause, at any time.

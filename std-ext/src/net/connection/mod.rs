@@ -1,4 +1,5 @@
-//! A connected stream socket: its readiness, what it has to send, and its end.
+//! A connected stream socket, or the end of a pipe: its readiness, what it has to
+//! send, and its end.
 
 mod driver;
 mod end;
@@ -14,6 +15,7 @@ mod transfer;
 mod description;
 mod drained;
 mod handled;
+mod pipe;
 mod tls;
 
 use core::cell::{Cell, OnceCell};
@@ -24,6 +26,7 @@ use rondel_core::Refusal;
 
 pub(crate) use self::drained::Until;
 pub(crate) use self::handled::Handled;
+pub(crate) use self::pipe::PipeEnd;
 use self::state::State;
 use crate::net::address::{Address, PackedAddress};
 use crate::net::flow::Flow;
@@ -34,7 +37,7 @@ use crate::sys::{Fd, Interest, SocketOption, Token};
 use crate::tls::TlsState;
 use crate::{Error, EventLoopHandle, Result};
 
-/// A connected stream socket. Registered once; edges tell when to try again, so
+/// A connected stream socket, or the end of a pipe. Registered once; edges tell when to try again, so
 /// its steady state costs no system call but the transfers.
 ///
 /// With a protocol it is driven: a handler of the loop reads for it. Without one
@@ -185,7 +188,12 @@ impl Drop for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fd={}, peer={}", self.fd.as_raw(), self.peer_addr())?;
+        write!(f, "fd={}, ", self.fd.as_raw())?;
+        if self.is_pipe() {
+            f.write_str("pipe")?;
+        } else {
+            write!(f, "peer={}", self.peer_addr())?;
+        }
         if self.is_closing() {
             f.write_str(if self.is_closed() { ", closed" } else { ", closing" })?;
         }

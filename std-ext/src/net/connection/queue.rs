@@ -173,6 +173,11 @@ impl Connection {
     /// Ends our side of the stream when everything is sent; the peer reads the
     /// end (TR-15).
     pub(crate) fn write_eof(self: &Rc<Self>) -> Result<()> {
+        if self.is_pipe() {
+            // The only side there is (PI-6).
+            self.close();
+            return Ok(());
+        }
         if self.has(State::TLS) {
             let unsupported = "a side of a TLS connection can't end alone";
             return Err(io::Error::new(io::ErrorKind::Unsupported, unsupported).into());

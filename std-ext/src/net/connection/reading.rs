@@ -48,6 +48,9 @@ impl Connection {
     /// Notices a peer that goes away while only our side of the stream is left
     /// and nothing is being sent (FAULTS N-04).
     pub(super) fn look_after_eof(self: &Rc<Self>) {
+        if self.is_pipe() {
+            return self.look_after_reader();
+        }
         if !self.has(State::READ_EOF)
             || self.has(State::CLOSING | State::QUEUED)
             || !self.has(State::READABLE)

@@ -53,4 +53,16 @@ impl State {
     pub(super) const HANDLED: u32 = 1 << 21;
     /// The loop is being shut down.
     pub(super) const SUMMONED: u32 = 1 << 22;
+    /// It is no socket: it is read or written as a file.
+    pub(super) const PIPE: u32 = 1 << 23;
+    /// A short transfer does not mean that there is nothing left.
+    pub(super) const PIECEWISE: u32 = 1 << 24;
+    /// What happens at the other end tells of the reader.
+    pub(super) const TELLS_OF_READER: u32 = 1 << 25;
+    /// It is always ready, and the kernel can't tell.
+    pub(super) const UNWATCHED: u32 = 1 << 26;
+    /// Others use the open file, who expect it to block.
+    pub(super) const SHARED: u32 = 1 << 27;
+    /// It is a socket, used as the end of a pipe.
+    pub(super) const SOCKET_END: u32 = 1 << 28;
 }

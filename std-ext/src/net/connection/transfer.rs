@@ -16,10 +16,14 @@ impl Connection {
     /// the end of the stream.
     #[inline]
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        if self.has(State::TLS) {
-            return self.try_receive_tls(buffer);
+        if self.has(State::TLS | State::PIPE) {
+            return self.try_receive_otherwise(buffer);
         }
         self.try_receive_raw(buffer)
+    }
+
+    fn try_receive_otherwise(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        if self.is_pipe() { self.try_read(buffer) } else { self.try_receive_tls(buffer) }
     }
 
     /// Receives from the socket.
@@ -54,7 +58,12 @@ impl Connection {
         if !self.is_ready(Direction::Write) {
             return Ok(None);
         }
-        match self.event_loop.inner.kernel.send(self.fd, data) {
+        let sent = if self.is_pipe() {
+            self.write_once(data)
+        } else {
+            self.event_loop.inner.kernel.send(self.fd, data)
+        };
+        match sent {
             Ok(count) if count == data.len() => Ok(Some(count)),
             sent => self.sent_less(sent),
         }
@@ -70,7 +79,12 @@ impl Connection {
             Some(bufs) => bufs.iter().map(|buf| buf.len()).sum(),
             None => asked,
         };
-        match self.event_loop.inner.kernel.send_vectored(self.fd, bufs) {
+        let sent = if self.is_pipe() {
+            self.write_vectored_once(bufs)
+        } else {
+            self.event_loop.inner.kernel.send_vectored(self.fd, bufs)
+        };
+        match sent {
             Ok(count) if count == asked => Ok(Some(count)),
             sent => self.sent_less(sent),
         }
@@ -102,6 +116,7 @@ impl Connection {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.unset(State::WRITABLE);
+                self.check_watched()?;
                 None
             }
             Err(error) => return Err(self.noted(error.into())),
@@ -113,8 +128,8 @@ impl Connection {
     /// Notes that less was moved than was asked for: the readiness is exhausted,
     /// unless no further event would follow.
     #[inline]
-    fn note_partial(&self, side: u32) {
-        if !self.has(State::FINAL) {
+    pub(super) fn note_partial(&self, side: u32) {
+        if !self.has(State::FINAL | State::PIECEWISE) {
             self.unset(side);
         }
     }
@@ -148,7 +163,8 @@ impl Connection {
     /// that its peer reads.
     fn watch_writes(&self) -> Result<()> {
         if !self.has(State::WRITES_WATCHED) {
-            let interest = Interest::STREAM | Interest::WRITABLE;
+            let interest =
+                if self.is_pipe() { Interest::BOTH } else { Interest::STREAM | Interest::WRITABLE };
             self.event_loop.inner.kernel.reregister(self.fd, self.token, interest)?;
             self.set(State::WRITES_WATCHED);
         }
