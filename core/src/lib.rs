@@ -24,6 +24,77 @@
 //! });
 //! assert_eq!(answer.unwrap().unwrap(), 42);
 //! ```
+//!
+//! A tour, in the order in which a program meets things; the chapter "On a microcontroller" of the
+//! guide (`docs/guide/` in the repository) has whole programs.
+//!
+//! # Memory
+//!
+//! A [`Storage`] is a `static`, and holds all that the loop ever needs: so many callbacks, so many
+//! futures, so many tasks of so many bytes. What is one too many is [`Refused`].
+//!
+//! ```
+//! use rondel_core::{EventLoop, ManualDriver, Storage};
+//!
+//! static STORAGE: Storage<2, 0, 0, 0> = Storage::new();
+//!
+//! let driver: &'static ManualDriver = Box::leak(Box::new(ManualDriver::new()));
+//! let event_loop = EventLoop::new(STORAGE.take().unwrap(), driver);
+//! event_loop.call_soon(|_| ()).unwrap();
+//! event_loop.call_soon(|_| ()).unwrap();
+//! let refused = event_loop.call_soon(|_| ()).unwrap_err();
+//! assert!(refused.is_full());
+//! ```
+//!
+//! # The driver
+//!
+//! A [`Driver`] is a clock, a wait, and a [`Doorbell`] that ends the wait. [`ManualDriver`] is the one
+//! for tests: its clock jumps to the next deadline, and its script makes interrupts happen.
+//!
+//! # Callbacks, tasks, futures
+//!
+//! [`EventLoopHandle`] has `call_soon`, `call_later` and `call_at`, `create_future` and `create_task`,
+//! `sleep`, `timeout` and `gather`. Closures of up to [`INLINE_BYTES`] bytes fit; a future has to
+//! fit the bytes of a task.
+//!
+//! # Interrupts
+//!
+//! A task waits by a [`Waker`](core::task::Waker), which an interrupt handler may wake at any time: it
+//! takes no lock, needs no memory, and can't be lost. It may outlive its task, and the loop.
+//!
+//! ```
+//! use core::future::poll_fn;
+//! use core::task::Poll;
+//! use core::time::Duration;
+//! use rondel_core::{Event, EventLoop, Instant, ManualDriver, Storage};
+//!
+//! static STORAGE: Storage<4, 0, 1, 64> = Storage::new();
+//!
+//! let driver: &'static ManualDriver = Box::leak(Box::new(ManualDriver::new()));
+//! let event_loop = EventLoop::new(STORAGE.take().unwrap(), driver);
+//! let interrupt = Instant::ZERO + Duration::from_secs(3);
+//! let waiting = poll_fn(|cx| {
+//!     if driver.now() >= interrupt {
+//!         return Poll::Ready(());
+//!     }
+//!     driver.script(interrupt, Event::Wake(cx.waker().clone())).unwrap();
+//!     Poll::Pending
+//! });
+//! event_loop.run_until_complete(waiting).unwrap();
+//! assert_eq!(event_loop.time(), interrupt);
+//! # use rondel_core::Driver;
+//! ```
+//!
+//! # Errors
+//!
+//! What a callback or task ends with and nobody looks at reaches the exception handler
+//! ([`EventLoopHandle::set_exception_handler`]), once, as an [`ExceptionContext`]. A panic is the
+//! program's: core catches none.
+//!
+//! # Other loops
+//!
+//! [`Scheduler`] is the engine by itself, over a [`Context`] of another layer, as `rondel` is one;
+//! [`ContextExt`] has the methods of all loops, for code that is written once.
 #![no_std]
 
 #[cfg(test)]

@@ -8,17 +8,55 @@
 //!
 //! fn main() -> rondel::Result<()> {
 //!     rondel::run(async |event_loop| {
-//!         let future = event_loop.create_future::<&str>()?;
-//!         let setter = future.clone();
-//!         event_loop.call_later(Duration::from_millis(1), move |_| setter.set_result("done"))?;
-//!         println!("{}", future.await?);
+//!         event_loop.sleep(Duration::from_millis(1)).await?;
+//!         println!("Hello World");
 //!         Ok(())
 //!     })
 //! }
 //! ```
 //!
-//! Where asyncio's tables grow, these are full: every call that takes something
-//! answers with a typed error that gives it back, [`Refused`].
+//! This page is a tour; each part names where to read on. The guide, a chapter for each
+//! topic, is `docs/guide/` in the repository; who comes from asyncio or tokio finds a table
+//! in `docs/asyncio.md` and `docs/tokio.md`.
+//!
+//! # Callbacks
+//!
+//! [`call_soon`](EventLoopHandle::call_soon) runs a closure in the next iteration,
+//! [`call_later`](EventLoopHandle::call_later) and [`call_at`](EventLoopHandle::call_at) at
+//! their time. The order is that of scheduling, and of deadlines; equal ones are in the order of arming. A
+//! dropped [`Handle`] cancels nothing.
+//!
+//! ```
+//! use core::time::Duration;
+//! use rondel::EventLoop;
+//!
+//! let event_loop = EventLoop::new()?;
+//! event_loop.call_later(Duration::from_millis(1), |event_loop| event_loop.stop())?;
+//! let timer = event_loop.call_later(Duration::from_secs(60), |_| println!("never"))?;
+//! timer.cancel();
+//! event_loop.run_forever()?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Tasks and futures
+//!
+//! [`create_task`](EventLoopHandle::create_task) runs a future, which needn't be `Send`. A
+//! [`Future`] is a result that somebody sets. [`timeout`](EventLoopHandle::timeout) limits,
+//! [`gather`](EventLoopHandle::gather) waits for several, [`Task::cancel`] asks, `abort` drops.
+//!
+//! ```
+//! use core::time::Duration;
+//!
+//! rondel::run(async |event_loop| {
+//!     let answer = event_loop.create_future::<&str>()?;
+//!     let setter = answer.clone();
+//!     event_loop.call_later(Duration::from_millis(1), move |_| setter.set_result("done"))?;
+//!     let task = event_loop.create_task(answer.into_future())?;
+//!     assert_eq!(event_loop.timeout(Duration::from_secs(1), task).await???, "done");
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
 //!
 //! # Connections
 //!
@@ -53,15 +91,55 @@
 //!
 //! # Datagrams
 //!
-//! A [`DatagramProtocol`] answers through a [`DatagramTransport`]; see
+//! A [`DatagramProtocol`] answers through a [`DatagramTransport`], over UDP and UNIX sockets; see
 //! [`create_datagram_endpoint`](EventLoopHandle::create_datagram_endpoint).
+//!
+//! ```
+//! use rondel::{Address, DatagramProtocol, DatagramTransport};
+//!
+//! struct Echo;
+//!
+//! impl DatagramProtocol for Echo {
+//!     fn datagram_received(
+//!         &mut self,
+//!         transport: &DatagramTransport,
+//!         data: &[u8],
+//!         from: &Address,
+//!     ) -> rondel::Result<()> {
+//!         transport.sendto(data, from)
+//!     }
+//! }
+//!
+//! rondel::run(async |event_loop| {
+//!     let (transport, _) = event_loop.create_datagram_endpoint(|| Echo).local_addr("127.0.0.1:0").await?;
+//!     transport.close();
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # TLS
+//!
+//! With the feature `tls`, which is on at first, whatever connects or listens has a method `tls` that
+//! takes a `TlsClientConfig` or a `TlsServerConfig`, and `start_tls` encrypts a stream that stands.
+//!
+//! ```no_run
+//! # #[cfg(feature = "tls")]
+//! rondel::run(async |event_loop| {
+//!     let config = rondel::TlsClientConfig::create_default_context()?;
+//!     let (_reader, mut writer) = event_loop.open_connection("example.org:443").tls(config).await?;
+//!     writer.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
 //!
 //! # Names
 //!
 //! Whatever takes an address takes a name as well ([`ToAddrs`]): `("localhost", 80)`,
 //! `"example.org:http"`. By themselves names are looked up by
 //! [`getaddrinfo`](EventLoopHandle::getaddrinfo) and
-//! [`getnameinfo`](EventLoopHandle::getnameinfo):
+//! [`getnameinfo`](EventLoopHandle::getnameinfo). [`Config::resolver`] says who is asked: the
+//! system, in threads, or, with the feature `dns`, a resolver in the loop.
 //!
 //! ```
 //! # rondel::run(async |event_loop| {
@@ -115,17 +193,107 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
-//! # Running for years
-//!
-//! [`listen_fds`] takes the sockets that a supervisor opened, and a [`Notifier`] tells it how the
-//! service is and feeds its watchdog from the loop. [`snapshot`](EventLoopHandle::snapshot) shows what
-//! the loop holds and what its tasks wait for;
-//! [`dump_on_signal`](EventLoopHandle::dump_on_signal) prints it from a process that runs.
-//!
-//! # Threads
+//! # Threads and processes
 //!
 //! [`run_in_executor`](EventLoopHandle::run_in_executor) runs what blocks in a thread; a
-//! [`Remote`] calls into the loop from one. A [`ProcessPoolExecutor`] runs functions in processes.
+//! [`Remote`] calls into the loop from one, and makes tasks in it. A [`ProcessPoolExecutor`] runs
+//! functions in processes, where a crash fails its own job.
+//!
+//! ```
+//! rondel::run(async |event_loop| {
+//!     let remote = event_loop.remote();
+//!     let sum = event_loop.run_in_executor(move || {
+//!         remote.call_soon_threadsafe(|_| println!("from a thread")).map_err(|error| error.to_string())?;
+//!         Ok::<u32, String>((1..=10).sum())
+//!     })?;
+//!     assert_eq!(sum.await?, Ok(55));
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Errors, and who holds the loop up
+//!
+//! An [`Error`] has a [`kind`](Error::kind) for programs and a text for people. One that a callback or
+//! task ends with and nobody looks at reaches the exception handler, once; so does a panic, and the
+//! loop goes on. Debug mode ([`set_debug`](EventLoopHandle::set_debug), or `RONDEL_DEBUG=1`) names callbacks that
+//! took long, and [`start_watchdog`](EventLoopHandle::start_watchdog) those that don't return.
+//!
+//! ```
+//! use rondel::EventLoop;
+//!
+//! let event_loop = EventLoop::new()?;
+//! event_loop.set_exception_handler(|event_loop, context| {
+//!     event_loop.default_exception_handler(context); // which logs
+//!     event_loop.stop();
+//! });
+//! event_loop.call_soon(|_| Err::<(), _>(rondel::Error::from("the sensor doesn't answer")))?;
+//! event_loop.run_forever()?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # What a loop holds
+//!
+//! [`snapshot`](EventLoopHandle::snapshot) shows every task with what it waits for, every timer and
+//! every descriptor; [`dump_on_signal`](EventLoopHandle::dump_on_signal) prints it when a signal asks.
+//! [`statistics`](EventLoopHandle::statistics) counts.
+//!
+//! ```
+//! use rondel::SnapshotRow;
+//!
+//! rondel::run(async |event_loop| {
+//!     let mut rows = vec![SnapshotRow::Empty; event_loop.snapshot_len()];
+//!     println!("{}", event_loop.snapshot(&mut rows));
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Supervision and shutdown
+//!
+//! [`listen_fds`] takes the sockets that systemd opened, a [`Notifier`] tells it how the service is
+//! and feeds its watchdog. [`shutdown`](EventLoopHandle::shutdown) ends servers, tasks, transports and
+//! jobs within a limit, and names what it had to abort.
+//!
+//! ```
+//! use core::time::Duration;
+//! use rondel::Notifier;
+//!
+//! rondel::run(async |event_loop| {
+//!     let supervisor = Notifier::from_env(&event_loop)?;
+//!     let _feeding = supervisor.feed_watchdog()?;
+//!     supervisor.ready()?;
+//!     // ... until a signal comes, and then:
+//!     supervisor.stopping()?;
+//!     let report = event_loop.shutdown(Duration::from_secs(5)).await?;
+//!     assert!(report.is_clean(), "{report}");
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Bounded memory
+//!
+//! Where asyncio's tables grow, these are full: every call that takes something answers with a typed
+//! error that gives it back, [`Refused`]. [`Config`] says how much there may be; nothing that was
+//! accepted is lost, and no end of anything needs room.
+//!
+//! ```
+//! use rondel::{Config, EventLoop};
+//!
+//! let event_loop = EventLoop::with_config(Config { calls: 1, ..Config::default() })?;
+//! event_loop.call_soon(|_| ())?;
+//! let refused = event_loop.call_soon(|_| ()).unwrap_err();
+//! assert!(refused.is_full());
+//! let callback = refused.into_value();
+//! # callback(&event_loop);
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
+//! # Tests
+//!
+//! [`EventLoop::with_manual_clock`] has a clock that jumps, [`EventLoop::with_faults`] an operating
+//! system that fails on request: no test sleeps.
 
 mod config;
 mod error;
