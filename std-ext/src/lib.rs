@@ -193,6 +193,20 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
+//! # Child processes
+//!
+//! [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) starts a program, and the
+//! [`Process`] that it gives waits for it and signals it. The loop reaps it in any case.
+//!
+//! ```
+//! rondel::run(async |event_loop| {
+//!     let process = event_loop.create_subprocess_exec("true").await?;
+//!     assert!(process.wait().await?.success());
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
 //! # Threads and processes
 //!
 //! [`run_in_executor`](EventLoopHandle::run_in_executor) runs what blocks in a thread; a
