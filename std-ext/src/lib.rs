@@ -176,6 +176,26 @@
 //! [`create_subprocess_shell`](EventLoopHandle::create_subprocess_shell) a line of the shell's language; a [`Process`]
 //! can be waited for and signalled. None becomes a zombie, whatever becomes of its handle.
 //!
+//! # Pipes
+//!
+//! [`connect_read_pipe`](EventLoopHandle::connect_read_pipe) and
+//! [`connect_write_pipe`](EventLoopHandle::connect_write_pipe) give a pipe, a FIFO or a terminal a
+//! protocol; [`open_read_pipe`](EventLoopHandle::open_read_pipe) and
+//! [`open_write_pipe`](EventLoopHandle::open_write_pipe) make streams of them, and
+//! [`open_stdin`](EventLoopHandle::open_stdin) of standard input, without harm to the shell.
+//!
+//! ```
+//! rondel::run(async |event_loop| {
+//!     let (reading, writing) = std::io::pipe()?;
+//!     let mut reader = event_loop.open_read_pipe(reading).await?;
+//!     let mut writer = event_loop.open_write_pipe(writing).await?;
+//!     writer.write_all(b"hello\n").await?;
+//!     assert_eq!(reader.read_line().await?, b"hello\n");
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
 //! # Signals
 //!
 //! [`add_signal_handler`](EventLoopHandle::add_signal_handler) calls back for a [`Signal`], in any loop;
