@@ -1,8 +1,9 @@
 //! What a layer above adds to the scheduler.
 
+use core::cell::RefCell;
 use core::panic::Location;
 
-use crate::{ExceptionContext, HandleId, Instant, NewTask, Scheduler, SlotId, TaskId};
+use crate::{ExceptionContext, HandleId, Histogram, Instant, NewTask, Scheduler, SlotId, TaskId};
 
 /// The value that every callback receives: the handle of the loop that runs it.
 ///
@@ -42,7 +43,7 @@ pub trait Context: Clone + Unpin + 'static {
         Ok(step())
     }
 
-    /// Tells whether the two hooks below do anything now; asked before each call of
+    /// Tells whether the four hooks below do anything now; asked before each call of
     /// them, so that nothing is made ready for nobody.
     #[inline]
     fn is_observed(&self) -> bool {
@@ -59,6 +60,20 @@ pub trait Context: Clone + Unpin + 'static {
     #[inline]
     fn after_callback(&self, running: &Running) {
         let _ = running;
+    }
+
+    /// Is called before the callbacks and steps of an iteration, with how many are ready.
+    #[inline]
+    fn before_batch(&self, ready: usize) {
+        let _ = ready;
+    }
+
+    /// Returns where to record how late timers are: the nanoseconds from the deadline
+    /// of each to the iteration that makes it ready. The loop borrows it then and calls
+    /// nobody meanwhile.
+    #[inline]
+    fn timer_lateness(&self) -> Option<&RefCell<Histogram>> {
+        None
     }
 
     /// Is called before the loop waits.

@@ -53,6 +53,21 @@ pub enum Resource {
     ChildProcess,
 }
 
+impl Resource {
+    /// Are all of them, in the order of their declaration.
+    pub const ALL: [Self; 9] = [
+        Self::Call,
+        Self::Timer,
+        Self::Future,
+        Self::Task,
+        Self::TaskBody,
+        Self::ThreadsafeCall,
+        Self::Descriptor,
+        Self::WriteBuffer,
+        Self::ChildProcess,
+    ];
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -118,6 +118,9 @@ impl<C: Context> Scheduler<C> {
         if has_timers {
             self.fire_timers(context);
         }
+        if context.is_observed() {
+            self.observe_batch(context);
+        }
         while let Some(next) = self.take_next() {
             match next {
                 Next::Call(call) => self.call(context, call),
@@ -199,12 +202,17 @@ impl<C: Context> Scheduler<C> {
         let now = context.now();
         self.note_time(now);
         let limit = self.limits.get().timers_per_turn.max(1);
+        let lateness = if context.is_observed() { context.timer_lateness() } else { None };
+        let mut lateness = lateness.and_then(|lateness| lateness.try_borrow_mut().ok());
         self.tables.with_both(|tables, ready| {
             for _ in 0..limit {
                 let due = tables.timers.pop_due(&mut ready.links, &mut tables.calls, now, limit);
                 let Some(index) = due else { break };
                 if let Some(entry) = tables.calls.at_mut(index) {
                     entry.kind = Kind::Soon;
+                    if let Some(lateness) = &mut lateness {
+                        lateness.record_duration(now - entry.value.when);
+                    }
                 }
                 ready.push(Node::call(index));
             }
@@ -262,6 +270,11 @@ impl<C: Context> Scheduler<C> {
             self.observe(context, C::after_callback);
         }
         result
+    }
+
+    #[cold]
+    fn observe_batch(&self, context: &C) {
+        context.before_batch(self.wake.with(|ready| ready.len()));
     }
 
     #[cold]

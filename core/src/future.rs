@@ -88,7 +88,8 @@ impl<T: 'static, C: Context> Future<T, C> {
         match index {
             Ok(index) => Ok(Self::of(context.clone(), SlotId { index, seq })),
             Err(limit) => {
-                Err(Refused::new("create_future", Refusal::Full { resource: Resource::Future, limit }, ()))
+                let full = scheduler.note_refusal(Refusal::Full { resource: Resource::Future, limit });
+                Err(Refused::new("create_future", full, ()))
             }
         }
     }

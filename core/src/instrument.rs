@@ -1,6 +1,8 @@
 //! Who may look on: the functions and the observer that a loop can be given.
 
-use crate::{EventLoopHandle, ExceptionContext, Instant, NewTask, Running};
+use core::cell::RefCell;
+
+use crate::{EventLoopHandle, ExceptionContext, Histogram, Instant, NewTask, Running};
 
 /// A function that is told about errors that nobody looks at.
 pub type ExceptionHandler = fn(&EventLoopHandle, &ExceptionContext<'_>);
@@ -28,4 +30,16 @@ pub trait Instrument {
 
     /// Is called after the loop waited.
     fn after_wait(&self) {}
+
+    /// Is called before the callbacks and steps of an iteration, with how many are ready.
+    fn before_batch(&self, ready: usize) {
+        let _ = ready;
+    }
+
+    /// Returns where to record how late timers are: the nanoseconds from the deadline
+    /// of each to the iteration that makes it ready. The loop borrows it then and calls
+    /// nobody meanwhile.
+    fn timer_lateness(&self) -> Option<&RefCell<Histogram>> {
+        None
+    }
 }

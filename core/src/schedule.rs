@@ -235,7 +235,12 @@ impl<C: Context> Scheduler<C> {
     #[cold]
     fn refused<P>(&self, operation: &'static str, kind: Kind, callback: P) -> Refused<P> {
         let full = self.tables.with(|tables| tables.check_call(kind).err());
-        Refused::new(operation, full.filter(|_| !self.is_closed()).unwrap_or(Refusal::Closed), callback)
+        let refusal = full.filter(|_| !self.is_closed()).unwrap_or(Refusal::Closed);
+        // Whoever keeps the calls of other threads has refused or keeps this one.
+        if kind != Kind::Threadsafe {
+            self.note_refusal(refusal);
+        }
+        Refused::new(operation, refusal, callback)
     }
 
     #[inline(never)]

@@ -9,7 +9,7 @@ use crate::finally::Finally;
 use crate::ready::Ready;
 use crate::tables::{Memory, Tables};
 use crate::wake::WakeTable;
-use crate::{Context, ExceptionContext, Instant, Limits, RunError, Running, SlotId};
+use crate::{Context, ExceptionContext, Instant, Limits, Refusals, RunError, Running, SlotId};
 
 /// Is the time of an iteration in which nobody has read the clock: one word, and no time to wait for.
 pub(crate) const UNTIMED: Instant = Instant::MAX;
@@ -37,6 +37,7 @@ pub struct Scheduler<C: Context> {
     is_closed: Cell<bool>,
     pub(crate) iterations: Cell<u64>,
     pub(crate) callbacks: Cell<u64>,
+    pub(crate) refusals: Cell<Refusals>,
     pub(crate) turns_unpolled: Cell<u32>,
     /// Is a reading of the clock, not always the last one. It only decides where
     /// the wheel of the timers begins.
@@ -63,6 +64,7 @@ impl<C: Context> Scheduler<C> {
             is_closed: Cell::new(false),
             iterations: Cell::new(0),
             callbacks: Cell::new(0),
+            refusals: Cell::new(Refusals::NONE),
             turns_unpolled: Cell::new(0),
             latest: Cell::new(Instant::ZERO),
             iteration_time: Cell::new(UNTIMED),

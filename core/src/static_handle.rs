@@ -1,5 +1,6 @@
 //! The handle of a microcontroller's loop: what callbacks and tasks hold.
 
+use core::cell::RefCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -8,9 +9,9 @@ use core::time::Duration;
 use crate::body::{Body, TaskCell};
 use crate::static_loop::Shared;
 use crate::{
-    AllTasks, Callback, Context, ExceptionContext, ExceptionHandler, Gather, GatherOutcomes, Handle, Instant,
-    Instrument, Limits, NewTask, Outcome, Refused, Running, Scheduler, Sleep, SlotId, Statistics, Task,
-    TaskFactory, TaskRef, Timeout, TimerHandle, YieldNow,
+    AllTasks, Callback, Context, ExceptionContext, ExceptionHandler, Gather, GatherOutcomes, Handle,
+    Histogram, Instant, Instrument, Limits, NewTask, Outcome, Refused, Running, Scheduler, Sleep, SlotId,
+    Statistics, Task, TaskFactory, TaskRef, Timeout, TimerHandle, YieldNow,
 };
 
 /// Refers to a loop: what callbacks receive and tasks hold.
@@ -395,6 +396,18 @@ impl Context for EventLoopHandle {
         if let Some(instrument) = self.shared.instrument.get() {
             instrument.after_wait();
         }
+    }
+
+    #[inline]
+    fn before_batch(&self, ready: usize) {
+        if let Some(instrument) = self.shared.instrument.get() {
+            instrument.before_batch(ready);
+        }
+    }
+
+    #[inline]
+    fn timer_lateness(&self) -> Option<&RefCell<Histogram>> {
+        self.shared.instrument.get()?.timer_lateness()
     }
 
     fn task_created(&self, task: &mut NewTask) {

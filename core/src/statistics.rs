@@ -1,6 +1,6 @@
 //! What a loop has done and holds, in numbers.
 
-use crate::{Context, Scheduler};
+use crate::{Context, Refusal, Refusals, Scheduler};
 
 /// How full the tables are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Statistics {
     pub tasks: Usage,
     /// Counts task slots that wait for the last clone of a former task's waker.
     pub tasks_retired: usize,
+    /// Counts what was refused, by resource.
+    pub refusals: Refusals,
 }
 
 impl<C: Context> Scheduler<C> {
@@ -51,6 +53,16 @@ impl<C: Context> Scheduler<C> {
             futures: tables.futures.usage(),
             tasks: tables.tasks.usage(),
             tasks_retired: tables.tasks.retired(),
+            refusals: self.refusals.get(),
         })
+    }
+
+    /// Counts a refusal and returns it. A layer above counts so what it refuses itself.
+    #[cold]
+    pub fn note_refusal(&self, refusal: Refusal) -> Refusal {
+        let mut refusals = self.refusals.get();
+        refusals.note(refusal);
+        self.refusals.set(refusals);
+        refusal
     }
 }

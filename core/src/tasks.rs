@@ -191,7 +191,7 @@ impl<C: Context> Scheduler<C> {
         };
         let id = match inserted {
             Ok(id) => id,
-            Err(refusal) => return Err(Refused::new("create_task", refusal, payload)),
+            Err(refusal) => return Err(Refused::new("create_task", self.note_refusal(refusal), payload)),
         };
         let body = into_body(payload);
         self.start_task(id, |tasks| tasks.bodies.put(id.index, body).ok());
@@ -220,7 +220,8 @@ impl<C: Context> Scheduler<C> {
         size: usize,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
-        let id = self.insert_task_slot(context, size, location)?;
+        let inserted = self.insert_task_slot(context, size, location);
+        let id = inserted.map_err(|refusal| self.note_refusal(refusal))?;
         self.start_task(id, |_| Some(body));
         Ok(id)
     }

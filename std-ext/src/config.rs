@@ -85,6 +85,9 @@ pub struct Config {
     /// Starts in debug mode; at first the environment variable `RONDEL_DEBUG`
     /// decides, by being set and not empty.
     pub debug: bool,
+    /// Measures from the start how long callbacks and waits take and how late timers are; see
+    /// [`metrics`](crate::EventLoopHandle::metrics). Not at first.
+    pub metrics: bool,
     /// Is the duration from which debug mode reports a callback as slow.
     pub slow_callback_duration: Duration,
 }
@@ -115,6 +118,7 @@ impl Default for Config {
             report_interval: Duration::from_secs(10),
             watchdog: None,
             debug: std::env::var_os("RONDEL_DEBUG").is_some_and(|value| !value.is_empty()),
+            metrics: false,
             slow_callback_duration: Duration::from_millis(100),
         }
     }

@@ -40,7 +40,9 @@ impl Debug {
     }
 
     pub(crate) fn begin(&self, now: Instant) {
-        self.begun.set(Some(now));
+        if self.is_on() {
+            self.begun.set(Some(now));
+        }
     }
 
     /// Names a callback or step that took long, after it ended (DB-2).

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use rondel_core::{Context, Instant, Outcome, RunError, Statistics};
+use rondel_core::{Context, Instant, Outcome, Resource, RunError, Statistics};
 
 use crate::faults::Faults;
 use crate::inner::Inner;
@@ -388,7 +388,10 @@ impl EventLoopHandle {
     /// Counts what the loop has done and holds.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.inner.scheduler.statistics()
+        let mut statistics = self.inner.scheduler.statistics();
+        statistics.refusals.add(Resource::ThreadsafeCall, self.inner.inbox.refused());
+        statistics.refusals.add(Resource::Descriptor, self.inner.sources.borrow().refused());
+        statistics
     }
 
     /// Counts the descriptors that the loop watches.

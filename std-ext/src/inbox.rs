@@ -25,13 +25,14 @@ struct Queue<T> {
     /// Their numbers rise.
     values: VecDeque<(u64, T)>,
     sequence: u64,
+    refused: u64,
     is_closed: bool,
 }
 
 impl<T> Inbox<T> {
     /// Makes an inbox for `limit` values, for which `ring` has room.
     pub(crate) fn new(ring: VecDeque<(u64, T)>, limit: usize, table: &'static WakeTable) -> Self {
-        let queue = Mutex::new(Queue { values: ring, sequence: 0, is_closed: false });
+        let queue = Mutex::new(Queue { values: ring, sequence: 0, refused: 0, is_closed: false });
         let (is_used, wants_stop) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { queue, is_used, wants_stop, table, limit }
     }
@@ -48,6 +49,7 @@ impl<T> Inbox<T> {
             return Err((Refusal::Closed, value));
         }
         if queue.values.len() >= self.limit {
+            queue.refused += 1;
             return Err((Refusal::Full { resource: Resource::ThreadsafeCall, limit: self.limit }, value));
         }
         queue.sequence += 1;
@@ -90,6 +92,16 @@ impl<T> Inbox<T> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().is_closed
+    }
+
+    /// Counts the values that there was no room for.
+    pub(crate) fn refused(&self) -> u64 {
+        self.lock().refused
+    }
+
+    /// Counts the values that wait, and those that may.
+    pub(crate) fn len_and_limit(&self) -> (usize, usize) {
+        (self.lock().values.len(), self.limit)
     }
 
     /// Tells whether there may be something to receive. As strong as what it may

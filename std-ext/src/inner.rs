@@ -10,7 +10,9 @@ use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rondel_core::{Context, ExceptionContext, Instant, Limits, NewTask, Panicked, Running, Scheduler};
+use rondel_core::{
+    Context, ExceptionContext, Histogram, Instant, Limits, NewTask, Panicked, Running, Scheduler,
+};
 
 use crate::config::PanicPolicy;
 use crate::debug::Debug;
@@ -18,6 +20,7 @@ use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
 use crate::executor::DefaultExecutor;
 use crate::method::Callee;
+use crate::metrics::Meters;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
@@ -73,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) shutdown: ShutdownState,
     pub(crate) debug: Debug,
     pub(crate) observers: Observers,
+    pub(crate) meters: Meters,
     spin: Duration,
     panic_policy: PanicPolicy,
     /// Is why the last wait failed; ends the run.
@@ -114,8 +118,9 @@ impl Inner {
             executor: DefaultExecutor::default(),
             lookups: Lookups::new(config),
             shutdown: ShutdownState::default(),
-            observers: Observers::new(config.debug),
+            observers: Observers::new(config.debug, config.metrics),
             debug: Debug::new(config.debug, config.slow_callback_duration),
+            meters: Meters::new(config.metrics),
             spin: config.spin,
             panic_policy: config.panic_policy,
             wait_error: Cell::new(None),
@@ -252,40 +257,37 @@ impl Context for EventLoopHandle {
         self.inner.observers.is_any()
     }
 
-    #[inline]
     fn before_callback(&self, running: &Running) {
         self.inner.observers.begin_callback(running);
-        if self.inner.debug.is_on() {
-            self.inner.debug.begin(self.now());
-        }
+        self.begin_measured();
     }
 
-    #[inline]
     fn after_callback(&self, running: &Running) {
-        if self.inner.debug.is_on() {
-            self.inner.debug.end_callback(self.now(), running);
-        }
+        self.end_measured_callback(running);
+    }
+
+    fn before_batch(&self, ready: usize) {
+        self.inner.meters.note_ready(ready);
+    }
+
+    fn timer_lateness(&self) -> Option<&RefCell<Histogram>> {
+        self.inner.meters.timer_lateness()
     }
 
     #[inline]
     fn before_wait(&self, deadline: Option<Instant>) {
+        if self.is_observed() {
+            self.begin_observed_wait();
+        }
         if !self.inner.spin.is_zero() && deadline != Some(Instant::ZERO) {
             self.spin(deadline);
-        }
-        if self.is_observed() {
-            self.inner.observers.begin_wait();
-            if self.inner.debug.is_on() {
-                self.inner.debug.begin(self.now());
-            }
         }
     }
 
     #[inline]
     fn after_wait(&self) {
-        if self.inner.debug.is_on() {
-            let now = self.now();
-            self.inner.scheduler.note_time(now);
-            self.inner.debug.end_wait(now);
+        if self.is_observed() {
+            self.end_observed_wait();
         }
     }
 

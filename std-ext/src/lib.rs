@@ -270,7 +270,8 @@
 //!
 //! [`snapshot`](EventLoopHandle::snapshot) shows every task with what it waits for, every timer and
 //! every descriptor; [`dump_on_signal`](EventLoopHandle::dump_on_signal) prints it when a signal asks.
-//! [`statistics`](EventLoopHandle::statistics) counts.
+//! [`metrics`](EventLoopHandle::metrics) are counters, high-water marks and, when asked for, histograms
+//! of how long everything takes, to be read at any time; [`statistics`](EventLoopHandle::statistics) are some of them.
 //!
 //! ```
 //! use rondel::SnapshotRow;
@@ -378,6 +379,7 @@ mod reporter;
 mod watchdog;
 
 mod debug;
+mod metrics;
 
 mod shutdown;
 
@@ -395,9 +397,9 @@ pub(crate) mod sys;
 
 pub use rondel_core::{
     Awaited, CallItem, CallRole, Cancelled, DoneCallback, Exception, ExceptionContext, FutureError, FutureId,
-    FutureItem, GatherError, HandleId, Instant, InvalidState, NewTask, Outcome, Refusal, Refused, Resource,
-    RunError, Running, Statistics, TaskError, TaskId, TaskItem, TaskState, TimeoutError, Usage, WaitError,
-    WaitsFor,
+    FutureItem, GatherError, HandleId, Histogram, Instant, InvalidState, NewTask, Outcome, Refusal, Refusals,
+    Refused, Resource, RunError, Running, Statistics, TaskError, TaskId, TaskItem, TaskState, TimeoutError,
+    Usage, WaitError, WaitsFor,
 };
 
 pub use crate::config::{Config, PanicPolicy};
@@ -417,6 +419,7 @@ pub use crate::executor::{
 };
 pub use crate::faults::{Faults, Operation};
 pub use crate::inner::TaskFactory;
+pub use crate::metrics::Metrics;
 pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
 pub use crate::net::client::CreateConnection;
 pub use crate::net::connect::ConnectError;

@@ -15,6 +15,8 @@ pub(crate) const DEBUG: u8 = 1;
 const COUNTED: u8 = 1 << 1;
 /// A watchdog wants to know what runs.
 const WATCHED: u8 = 1 << 2;
+/// Metrics measure.
+pub(crate) const METRICS: u8 = 1 << 3;
 
 /// Who looks on, in one byte, so that a callback that nobody looks at pays for one
 /// look at that; and what the loop lets other threads see.
@@ -26,14 +28,20 @@ pub(crate) struct Observers {
 }
 
 impl Observers {
-    pub(crate) fn new(is_debug: bool) -> Self {
-        let on = Cell::new(if is_debug { DEBUG } else { 0 });
+    pub(crate) fn new(is_debug: bool, is_metrics: bool) -> Self {
+        let on = Cell::new(if is_debug { DEBUG } else { 0 } | if is_metrics { METRICS } else { 0 });
         Self { on, seen: Arc::default(), watchdog: RefCell::default() }
     }
 
     #[inline]
     pub(crate) fn is_any(&self) -> bool {
         self.on.get() != 0
+    }
+
+    /// Tells whether somebody wants to know how long things take.
+    #[inline]
+    pub(crate) fn are_measuring(&self) -> bool {
+        self.has(DEBUG | METRICS)
     }
 
     #[inline]

@@ -1,13 +1,15 @@
 //! The descriptors that the loop watches, and who watches them.
 
+use core::cell::Cell;
 use core::panic::Location;
 use core::task::Waker;
 use std::io;
 use std::rc::Weak;
 
-use rondel_core::{Context, ExceptionContext, Refusal, Resource, SlotId};
+use rondel_core::{Context, ExceptionContext, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
+use crate::metrics::usage;
 use crate::snapshot::{Describe, DescriptorOwner, DescriptorRow, Watcher};
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
@@ -256,6 +258,10 @@ pub(crate) struct Sources {
     /// Is the key of each descriptor's source, [`NO_KEY`] for one without. The
     /// system gives out the lowest number that is free, so it stays short.
     by_fd: Vec<u32>,
+    /// Is the most that there ever were.
+    peak: usize,
+    /// Counts those that there was no room for.
+    refused: Cell<u64>,
     limit: usize,
     generation: u32,
 }
@@ -266,10 +272,10 @@ const NO_KEY: u32 = u32::MAX;
 impl Sources {
     pub(crate) fn new(limit: usize) -> Self {
         let limit = limit.min(KEY_MASK).min(NO_KEY as usize);
-        Self { slab: Slab::new(), by_fd: Vec::new(), limit, generation: 0 }
+        Self { slab: Slab::new(), by_fd: Vec::new(), peak: 0, refused: Cell::new(0), limit, generation: 0 }
     }
 
-    /// Tells whether there is room for another source.
+    /// Tells whether there is room for another source; a refusal is counted.
     ///
     /// # Errors
     /// `Full`.
@@ -277,11 +283,20 @@ impl Sources {
         if self.slab.len() < self.limit {
             return Ok(());
         }
+        self.refused.set(self.refused.get() + 1);
         Err(Refusal::Full { resource: Resource::Descriptor, limit: self.limit })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        usage(self.slab.len(), self.peak, self.limit)
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.get()
     }
 
     /// Adds a source that has no listener yet.
@@ -309,6 +324,7 @@ impl Sources {
             described_by: None,
         };
         let key = self.slab.insert(source);
+        self.peak = self.peak.max(self.slab.len());
         if self.by_fd.len() <= place {
             self.by_fd.resize(place + 1, NO_KEY);
         }

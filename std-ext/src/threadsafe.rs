@@ -62,6 +62,7 @@ impl EventLoopHandle {
         self.schedule_received(&mut received);
         if received.is_empty() {
             inbox.exchange(&mut received);
+            self.inner.meters.threadsafe_calls.note(received.len());
             self.schedule_received(&mut received);
         }
         if !received.is_empty() {

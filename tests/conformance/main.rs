@@ -20,6 +20,7 @@ mod test_exceptions;
 mod test_executor;
 mod test_futures;
 mod test_interop;
+mod test_metrics;
 mod test_pipes;
 mod test_process_pool;
 mod test_selector_events;

@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use rondel_core::{EventLoopHandle, Instant, Instrument, Running};
+use rondel_core::{EventLoopHandle, Histogram, Instant, Instrument, Resource, RunError, Running};
 
 use crate::fixture::{Calls, core_loop, leak};
 
@@ -118,4 +118,76 @@ fn what_an_instrument_schedules_before_a_wait_is_not_slept_on() {
         f.run_forever().unwrap();
         assert_eq!(f.driver.idle_waits(), 0);
     }
+}
+
+/// Measures as a microcontroller would.
+#[derive(Default)]
+struct Meter {
+    lateness: RefCell<Histogram>,
+    ready: RefCell<Vec<usize>>,
+}
+
+impl Instrument for Meter {
+    fn before_batch(&self, ready: usize) {
+        self.ready.borrow_mut().push(ready);
+    }
+
+    fn timer_lateness(&self) -> Option<&RefCell<Histogram>> {
+        Some(&self.lateness)
+    }
+}
+
+#[test]
+fn an_instrument_learns_how_late_timers_are_and_how_much_is_ready() {
+    let f = core_loop();
+    let meter: &'static Meter = leak(Meter::default());
+    f.context.later(5, |_: &_| ()).unwrap();
+    f.context.set_instrument(Some(meter));
+    f.context.later(10, |_: &_| ()).unwrap();
+    f.context.soon(|_: &_| ()).unwrap();
+    let driver = f.driver;
+    f.context.soon(move |_: &_| driver.advance(core::time::Duration::from_nanos(30))).unwrap();
+    f.turn();
+    assert_eq!(meter.lateness.borrow().count(), 0, "nothing was due");
+    f.turn();
+    let late = *meter.lateness.borrow();
+    assert_eq!((late.count(), late.sum(), late.max()), (2, 25 + 20, 25));
+    assert_eq!(meter.ready.take(), [2, 2]);
+    // Borrowed, it is left alone.
+    let borrowed = meter.lateness.borrow_mut();
+    f.context.later(0, |_: &_| ()).unwrap();
+    f.turn();
+    drop(borrowed);
+    assert_eq!((*meter.lateness.borrow(), f.statistics().timers), (late, 0));
+}
+
+#[test]
+fn refusals_are_counted_by_resource() {
+    let f = crate::fixture::event_loop::<2, 1, 1, 64>();
+    let future = f.context.create_future::<u8>().unwrap();
+    f.context.create_future::<u8>().unwrap_err();
+    f.context.create_future::<u8>().unwrap_err();
+    let large = async {
+        let kept = [0_u64; 9];
+        core::future::pending::<()>().await;
+        core::hint::black_box(kept);
+    };
+    f.context.create_task(large).unwrap_err();
+    let task = f.context.create_task(core::future::pending::<()>()).unwrap();
+    f.context.create_task(async {}).unwrap_err();
+    assert!(matches!(f.block_on(async {}), Err(RunError::Refused(_))));
+    for _ in 0..2 {
+        f.context.soon(|_: &_| ()).unwrap();
+    }
+    f.context.soon(|_: &_| ()).unwrap_err();
+    f.context.later(1, |_: &_| ()).unwrap_err();
+    future.add_done_callback(|_, _| ()).unwrap_err();
+    let refusals = f.statistics().refusals;
+    let counted: Vec<_> = refusals.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(
+        counted,
+        [(Resource::Call, 3), (Resource::Future, 2), (Resource::Task, 2), (Resource::TaskBody, 1)]
+    );
+    assert_eq!(refusals.total(), 8);
+    drop(task);
 }

@@ -15,6 +15,7 @@ mod exceptions;
 mod futures;
 mod gather;
 mod handles;
+mod histogram;
 mod instrument;
 mod panics;
 mod snapshot;

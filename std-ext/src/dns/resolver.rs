@@ -6,6 +6,8 @@ use core::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rondel_core::Usage;
+
 use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query, Resolving, default, system};
 use crate::executor::Executor;
 use crate::{Config, EventLoopHandle, Result};
@@ -89,6 +91,12 @@ impl Lookups {
             lane: RefCell::new(None),
             in_loop: RefCell::new(None),
         }
+    }
+
+    /// Tells how full the queue for the threads is.
+    pub(crate) fn queue(&self) -> Usage {
+        let lane = self.lane.borrow().clone();
+        lane.map_or_else(Usage::default, |lane| lane.queue())
     }
 
     /// Lets go of the threads; none is waited for (contract DN-4).

@@ -8,7 +8,7 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
-use rondel_core::{Cancelled, TimeoutError};
+use rondel_core::{Cancelled, TimeoutError, Usage};
 
 use crate::executor::{Executor, JobRefusal, StuckJobs, ThreadPoolConfig, ThreadPoolExecutor};
 use crate::{EventLoopHandle, Result};
@@ -30,6 +30,11 @@ impl DefaultExecutor {
     /// Returns the executor, if it was made.
     pub(crate) fn get(&self) -> Option<Arc<dyn Executor>> {
         self.executor.borrow().clone()
+    }
+
+    /// Tells how full its queue is.
+    pub(crate) fn queue(&self) -> Usage {
+        self.get().map_or_else(Usage::default, |executor| executor.queue())
     }
 }
 

@@ -245,6 +245,9 @@ impl<T: Send + 'static> JobFuture<T> {
             && let Some(closure) = shared.take_back()
         {
             drop(job);
+            if let JobRefusal::Full { .. } = reason {
+                event_loop.inner.meters.jobs_refused.add(1);
+            }
             return Err(JobRefused::new(reason, closure));
         }
         Ok(Self { event_loop: event_loop.clone(), executor, awaited: Some(shared), id })

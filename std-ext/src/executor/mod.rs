@@ -29,6 +29,8 @@ use core::pin::Pin;
 use core::time::Duration;
 use std::sync::Arc;
 
+use rondel_core::Usage;
+
 use crate::EventLoopHandle;
 
 pub use default::ShutdownDefaultExecutor;
@@ -73,6 +75,12 @@ pub trait Executor: Send + Sync {
     /// itself it knows none.
     fn stuck_jobs(&self, limit: Duration) -> StuckJobs {
         StuckJobs::new(Vec::new(), 0, limit)
+    }
+
+    /// Tells how full the queue of jobs is and was, for [`metrics`](EventLoopHandle::metrics). Doesn't
+    /// wait; by itself it tells nothing.
+    fn queue(&self) -> Usage {
+        Usage::default()
     }
 }
 

@@ -9,8 +9,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use rondel_core::Usage;
+
 use crate::executor::job::{Job, JobRefusal, JobRefused, quietly, run_and_drop};
 use crate::executor::{Executor, StuckJob, StuckJobs};
+use crate::metrics::usage;
 use crate::sys::{RealThreads, Threads};
 
 /// The limits of a [`ThreadPoolExecutor`].
@@ -168,6 +171,11 @@ impl Executor for ThreadPoolExecutor {
     fn stuck_jobs(&self, limit: Duration) -> StuckJobs {
         self.pool.lock().stuck_jobs(limit)
     }
+
+    fn queue(&self) -> Usage {
+        let state = self.pool.lock();
+        usage(state.queue.len(), state.peak, self.pool.config.jobs)
+    }
 }
 
 impl Drop for ThreadPoolExecutor {
@@ -202,6 +210,8 @@ struct Pool {
 struct State {
     /// Invariant: at most `config.jobs`.
     queue: VecDeque<Job>,
+    /// Is the most jobs that ever waited.
+    peak: usize,
     /// Counts the threads.
     /// Invariant: at most `config.max_workers`.
     workers: usize,
@@ -267,6 +277,7 @@ impl Pool {
             }
         }
         state.queue.push_back(job);
+        state.peak = state.peak.max(state.queue.len());
         drop(state);
         self.wanted.notify_one();
         Ok(())

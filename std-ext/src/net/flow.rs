@@ -4,9 +4,10 @@
 use core::cell::Cell;
 use core::fmt;
 
-use rondel_core::{Refusal, Resource, SlotId};
+use rondel_core::{Refusal, Resource, SlotId, Usage};
 
 use crate::Error;
+use crate::metrics::{Peak, usage};
 
 /// The marks between which the buffer of a transport swings, in bytes.
 ///
@@ -74,18 +75,40 @@ impl core::error::Error for LimitsError {}
 #[derive(Debug)]
 pub(crate) struct WriteBudget {
     used: Cell<usize>,
+    peak: Peak,
+    peak_of_transport: Peak,
     per_loop: usize,
     per_transport: usize,
 }
 
 impl WriteBudget {
     pub(crate) fn new(per_loop: usize, per_transport: usize) -> Self {
-        Self { used: Cell::new(0), per_loop, per_transport }
+        Self {
+            used: Cell::new(0),
+            peak: Peak::default(),
+            peak_of_transport: Peak::default(),
+            per_loop,
+            per_transport,
+        }
     }
 
     /// Returns how many bytes wait to be sent.
     pub(crate) fn used(&self) -> usize {
         self.used.get()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        usage(self.used(), self.peak.get(), self.per_loop)
+    }
+
+    /// Returns the most bytes that waited in a single transport.
+    pub(crate) fn peak_of_transport(&self) -> usize {
+        self.peak_of_transport.get()
+    }
+
+    /// Notes how many bytes wait in a transport.
+    pub(crate) fn note_transport(&self, queued: usize) {
+        self.peak_of_transport.note(queued);
     }
 
     /// Tells whether a transport that has `queued` bytes may have `more`.
@@ -102,6 +125,7 @@ impl WriteBudget {
 
     pub(crate) fn add(&self, count: usize) {
         self.used.set(self.used.get() + count);
+        self.peak.note(self.used.get());
     }
 
     pub(crate) fn remove(&self, count: usize) {
@@ -158,6 +182,7 @@ impl Flow {
         }
         self.bytes.extend_from_slice(data);
         budget.add(data.len());
+        budget.note_transport(self.len());
     }
 
     /// Removes bytes that were sent.

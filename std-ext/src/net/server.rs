@@ -579,6 +579,7 @@ impl ServerState {
         match self.make_connection(fd, peer, attached) {
             Ok(connection) => {
                 self.accepted.set(self.accepted.get() + 1);
+                self.event_loop.inner.meters.connections_accepted.add(1);
                 if let Some(client) = self.clients.borrow_mut().get_mut(key)
                     && !connection.is_closed()
                 {
@@ -609,6 +610,7 @@ impl ServerState {
 
     fn refuse(&self, error: &Error) {
         self.refused.set(self.refused.get() + 1);
+        self.event_loop.inner.meters.connections_refused.add(1);
         match &self.on_refused {
             Some(hook) => {
                 let _ = self.event_loop.guard(|| hook(&self.event_loop, error));

@@ -5,10 +5,11 @@ use core::panic::Location;
 use std::io;
 use std::rc::Rc;
 
-use rondel_core::{Callback, Refusal, Resource, SlotId};
+use rondel_core::{Callback, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
 use super::status::ExitStatus;
+use crate::metrics::{Peak, usage};
 use crate::sources::{Direction, Owner};
 use crate::sys::child::{self as sys, Command, SpawnError};
 use crate::sys::{Interest, Token};
@@ -18,16 +19,21 @@ use crate::{Error, EventLoopHandle, Future, Result};
 #[derive(Debug)]
 pub(crate) struct Children {
     list: RefCell<Slab<Rc<Child>>>,
+    peak: Peak,
     limit: usize,
 }
 
 impl Children {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { list: RefCell::default(), limit }
+        Self { list: RefCell::default(), peak: Peak::default(), limit }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.list.borrow().len()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        usage(self.len(), self.peak.get(), self.limit)
     }
 
     fn check_room(&self) -> Result<(), Refusal> {
@@ -74,6 +80,7 @@ impl Reserved {
         // Empty until here.
         let _ = child.started.set((started, token));
         child.key.set(inner.children.list.borrow_mut().insert(Rc::clone(child)));
+        inner.children.peak.note(inner.children.len());
         event_loop.listen(token, Direction::Read, *handler);
         Ok(Rc::clone(child))
     }
@@ -98,7 +105,7 @@ impl Child {
         if event_loop.is_closed() {
             return Err(Refusal::Closed.into());
         }
-        inner.children.check_room()?;
+        inner.children.check_room().map_err(|full| inner.scheduler.note_refusal(full))?;
         inner.sources.borrow().check_room()?;
         let child = Rc::new(Self {
             event_loop: event_loop.clone(),

@@ -73,7 +73,7 @@ impl EventLoopHandle {
     /// `loop.sock_recv(sock, n)`.
     pub async fn sock_recv<S: AsFd>(&self, sock: &NonBlocking<S>, max: usize) -> Result<Vec<u8>> {
         let received = self.attempt(sock, Direction::Read, |kernel, fd| {
-            let (data, ()) = self.receive_new(max, |room| Ok((kernel.recv(fd, room)?, ())))?;
+            let (data, ()) = self.receive_new(max, |room| Ok((self.received(kernel.recv(fd, room))?, ())))?;
             Ok(data)
         });
         received.await.map_err(|error| error.during("sock_recv"))
@@ -91,7 +91,8 @@ impl EventLoopHandle {
     /// # Python
     /// `loop.sock_recv_into(sock, buffer)`.
     pub async fn sock_recv_into<S: AsFd>(&self, sock: &NonBlocking<S>, buffer: &mut [u8]) -> Result<usize> {
-        let received = self.attempt(sock, Direction::Read, |kernel, fd| kernel.recv(fd, buffer));
+        let received =
+            self.attempt(sock, Direction::Read, |kernel, fd| self.received(kernel.recv(fd, buffer)));
         received.await.map_err(|error| error.during("sock_recv_into"))
     }
 
@@ -114,7 +115,7 @@ impl EventLoopHandle {
     ) -> Result<Datagram<Vec<u8>>> {
         let received = self.attempt(sock, Direction::Read, |kernel, fd| {
             let (data, received) = self.receive_new(max, |room| {
-                let received = receive_from(kernel, fd, sock.kind(), room)?;
+                let received = self.receive_from(kernel, fd, sock.kind(), room)?;
                 Ok((received.length, received))
             })?;
             Ok(Datagram { data, from: received.from, is_truncated: received.is_truncated })
@@ -137,8 +138,8 @@ impl EventLoopHandle {
         sock: &NonBlocking<S>,
         buffer: &'b mut [u8],
     ) -> Result<Datagram<&'b mut [u8]>> {
-        let received =
-            self.attempt(sock, Direction::Read, |kernel, fd| receive_from(kernel, fd, sock.kind(), buffer));
+        let received = self
+            .attempt(sock, Direction::Read, |kernel, fd| self.receive_from(kernel, fd, sock.kind(), buffer));
         let received = received.await.map_err(|error| error.during("sock_recvfrom_into"))?;
         let Received { length, from, is_truncated } = received;
         Ok(Datagram { data: &mut buffer[..length], from, is_truncated })
@@ -196,7 +197,7 @@ impl EventLoopHandle {
     async fn send_all<S: AsFd>(&self, sock: &NonBlocking<S>, data: &[u8], sent: &mut usize) -> Result<()> {
         let mut operation = Operation::begin(self, sock, Direction::Write)?;
         while *sent < data.len() {
-            *sent += operation.run(|kernel, fd| kernel.send(fd, &data[*sent..])).await?;
+            *sent += operation.run(|kernel, fd| self.sent(kernel.send(fd, &data[*sent..]))).await?;
             if *sent < data.len() {
                 operation.moved().await?;
             }
@@ -222,7 +223,8 @@ impl EventLoopHandle {
         addr: impl Into<Address>,
     ) -> Result<usize> {
         let addr = addr.into();
-        let sent = self.attempt(sock, Direction::Write, |kernel, fd| kernel.send_to(fd, data, &addr));
+        let sent =
+            self.attempt(sock, Direction::Write, |kernel, fd| self.sent(kernel.send_to(fd, data, &addr)));
         sent.await.map_err(|error| error.during("sock_sendto"))
     }
 
@@ -313,18 +315,35 @@ fn accept(kernel: &dyn Kernel, fd: Fd) -> io::Result<(Fd, Address)> {
     }
 }
 
-/// Receives a datagram, or a piece of a stream, of which nothing is cut off.
-fn receive_from(
-    kernel: &dyn Kernel,
-    fd: Fd,
-    kind: Option<SocketKind>,
-    buffer: &mut [u8],
-) -> io::Result<Received> {
-    if kind != Some(SocketKind::Stream) {
-        return kernel.recv_from(fd, buffer);
+impl EventLoopHandle {
+    /// Receives a datagram, or a piece of a stream, of which nothing is cut off.
+    fn receive_from(
+        &self,
+        kernel: &dyn Kernel,
+        fd: Fd,
+        kind: Option<SocketKind>,
+        buffer: &mut [u8],
+    ) -> io::Result<Received> {
+        let received = match kind {
+            Some(SocketKind::Stream) => {
+                let from = kernel.peer_addr(fd)?;
+                Received { length: kernel.recv(fd, buffer)?, from, is_truncated: false }
+            }
+            _ => kernel.recv_from(fd, buffer)?,
+        };
+        self.inner.meters.bytes_received.add(received.length);
+        Ok(received)
     }
-    let from = kernel.peer_addr(fd)?;
-    Ok(Received { length: kernel.recv(fd, buffer)?, from, is_truncated: false })
+
+    /// Counts what was received.
+    fn received(&self, count: io::Result<usize>) -> io::Result<usize> {
+        count.inspect(|count| self.inner.meters.bytes_received.add(*count))
+    }
+
+    /// Counts what was sent.
+    fn sent(&self, count: io::Result<usize>) -> io::Result<usize> {
+        count.inspect(|count| self.inner.meters.bytes_sent.add(*count))
+    }
 }
 
 /// Returns what a resolver has to know of a socket.

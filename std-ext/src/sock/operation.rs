@@ -79,6 +79,11 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Counts bytes that were sent.
+    pub(super) fn note_sent(&self, count: usize) {
+        self.event_loop.inner.meters.bytes_sent.add(count);
+    }
+
     /// Waits until the side that has met `WouldBlock` may be ready.
     pub(super) async fn wait(&mut self) -> Result<()> {
         self.transfers = 0;

@@ -135,7 +135,9 @@ pub(crate) fn by_send(kernel: &dyn Kernel, fd: Fd, data: &[u8]) -> io::Result<us
 
 impl Way for Operation<'_> {
     async fn run(&mut self, attempt: impl FnMut(&dyn Kernel, Fd) -> io::Result<usize>) -> Result<usize> {
-        Operation::run(self, attempt).await
+        let sent = Operation::run(self, attempt).await?;
+        self.note_sent(sent);
+        Ok(sent)
     }
 
     async fn moved(&mut self) -> Result<()> {

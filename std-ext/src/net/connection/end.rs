@@ -189,6 +189,7 @@ impl Connection {
             let _ = kernel.set_blocking(self.fd);
         }
         kernel.close(self.fd);
+        self.event_loop.inner.meters.connections_closed.add(1);
         if let Some(server) = &self.server {
             server.detach();
         }

@@ -111,6 +111,7 @@ impl Connection {
             dropped_writes: Cell::new(0),
         });
         event_loop.set_description(token, Rc::<Self>::downgrade(&connection));
+        event_loop.inner.meters.connections_opened.add(1);
         Ok(connection)
     }
 

@@ -82,6 +82,7 @@ impl Connection {
                 return Err(error);
             }
         };
+        event_loop.inner.meters.connections_opened.add(1);
         let unnamed = Address::from(UnixAddr::from_kernel(&[]));
         Ok(Self {
             event_loop: event_loop.clone(),
@@ -121,6 +122,7 @@ impl Connection {
         };
         match read {
             Ok(count) => {
+                self.event_loop.inner.meters.bytes_received.add(count);
                 if count < buffer.len() {
                     self.note_partial(State::READABLE);
                 }

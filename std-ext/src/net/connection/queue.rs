@@ -23,7 +23,7 @@ impl Connection {
         if self.has(State::WRITE_EOF | State::CLOSING | State::QUEUED | State::TLS) || data.is_empty() {
             return self.write_later(data);
         }
-        self.event_loop.inner.write_budget.check(0, data.len())?;
+        self.check_budget(0, data.len())?;
         match self.try_send(data) {
             Ok(Some(sent)) if sent == data.len() => {}
             Ok(sent) => self.enqueue(&[IoSlice::new(data)], sent.unwrap_or(0)),
@@ -37,7 +37,7 @@ impl Connection {
         if self.drops_writes()? || data.is_empty() {
             return Ok(());
         }
-        self.event_loop.inner.write_budget.check(self.queued(), data.len())?;
+        self.check_budget(self.queued(), data.len())?;
         if self.has(State::TLS) {
             self.write_tls(&[IoSlice::new(data)]);
         } else {
@@ -56,12 +56,12 @@ impl Connection {
             return Ok(());
         }
         if self.has(State::TLS) {
-            self.event_loop.inner.write_budget.check(self.queued(), count)?;
+            self.check_budget(self.queued(), count)?;
             self.write_tls(bufs);
             return Ok(());
         }
         let queued = self.queued();
-        self.event_loop.inner.write_budget.check(queued, count)?;
+        self.check_budget(queued, count)?;
         let mut sent = 0;
         if !self.has(State::QUEUED) {
             match self.try_send_vectored(bufs, count) {
@@ -76,6 +76,13 @@ impl Connection {
             self.enqueue(bufs, sent);
         }
         Ok(())
+    }
+
+    /// Tells whether the buffers have room for `more` bytes; a refusal is counted.
+    #[inline]
+    fn check_budget(&self, queued: usize, more: usize) -> Result<()> {
+        let Err(full) = self.event_loop.inner.write_budget.check(queued, more) else { return Ok(()) };
+        Err(self.event_loop.inner.scheduler.note_refusal(full).into())
     }
 
     /// Tells whether a write is dropped; counted (TR-13, TR-14).

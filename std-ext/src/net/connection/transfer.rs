@@ -38,6 +38,7 @@ impl Connection {
         }
         match self.event_loop.inner.kernel.recv(self.fd, buffer) {
             Ok(count) => {
+                self.event_loop.inner.meters.bytes_received.add(count);
                 if count < buffer.len() {
                     self.note_partial(State::READABLE);
                 }
@@ -64,7 +65,7 @@ impl Connection {
             self.event_loop.inner.kernel.send(self.fd, data)
         };
         match sent {
-            Ok(count) if count == data.len() => Ok(Some(count)),
+            Ok(count) if count == data.len() => Ok(Some(self.note_sent(count))),
             sent => self.sent_less(sent),
         }
     }
@@ -85,7 +86,7 @@ impl Connection {
             self.event_loop.inner.kernel.send_vectored(self.fd, bufs)
         };
         match sent {
-            Ok(count) if count == asked => Ok(Some(count)),
+            Ok(count) if count == asked => Ok(Some(self.note_sent(count))),
             sent => self.sent_less(sent),
         }
     }
@@ -101,9 +102,16 @@ impl Connection {
         }
         match attempt(&*self.event_loop.inner.kernel, self.fd) {
             // Less than was asked for may be all that there is.
-            Ok(count) => Ok(Some(count)),
+            Ok(count) => Ok(Some(self.note_sent(count))),
             failed => self.sent_less(failed),
         }
+    }
+
+    /// Counts bytes that the kernel took.
+    #[inline]
+    fn note_sent(&self, count: usize) -> usize {
+        self.event_loop.inner.meters.bytes_sent.add(count);
+        count
     }
 
     /// Notes that the kernel didn't take all.
@@ -112,7 +120,7 @@ impl Connection {
         let sent = match sent {
             Ok(count) => {
                 self.note_partial(State::WRITABLE);
-                Some(count)
+                Some(self.note_sent(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.unset(State::WRITABLE);

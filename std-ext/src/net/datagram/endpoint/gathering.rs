@@ -47,7 +47,9 @@ impl Endpoint {
             match self.event_loop.inner.kernel.send_batch(self.opened.fd, &mut replies, next) {
                 Ok(count) => {
                     for index in next..next + count {
-                        self.discharge(replies.get(index).0.len());
+                        let length = replies.get(index).0.len();
+                        self.discharge(length);
+                        self.note_sent(length);
                     }
                     next += count;
                 }

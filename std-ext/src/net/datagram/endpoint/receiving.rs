@@ -73,6 +73,7 @@ impl Endpoint {
                         (left, failures) = (left - received.count, 0);
                         self.spend(received.count);
                         let bytes = self.deliver(transport, batch, received.count);
+                        self.event_loop.inner.meters.note_received(received.count, bytes);
                         self.expect(asked, received.count, bytes);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

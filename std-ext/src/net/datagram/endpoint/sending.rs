@@ -83,7 +83,10 @@ impl Endpoint {
             None => kernel.send(self.opened.fd, data),
         };
         match sent {
-            Ok(_) => Ok(true),
+            Ok(count) => {
+                self.note_sent(count);
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.wait_for_room();
                 Ok(false)
@@ -144,6 +147,7 @@ impl Endpoint {
     fn enqueue(self: &Rc<Self>, data: &[u8], to: Option<&Address>) -> Result<()> {
         if let Err(refusal) = self.charge(data.len()) {
             self.note_dropped();
+            let refusal = self.event_loop.inner.scheduler.note_refusal(refusal);
             return Err(Error::from(refusal).during("sendto"));
         }
         self.queue.borrow_mut().push(data, to);
@@ -163,6 +167,7 @@ impl Endpoint {
         let charge = length.saturating_add(DATAGRAM_CHARGE);
         budget.check(queued, charge)?;
         budget.add(charge);
+        budget.note_transport(queued + charge);
         self.queued.set(queued + charge);
         Ok(())
     }
@@ -222,6 +227,13 @@ impl Endpoint {
 
     fn note_dropped(&self) {
         self.dropped_sends.set(self.dropped_sends.get() + 1);
+        self.event_loop.inner.meters.datagrams_dropped.add(1);
+    }
+
+    pub(super) fn note_sent(&self, bytes: usize) {
+        let meters = &self.event_loop.inner.meters;
+        meters.datagrams_sent.add(1);
+        meters.bytes_sent.add(bytes);
     }
 
     /// Notes that the system refused a datagram; the protocol is told next time
