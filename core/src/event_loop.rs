@@ -331,11 +331,20 @@ struct ReleaseSource<'a, C: Context> {
     source: Source,
 }
 
-impl<C: Context> Drop for ReleaseSource<'_, C> {
-    fn drop(&mut self) {
+impl<C: Context> ReleaseSource<'_, C> {
+    /// Is apart, so that a call that has no source takes nothing but a look at that.
+    #[inline(never)]
+    fn release(&self) {
         self.scheduler.source.set(None);
         // Drops the result with the last reference: foreign code.
         let _ = self.context.guard(|| self.scheduler.release_source(self.context, Some(self.source)));
+    }
+}
+
+impl<C: Context> Drop for ReleaseSource<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
