@@ -6,7 +6,11 @@ use rondel::{Error, Pem, TlsServerConfig};
 
 /// Makes the configuration of a server: with the certificate and the key in these
 /// files or, if none are named, with a new one for `localhost` that signs itself.
-pub(crate) fn tls_config(cert: Option<PathBuf>, key: Option<PathBuf>) -> rondel::Result<TlsServerConfig> {
+/// With it comes what a client has to trust.
+pub(crate) fn tls_config(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> rondel::Result<(TlsServerConfig, Pem)> {
     let (cert, key) = match (cert, key) {
         (Some(cert), Some(key)) => (Pem::file(cert), Pem::file(key)),
         (None, None) => {
@@ -16,5 +20,5 @@ pub(crate) fn tls_config(cert: Option<PathBuf>, key: Option<PathBuf>) -> rondel:
         }
         _ => return Err("--cert and --key go together".into()),
     };
-    TlsServerConfig::builder(cert, key).build()
+    Ok((TlsServerConfig::builder(cert.clone(), key).build()?, cert))
 }

@@ -109,7 +109,7 @@ async fn listen(event_loop: &EventLoopHandle, arguments: &Arguments) -> Result<S
         ("tcp", false) => event_loop.create_server(|| Echo, addr.clone()).backlog(4096).await,
         ("tcp", true) => event_loop.start_server(addr.clone(), echo).backlog(4096).await,
         ("tls", is_by_streams) => {
-            let tls = certificate::tls_config(arguments.cert.clone(), arguments.key.clone())?;
+            let (tls, _) = certificate::tls_config(arguments.cert.clone(), arguments.key.clone())?;
             if is_by_streams {
                 event_loop.start_server(addr.clone(), echo).tls(tls).backlog(4096).await
             } else {

@@ -12,6 +12,7 @@ use rondel::{
 use crate::command::{self, Command};
 use crate::figures::{self, Figures};
 use crate::options::Options;
+use crate::primes;
 
 /// Is the most answers that a client may have outstanding.
 const DELAYED_MAX: usize = 1000;
@@ -35,8 +36,8 @@ pub(crate) async fn listen_tls(
     figures: &Rc<Figures>,
     stop: &Future<()>,
 ) -> rondel::Result<Option<Server>> {
-    let Some(tls) = &options.tls else { return Ok(None) };
-    let server = listen_on(event_loop, tls.addr, Some(&tls.config), options, figures, stop).await?;
+    let (Some(addr), Some(certificate)) = (options.tls, &options.certificate) else { return Ok(None) };
+    let server = listen_on(event_loop, addr, Some(certificate), options, figures, stop).await?;
     figures.watch_tls(&server);
     Ok(Some(server))
 }
@@ -170,6 +171,17 @@ impl Client {
                 self.sequence += 1;
                 self.delayed.insert((self.event_loop.time() + delay, self.sequence), text.to_owned());
                 Ok(())
+            }
+            Ok(Command::Sensor) => {
+                let text = self.figures.describe_reading();
+                self.line(&text).await
+            }
+            Ok(Command::Primes(limit)) => {
+                let text = match self.event_loop.run_in_executor(move || primes::count(limit)) {
+                    Ok(job) => job.await?.to_string(),
+                    Err(refused) => format!("error: {refused}"),
+                };
+                self.line(&text).await
             }
             Ok(Command::Stop) => {
                 println!("{} says stop", self.writer.peer_addr());

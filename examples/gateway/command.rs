@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::primes;
+
 /// What a client asks for.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command<'a> {
@@ -15,6 +17,10 @@ pub(crate) enum Command<'a> {
     Stats,
     /// Sends the text back later.
     After(Duration, &'a str),
+    /// Tells what the sensor said last.
+    Sensor,
+    /// Counts the primes below a number, in a thread.
+    Primes(usize),
     /// Ends the gateway.
     Stop,
     /// Is an empty line.
@@ -27,6 +33,8 @@ time              the time of day and of the loop
 echo TEXT         TEXT
 stats             the loop's figures
 after DELAY TEXT  TEXT, after a delay such as 500ms or 2s
+sensor            the last temperature
+primes N          how many primes are below N, counted beside the loop
 stop              ends the gateway
 ";
 
@@ -47,6 +55,11 @@ impl<'a> Command<'a> {
                     .map_err(|error| format!("after: \"{delay}\" is no delay: {error}"))?;
                 Ok(Self::After(delay, text))
             }
+            "sensor" => Ok(Self::Sensor),
+            "primes" => match rest.parse() {
+                Ok(limit @ 0..=primes::LIMIT_MAX) => Ok(Self::Primes(limit)),
+                _ => Err(format!("primes: \"{rest}\" is no number up to {}", primes::LIMIT_MAX)),
+            },
             "stop" => Ok(Self::Stop),
             _ => Err(format!("unknown command \"{verb}\"; try help")),
         }

@@ -7,6 +7,7 @@ use rondel::{EventLoopHandle, Future, Protocol, Server, Transport};
 
 use crate::command::{self, Command};
 use crate::figures::{self, Figures};
+use crate::primes;
 
 /// Is the longest command, in bytes.
 const LINE_MAX: usize = 4096;
@@ -51,6 +52,8 @@ impl Control {
                 event_loop.call_later(delay, move |_| transport.write(text.as_bytes()))?;
                 return Ok(());
             }
+            Ok(Command::Sensor) => self.figures.describe_reading(),
+            Ok(Command::Primes(limit)) => return count_primes(transport, limit),
             Ok(Command::Stop) => {
                 println!("the control socket says stop");
                 // Somebody else may have said so before.
@@ -61,6 +64,20 @@ impl Control {
         };
         transport.write(format!("{text}\n").as_bytes())
     }
+}
+
+/// Answers when a thread has counted.
+fn count_primes(transport: &Transport, limit: usize) -> rondel::Result<()> {
+    let job = match transport.event_loop().run_in_executor(move || primes::count(limit)) {
+        Ok(job) => job,
+        Err(refused) => return transport.write(format!("error: {refused}\n").as_bytes()),
+    };
+    let on = transport.clone();
+    transport.event_loop().create_task(async move {
+        let count = job.await?;
+        on.write(format!("{count}\n").as_bytes())
+    })?;
+    Ok(())
 }
 
 impl Protocol for Control {

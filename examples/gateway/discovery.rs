@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::rc::Rc;
 
-use rondel::{Address, DatagramProtocol, DatagramTransport, Error, ErrorKind, EventLoopHandle, Future};
+use rondel::{Address, DatagramProtocol, DatagramTransport, ErrorKind, EventLoopHandle};
 
 use crate::figures::Figures;
 use crate::options::Options;
@@ -11,42 +11,26 @@ use crate::options::Options;
 /// Asks for the addresses; a line end may follow.
 const QUESTION: &[u8] = b"discover";
 
-/// The socket, for the one who closes it.
-pub(crate) struct Discovery {
-    transport: DatagramTransport,
-    closed: Future<()>,
-}
-
-impl Discovery {
-    /// Receives at an address; the options tell what is answered.
-    pub(crate) async fn listen(
-        event_loop: &EventLoopHandle,
-        addr: SocketAddr,
-        options: &Options,
-        figures: &Rc<Figures>,
-    ) -> rondel::Result<Self> {
-        let closed = event_loop.create_future()?;
-        let mut responder = Responder {
-            answer: format!("rondel-gateway {} tcp={}", env!("CARGO_PKG_VERSION"), options.tcp),
-            figures: Rc::clone(figures),
-            closed: closed.clone(),
-        };
-        if let Some(path) = &options.unix {
-            responder.answer += &format!(" unix={}", path.display());
-        }
-        let (transport, _) = event_loop.create_datagram_endpoint(|| responder).local_addr(addr).await?;
-        figures.watch_datagrams(&transport);
-        if let Some(addr) = transport.local_addr() {
-            println!("discovery and echo on udp {addr}");
-        }
-        Ok(Self { transport, closed })
+/// Receives at an address; the options tell what is answered. Returns the address, with the port that
+/// was chosen.
+pub(crate) async fn listen(
+    event_loop: &EventLoopHandle,
+    addr: SocketAddr,
+    options: &Options,
+    figures: &Rc<Figures>,
+) -> rondel::Result<SocketAddr> {
+    let mut responder = Responder {
+        answer: format!("rondel-gateway {} tcp={}", env!("CARGO_PKG_VERSION"), options.tcp),
+        figures: Rc::clone(figures),
+    };
+    if let Some(path) = &options.unix {
+        responder.answer += &format!(" unix={}", path.display());
     }
-
-    /// Sends what is still to be sent, and closes the socket.
-    pub(crate) async fn close(self) -> rondel::Result<()> {
-        self.transport.close();
-        Ok(self.closed.await?)
-    }
+    let (transport, _) = event_loop.create_datagram_endpoint(|| responder).local_addr(addr).await?;
+    figures.watch_datagrams(&transport);
+    let addr = transport.local_addr().and_then(|addr| addr.as_inet()).unwrap_or(addr);
+    println!("discovery and echo on udp {addr}");
+    Ok(addr)
 }
 
 /// Answers each datagram by one.
@@ -54,7 +38,6 @@ struct Responder {
     /// Is the line that answers the question.
     answer: String,
     figures: Rc<Figures>,
-    closed: Future<()>,
 }
 
 impl DatagramProtocol for Responder {
@@ -80,12 +63,6 @@ impl DatagramProtocol for Responder {
             Err(error) if error.kind() == ErrorKind::Full => Ok(()),
             sent => sent,
         }
-    }
-
-    fn connection_lost(&mut self, _: &DatagramTransport, _: Option<&Error>) -> rondel::Result<()> {
-        // Nobody waits for it if the gateway fails.
-        let _ = self.closed.set_result(());
-        Ok(())
     }
 }
 

@@ -44,11 +44,17 @@ impl Fleet {
         Ok(Self { others })
     }
 
-    /// Ends the loops, and waits for their threads.
-    pub(crate) fn stop(self) {
-        for (remote, thread) in self.others {
+    /// Has the loops end, and let their clients end.
+    pub(crate) fn stop(&self) {
+        for (remote, _) in &self.others {
             // Refused only by a loop that has ended already.
             let _ = remote.call_soon_threadsafe(|event_loop| event_loop.stop());
+        }
+    }
+
+    /// Waits for their threads.
+    pub(crate) fn join(self) {
+        for (_, thread) in self.others {
             let _ = thread.join();
         }
     }
@@ -86,7 +92,9 @@ impl Member {
                 });
             })?;
             let _ = started.send(Ok(event_loop.remote()));
-            event_loop.run_forever()
+            event_loop.run_forever()?;
+            println!("a further loop: {}", event_loop.close_within(options.grace)?);
+            Ok::<(), rondel::Error>(())
         })();
         if let Err(error) = ran {
             let _ = started.send(Err(error.to_string()));

@@ -1,40 +1,53 @@
-//! A small daemon: serves line commands, and prints what it does.
+//! A small daemon: serves line commands, reads a sensor, and shows what it does.
 //!
 //! ```text
-//! $ cargo run --release --example gateway -- --unix /tmp/gateway.sock --udp 127.0.0.1:7007
+//! $ cargo run --release --example gateway -- --demo
+//! $ cargo run --release --example gateway -- --unix /tmp/gateway.sock --udp 127.0.0.1:7007 --http 127.0.0.1:8007
 //! $ nc 127.0.0.1 7007
 //! $ socat - UNIX-CONNECT:/tmp/gateway.sock
 //! $ echo discover | nc -u -w 1 127.0.0.1 7007
 //! $ openssl s_client -quiet -connect 127.0.0.1:7443   # with --tls 127.0.0.1:7443
+//! $ kill -USR1 $(pidof gateway)                       # what does its loop hold?
 //! ```
 //!
-//! A client over TCP is a task that reads and writes streams (`client`), one of
-//! the control socket a protocol (`control`), and a protocol answers datagrams
-//! (`discovery`).
+//! A client over TCP is a task that reads and writes streams (`client`), one of the control socket a
+//! protocol (`control`), and a protocol answers datagrams (`discovery`). The sensor is a child whose
+//! lines come through a pipe (`sensor`), what takes long runs in a thread (`primes`), and a browser
+//! gets a page that follows the figures (`status_page`). A signal ends all of it, within a limit.
 
 #[path = "../certificate.rs"]
 mod certificate;
 mod client;
 mod command;
 mod control;
+mod demo;
 mod discovery;
 mod figures;
 mod fleet;
 mod options;
+mod primes;
+mod sensor;
+mod signals;
+mod status_page;
 
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rondel::{EventLoopHandle, Server};
+use rondel::{EventLoop, EventLoopHandle, Future, Notifier};
 
 use crate::control::Control;
-use crate::discovery::Discovery;
+use crate::demo::Demo;
 use crate::figures::{Figures, Totals};
 use crate::fleet::Fleet;
 use crate::options::{HELP, Options};
+use crate::sensor::Keeper;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == sensor::SIMULATE) {
+        sensor::simulate();
+        return ExitCode::SUCCESS;
+    }
     let options = match Options::parse() {
         Ok(Some(options)) => options,
         Ok(None) => {
@@ -42,11 +55,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("gateway: {error}\n\n{HELP}");
+            eprintln!("gateway: {error}\n\nTry: gateway --help");
             return ExitCode::from(2);
         }
     };
-    match rondel::run(async |event_loop| serve(event_loop, options).await) {
+    match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");
@@ -55,42 +68,78 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves until a client says `stop`.
-async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Result<()> {
+/// Serves until it is to stop, and lets everything end.
+fn run(options: Options) -> rondel::Result<()> {
+    let event_loop = EventLoop::new()?;
+    let grace = options.grace;
+    let served = event_loop.run_until_complete(serve(event_loop.handle(), options));
+    let report = event_loop.close_within(grace)?;
+    let (fleet, demo) = served?;
+    fleet.join();
+    println!("{report}");
+    if let Some(demo) = demo {
+        demo.print_summary();
+    }
+    Ok(())
+}
+
+/// Serves until a client, a signal or the end of the demonstration says stop.
+async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Result<(Fleet, Option<Demo>)> {
+    let notifier = Rc::new(Notifier::from_env(&event_loop)?);
+    let directory = options.is_demo.then(|| demo::choose_addresses(&mut options)).transpose()?;
     let stop = event_loop.create_future::<()>()?;
     let totals = Arc::new(Totals::default());
     let figures = Rc::new(Figures::new(&event_loop, Arc::clone(&totals)));
+    figures::feel_pulse(&event_loop, Rc::clone(&figures))?;
 
-    let server = client::listen(&event_loop, &options, &figures, &stop).await?;
+    listen(&event_loop, &mut options, &figures, &stop).await?;
+    let fleet = Fleet::start(&event_loop, &options, &totals, &stop)?;
+    let sensor = Keeper::new(&event_loop, &options.sensor, &figures);
+    sensor.start()?;
+    signals::heed(&event_loop, &options, sensor, &notifier, &stop)?;
+    let demo = directory.map(|directory| Demo::start(&event_loop, &options, directory, &stop)).transpose()?;
+    let print = if demo.is_some() { Figures::print_pace } else { Figures::print };
+    figures::count_seconds(&event_loop, Rc::clone(&figures), print)?;
+    let _fed = notifier.feed_watchdog()?;
+    notifier.ready()?;
+
+    stop.wait().await?;
+    notifier.stopping()?;
+    println!("stopping: clients have {:?} to end", options.grace);
+    figures.print(&event_loop);
+    fleet.stop();
+    Ok((fleet, demo))
+}
+
+/// Listens wherever that is wanted; the options get the ports that were chosen.
+async fn listen(
+    event_loop: &EventLoopHandle,
+    options: &mut Options,
+    figures: &Rc<Figures>,
+    stop: &Future<()>,
+) -> rondel::Result<()> {
+    let server = client::listen(event_loop, options, figures, stop).await?;
     options.tcp = server.local_addr();
     println!("listening on {}", options.tcp);
     println!("try:  nc {} {}", options.tcp.ip(), options.tcp.port());
-    let control = match &options.unix {
-        Some(path) => Some(Control::listen(&event_loop, path, &figures, &stop).await?),
-        None => None,
-    };
-    let discovery = match options.udp {
-        Some(addr) => Some(Discovery::listen(&event_loop, addr, &options, &figures).await?),
-        None => None,
-    };
-    let tls_server = client::listen_tls(&event_loop, &options, &figures, &stop).await?;
-    if let (Some(server), Some(tls)) = (&tls_server, &mut options.tls) {
-        tls.addr = server.local_addr();
-        println!("with TLS on {}", tls.addr);
-        println!("try:  openssl s_client -quiet -connect {}", tls.addr);
+    if let Some(path) = &options.unix {
+        Control::listen(event_loop, path, figures, stop).await?;
     }
-    let fleet = Fleet::start(&event_loop, &options, &totals, &stop)?;
-    figures::print_each_second(&event_loop, Rc::clone(&figures))?;
-
-    stop.await?;
-    println!("stopping: no longer accepting, disconnecting clients: {}", server.connections());
-    server.close();
-    tls_server.as_ref().map(Server::close);
-    control.as_ref().map(Server::close);
-    fleet.stop();
-    if let Some(discovery) = discovery {
-        discovery.close().await?;
+    if let Some(addr) = options.udp {
+        options.udp = Some(discovery::listen(event_loop, addr, options, figures).await?);
     }
-    figures.print(&event_loop);
+    if let Some(server) = client::listen_tls(event_loop, options, figures, stop).await? {
+        options.tls = Some(server.local_addr());
+        println!("with TLS on {}", server.local_addr());
+        println!("try:  openssl s_client -quiet -connect {}", server.local_addr());
+    }
+    if let Some(addr) = options.http {
+        let server = status_page::listen(event_loop, addr, None, figures).await?;
+        println!("status page on http://{}/", server.local_addr());
+    }
+    if let Some(addr) = options.https {
+        let server = status_page::listen(event_loop, addr, options.certificate.as_ref(), figures).await?;
+        println!("status page on https://{}/", server.local_addr());
+    }
     Ok(())
 }

@@ -1,0 +1,48 @@
+//! What the signals of a daemon mean.
+
+use std::rc::Rc;
+
+use rondel::{EventLoopHandle, Future, Notifier, Signal};
+
+use crate::options::Options;
+use crate::sensor::Keeper;
+
+/// The signals that stop the gateway.
+const STOPPING: [(Signal, &str); 2] = [(Signal::SIGINT, "SIGINT"), (Signal::SIGTERM, "SIGTERM")];
+
+/// Listens to them from now on.
+pub(crate) fn heed(
+    event_loop: &EventLoopHandle,
+    options: &Options,
+    sensor: Keeper,
+    notifier: &Rc<Notifier>,
+    stop: &Future<()>,
+) -> rondel::Result<()> {
+    for (signal, name) in STOPPING {
+        let stop = stop.clone();
+        event_loop.add_signal_handler(signal, move |event_loop| {
+            println!("got {name}");
+            // Somebody else may have said so before.
+            let _ = stop.set_result(());
+            // Who can't wait sends another one.
+            for (signal, _) in STOPPING {
+                event_loop.remove_signal_handler(signal);
+            }
+        })?;
+    }
+    let (certificate, notifier) = (options.certificate.clone(), Rc::clone(notifier));
+    event_loop.add_signal_handler(Signal::SIGHUP, move |_| {
+        notifier.reloading()?;
+        match certificate.as_ref().map(|certificate| certificate.reload()) {
+            // Those of before go on.
+            Some(Err(error)) => eprintln!("gateway: the certificate was not read: {error}"),
+            Some(Ok(())) => println!("read the certificate anew"),
+            None => {}
+        }
+        sensor.start()?;
+        println!("started the sensor anew");
+        notifier.ready().map_err(rondel::Error::new)
+    })?;
+    event_loop.dump_on_signal(Signal::SIGUSR1)?;
+    Ok(())
+}
