@@ -170,12 +170,6 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
-//! # Child processes
-//!
-//! [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) starts a program,
-//! [`create_subprocess_shell`](EventLoopHandle::create_subprocess_shell) a line of the shell's language; a [`Process`]
-//! can be waited for and signalled. None becomes a zombie, whatever becomes of its handle.
-//!
 //! # Pipes
 //!
 //! [`connect_read_pipe`](EventLoopHandle::connect_read_pipe) and
@@ -215,13 +209,19 @@
 //!
 //! # Child processes
 //!
-//! [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) starts a program, and the
-//! [`Process`] that it gives waits for it and signals it. The loop reaps it in any case.
+//! [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) starts a program and
+//! [`create_subprocess_shell`](EventLoopHandle::create_subprocess_shell) a line of the shell's language. The
+//! [`Process`] that they give waits for it and signals it, and its pipes are streams;
+//! [`communicate`](Process::communicate) writes and reads all at once. The loop reaps it in any case.
 //!
 //! ```
+//! use rondel::Stdio;
+//!
 //! rondel::run(async |event_loop| {
-//!     let process = event_loop.create_subprocess_exec("true").await?;
-//!     assert!(process.wait().await?.success());
+//!     let mut date = event_loop.create_subprocess_exec("date").stdout(Stdio::pipe()).await?;
+//!     let mut stdout = date.stdout.take().expect("a pipe");
+//!     assert!(stdout.read_line().await?.ends_with(b"\n"));
+//!     assert!(date.wait().await?.success());
 //!     Ok(())
 //! })?;
 //! # Ok::<(), rondel::Error>(())
@@ -435,7 +435,9 @@ pub use crate::pipe::end::NotAPipe;
 pub use crate::pipe::protocol::{ReadPipeProtocol, WritePipeProtocol};
 pub use crate::pipe::terminal::RawTerminal;
 pub use crate::pipe::transport::{ReadTransport, WriteTransport};
-pub use crate::process::{CreateSubprocess, ExitStatus, Process, ProcessLimit, Stdio};
+pub use crate::process::{
+    AsProcess, Communicate, CreateSubprocess, ExitStatus, Output, Process, ProcessLimit, Stdio,
+};
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::pulse::Pulse;
 pub use crate::reader_writer::WatchError;

@@ -32,6 +32,7 @@ mod test_snapshot;
 mod test_sock;
 mod test_streams;
 mod test_subprocess;
+mod test_subprocess_pipes;
 mod test_supervision;
 mod test_tasks;
 mod test_threadsafe;

@@ -36,7 +36,6 @@ impl PipeEnd {
     ///
     /// # Errors
     /// As `fcntl`; it is closed then.
-    #[allow(dead_code, reason = "the pipes of children are made of it")]
     pub(crate) fn made(event_loop: &EventLoopHandle, fd: Fd, direction: Direction) -> Result<Self> {
         let kernel = &event_loop.inner.kernel;
         if let Err(error) = kernel.set_nonblocking(fd) {

@@ -1,17 +1,14 @@
 //! How a child process is asked for.
 
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use super::child::Child;
-use super::handle::Process;
+use super::create::AsProcess;
 use super::launch::{self, Launch, ProcessLimit};
-use super::stdio::{Ends, Stdio};
-use crate::{EventLoopHandle, Result};
+use super::stdio::Stdio;
+use crate::EventLoopHandle;
 
 impl EventLoopHandle {
     /// Starts a program as a child process; options follow, and then an await. Its standard input,
@@ -38,7 +35,7 @@ impl EventLoopHandle {
     /// # Python
     /// `asyncio.create_subprocess_exec(program, *args)`, which leaves `SIGCHLD` ignored.
     pub fn create_subprocess_exec(&self, program: impl Into<OsString>) -> CreateSubprocess {
-        CreateSubprocess::new(self, Launch::new(program.into()))
+        CreateSubprocess::new(self, Launch::new(program.into()), AsProcess::default())
     }
 
     /// As [`create_subprocess_exec`](Self::create_subprocess_exec), for a line of the shell's language
@@ -48,7 +45,7 @@ impl EventLoopHandle {
     /// # Python
     /// `asyncio.create_subprocess_shell(cmd)`.
     pub fn create_subprocess_shell(&self, command: impl Into<OsString>) -> CreateSubprocess {
-        CreateSubprocess::new(self, launch::shell(command.into()))
+        CreateSubprocess::new(self, launch::shell(command.into()), AsProcess::default())
     }
 }
 
@@ -65,15 +62,15 @@ impl EventLoopHandle {
 /// # Cancellation
 /// Safe: the process is started within one step.
 #[must_use = "does nothing until it is awaited"]
-pub struct CreateSubprocess {
-    event_loop: EventLoopHandle,
-    launch: Launch,
-    kill_on_drop: bool,
+pub struct CreateSubprocess<Target = AsProcess> {
+    pub(super) event_loop: EventLoopHandle,
+    pub(super) launch: Launch,
+    pub(super) target: Target,
 }
 
-impl CreateSubprocess {
-    fn new(event_loop: &EventLoopHandle, launch: Launch) -> Self {
-        Self { event_loop: event_loop.clone(), launch, kill_on_drop: false }
+impl<Target> CreateSubprocess<Target> {
+    fn new(event_loop: &EventLoopHandle, launch: Launch, target: Target) -> Self {
+        Self { event_loop: event_loop.clone(), launch, target }
     }
 
     /// Adds an argument.
@@ -236,33 +233,24 @@ impl CreateSubprocess {
         self.launch.limits.push((limit, [soft, hard]));
         self
     }
+}
 
-    /// Chooses whether the child is killed when the [`Process`] is dropped. False at first: it runs on,
-    /// and is reaped when it ends.
-    pub fn kill_on_drop(mut self, kill_on_drop: bool) -> Self {
-        self.kill_on_drop = kill_on_drop;
+impl CreateSubprocess {
+    /// Sets the most bytes that the reader of each pipe buffers, so the longest line; 64 KiB at first.
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.target.limit = bytes;
         self
     }
 
-    fn start(self) -> Result<Process> {
-        let Self { event_loop, launch, kill_on_drop } = self;
-        let reserved = Child::reserve(&event_loop)?;
-        let ends = Ends::open(&event_loop, &launch.stdin, &launch.stdout, launch.stderr.as_ref())?;
-        let child = reserved.start(&launch.command(ends.sources)?)?;
-        Ok(Process::new(child, kill_on_drop))
+    /// Chooses whether the child is killed when the [`Process`](crate::Process) is dropped. False at
+    /// first: it runs on, and is reaped when it ends.
+    pub fn kill_on_drop(mut self, kill_on_drop: bool) -> Self {
+        self.target.kill_on_drop = kill_on_drop;
+        self
     }
 }
 
-impl IntoFuture for CreateSubprocess {
-    type Output = Result<Process>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<Process>>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async { self.start() })
-    }
-}
-
-impl fmt::Debug for CreateSubprocess {
+impl<Target> fmt::Debug for CreateSubprocess<Target> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CreateSubprocess({:?} {:?})", self.launch.program, self.launch.args)
     }

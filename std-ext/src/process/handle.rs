@@ -4,7 +4,10 @@ use core::fmt;
 use std::rc::Rc;
 
 use super::child::Child;
+use super::communicate::Gathered;
+use super::pipes::OurEnds;
 use super::status::ExitStatus;
+use crate::streams::{self, StreamReader, StreamWriter};
 use crate::{EventLoopHandle, Result};
 
 /// A child process, by [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) or
@@ -14,17 +17,36 @@ use crate::{EventLoopHandle, Result};
 /// process run on, and no zombie is left when that ends. What still runs when the loop is closed is
 /// killed then, unless it was [detached](Self::detach).
 ///
+/// Its pipes are fields, to be used where they are or taken out; each is closed when it is dropped.
+/// A process whose output nobody reads stops when the pipe is full:
+/// [`communicate`](Self::communicate) writes and reads at the same time.
+///
 /// # Python
 /// `asyncio.subprocess.Process`. There a process whose transport is collected is killed too, with a
 /// warning, whenever that may be.
 pub struct Process {
+    /// Writes to the standard input, if that is [a pipe](crate::Stdio::pipe). Drop it, or close it, and
+    /// the process reads the end.
+    pub stdin: Option<StreamWriter>,
+    /// Reads from the standard output, if that is a pipe.
+    pub stdout: Option<StreamReader>,
+    /// Reads from the standard error, if that is a pipe.
+    pub stderr: Option<StreamReader>,
+    pub(super) gathered: Gathered,
     child: Rc<Child>,
     kill_on_drop: bool,
 }
 
 impl Process {
-    pub(super) fn new(child: Rc<Child>, kill_on_drop: bool) -> Self {
-        Self { child, kill_on_drop }
+    pub(super) fn new(child: Rc<Child>, ours: OurEnds, limit: usize, kill_on_drop: bool) -> Self {
+        Self {
+            stdin: ours.stdin.map(streams::writer),
+            stdout: ours.stdout.map(|pipe| streams::reader(pipe, limit)),
+            stderr: ours.stderr.map(|pipe| streams::reader(pipe, limit)),
+            gathered: Gathered::default(),
+            child,
+            kill_on_drop,
+        }
     }
 
     /// Returns the loop.

@@ -2,11 +2,7 @@
 
 use core::fmt;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-
-use crate::EventLoopHandle;
-use crate::sys::Fd;
+use std::os::fd::OwnedFd;
 
 /// What a child process gets as one of its three standard descriptors.
 ///
@@ -19,6 +15,7 @@ pub struct Stdio(pub(super) Source);
 pub(super) enum Source {
     Inherit,
     Null,
+    Pipe,
     Descriptor(OwnedFd),
 }
 
@@ -40,6 +37,15 @@ impl Stdio {
     pub const fn null() -> Self {
         Self(Source::Null)
     }
+
+    /// Is a pipe, whose other end is a field of the [`Process`](crate::Process).
+    ///
+    /// # Python
+    /// `subprocess.PIPE`.
+    #[must_use]
+    pub const fn pipe() -> Self {
+        Self(Source::Pipe)
+    }
 }
 
 impl From<OwnedFd> for Stdio {
@@ -59,56 +65,8 @@ impl fmt::Debug for Stdio {
         match &self.0 {
             Source::Inherit => f.write_str("Stdio::inherit()"),
             Source::Null => f.write_str("Stdio::null()"),
+            Source::Pipe => f.write_str("Stdio::pipe()"),
             Source::Descriptor(descriptor) => write!(f, "Stdio({descriptor:?})"),
         }
-    }
-}
-
-/// The descriptors that become the child's 0, 1 and 2. What was opened for it is closed with this.
-pub(super) struct Ends {
-    event_loop: EventLoopHandle,
-    pub(super) sources: [i32; 3],
-    opened: Vec<Fd>,
-}
-
-impl Ends {
-    /// Opens what a child is to get; without a source for its standard error that is its output.
-    ///
-    /// # Errors
-    /// As `open`.
-    pub(super) fn open(
-        event_loop: &EventLoopHandle,
-        stdin: &Stdio,
-        stdout: &Stdio,
-        stderr: Option<&Stdio>,
-    ) -> io::Result<Self> {
-        let mut ends = Self { event_loop: event_loop.clone(), sources: [0; 3], opened: Vec::new() };
-        ends.sources[0] = ends.source(0, stdin)?;
-        ends.sources[1] = ends.source(1, stdout)?;
-        ends.sources[2] = match stderr {
-            Some(stderr) => ends.source(2, stderr)?,
-            None => ends.sources[1],
-        };
-        Ok(ends)
-    }
-
-    /// Returns the descriptor that becomes the child's `target`.
-    fn source(&mut self, target: i32, stdio: &Stdio) -> io::Result<i32> {
-        match &stdio.0 {
-            Source::Inherit => Ok(target),
-            Source::Descriptor(descriptor) => Ok(descriptor.as_raw_fd()),
-            Source::Null => {
-                let fd = self.event_loop.inner.kernel.open_null()?;
-                self.opened.push(fd);
-                Ok(fd.as_raw())
-            }
-        }
-    }
-}
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let kernel = &self.event_loop.inner.kernel;
-        self.opened.iter().for_each(|fd| kernel.close(*fd));
     }
 }

@@ -317,7 +317,7 @@ impl StreamReader {
     }
 
     /// Counts what there is in the buffer as read, up to `count` bytes.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         self.start += count.min(self.buffered().len());
     }
 
@@ -365,8 +365,7 @@ impl StreamReader {
     }
 
     /// Polls for bytes in the buffer; there are none at the end.
-    #[cfg_attr(not(feature = "futures-io"), allow(dead_code, reason = "for the bridges"))]
-    pub(super) fn poll_buffered(&mut self, cx: &mut PollContext<'_>) -> Poll<Result<&[u8]>> {
+    pub(crate) fn poll_buffered(&mut self, cx: &mut PollContext<'_>) -> Poll<Result<&[u8]>> {
         if self.buffered().is_empty() && !self.has_ended {
             ready!(self.poll_receive(cx))?;
         }

@@ -291,7 +291,7 @@ impl StreamWriter {
 impl StreamWriter {
     /// Writes a part of `data`, at least a byte unless it is empty.
     #[inline]
-    pub(super) fn poll_write(&mut self, cx: &mut PollContext<'_>, data: &[u8]) -> Poll<Result<usize>> {
+    pub(crate) fn poll_write(&mut self, cx: &mut PollContext<'_>, data: &[u8]) -> Poll<Result<usize>> {
         self.check()?;
         if data.is_empty() {
             return Poll::Ready(Ok(0));
