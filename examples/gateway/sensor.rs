@@ -4,7 +4,6 @@ use core::cell::RefCell;
 use core::fmt;
 use core::time::Duration;
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -115,17 +114,17 @@ async fn read(
     command: Option<&str>,
     figures: &Figures,
 ) -> rondel::Result<String> {
-    let (reading, writing) = std::io::pipe()?;
-    let child = match command {
+    let mut child = match command {
         Some(command) => event_loop.create_subprocess_shell(command),
         None => event_loop.create_subprocess_exec(simulator()?).arg(SIMULATE),
     }
     .stdin(Stdio::null())
-    .stdout(OwnedFd::from(writing))
+    .stdout(Stdio::pipe())
+    .limit(LINE_MAX)
     .kill_on_drop(true)
     .await?;
     let state = format!("process {}", child.pid());
-    let mut lines = event_loop.open_read_pipe(reading).limit(LINE_MAX).await?;
+    let mut lines = child.stdout.take().ok_or("the sensor has no pipe")?;
     while let line @ [_, ..] = lines.read_line().await? {
         match core::str::from_utf8(line).unwrap_or_default().trim().parse() {
             Ok(celsius) => figures.set_reading(Reading { celsius: Some(celsius), state: state.clone() }),
