@@ -76,7 +76,7 @@ impl Wheel {
         let differing = (when ^ horizon) >> TICK_BITS;
         let level = if differing == 0 { 0 } else { (u64::BITS - 1 - differing.leading_zeros()) / LEVEL_BITS };
         let bucket = (when >> (TICK_BITS + level * LEVEL_BITS)) as usize & (BUCKETS - 1);
-        (level as usize, bucket)
+        (level as usize % LEVELS, bucket)
     }
 
     #[inline]

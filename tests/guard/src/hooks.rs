@@ -4,7 +4,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Poll;
 
 use rondel_core::{
-    Cancelled, Event, EventLoop, Instant, Instrument, ManualDriver, RunError, Running, WaitError,
+    Cancelled, Event, EventLoop, Histogram, Instant, Instrument, ManualDriver, Resource, RunError, Running,
+    WaitError,
 };
 
 use crate::check::{Checked, OrFail, check, check_trace, ms, trace};
@@ -13,6 +14,7 @@ pub fn scenario(event_loop: &EventLoop, driver: &ManualDriver) -> Checked {
     exceptions(event_loop)?;
     factory(event_loop)?;
     instrument(event_loop)?;
+    figures(event_loop)?;
     wakes(event_loop, driver)?;
     idle(event_loop, driver)
 }
@@ -51,6 +53,7 @@ fn factory(event_loop: &EventLoop) -> Checked {
 struct Counts {
     steps: AtomicU32,
     waits: AtomicU32,
+    ready: AtomicU32,
 }
 
 impl Instrument for Counts {
@@ -69,16 +72,35 @@ impl Instrument for Counts {
     fn after_wait(&self) {
         self.waits.fetch_add(100, Ordering::Relaxed);
     }
+
+    fn before_batch(&self, ready: usize) {
+        self.ready.fetch_add(ready as u32, Ordering::Relaxed);
+    }
 }
 
 fn instrument(event_loop: &EventLoop) -> Checked {
-    static COUNTS: Counts = Counts { steps: AtomicU32::new(0), waits: AtomicU32::new(0) };
+    static COUNTS: Counts =
+        Counts { steps: AtomicU32::new(0), waits: AtomicU32::new(0), ready: AtomicU32::new(0) };
     event_loop.set_instrument(Some(&COUNTS));
     event_loop.call_soon(|_| ()).or_fail()?;
     event_loop.run_once().or_fail()?;
     event_loop.set_instrument(None);
     check(COUNTS.steps.load(Ordering::Relaxed) == 101)?;
+    check(COUNTS.ready.load(Ordering::Relaxed) == 1)?;
     check(COUNTS.waits.load(Ordering::Relaxed) == 101)
+}
+
+fn figures(event_loop: &EventLoop) -> Checked {
+    let mut histogram = Histogram::<96>::new();
+    (1..=100).for_each(|value| histogram.record(value));
+    histogram.record_duration(ms(1));
+    histogram.merge(&histogram.clone());
+    check((histogram.count(), histogram.max()) == (202, 1_000_000))?;
+    check(histogram.quantile(0.5) == Some(55))?;
+    check(histogram.buckets().last() == Some((u64::MAX, 0)))?;
+    let refusals = event_loop.statistics().refusals;
+    let sum: u64 = refusals.iter().map(|(_, count)| count).sum();
+    check(refusals.total() == sum && refusals.of(Resource::Descriptor) == 0)
 }
 
 /// Wakes a task from within the wait, as an interrupt does.
