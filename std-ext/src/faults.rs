@@ -177,8 +177,8 @@ pub enum Operation {
     SocketKind,
     /// Makes that operations don't block (`fcntl`).
     SetNonblocking,
-    /// Makes that operations block again (`fcntl`).
-    SetBlocking,
+    /// Makes that operations don't block on a file that others share (`fcntl`).
+    Lend,
     /// Asks what a descriptor is open on (`fstat`).
     FileKind,
     /// Asks how a file was opened (`fcntl`).

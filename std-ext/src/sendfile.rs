@@ -179,6 +179,10 @@ impl Way for ThroughConnection<'_> {
         if self.connection.is_written_as_file() { |kernel, fd, data| kernel.write(fd, data) } else { by_send }
     }
 
+    fn can_sendfile(&self) -> bool {
+        !self.connection.would_wait_for_room()
+    }
+
     async fn moved(&mut self) -> Result<()> {
         self.transfers += 1;
         if self.transfers == TRANSFERS_PER_TURN {

@@ -49,7 +49,8 @@ impl PipeEnd {
             is_piecewise: direction == Direction::Read,
             tells_of_reader: true,
             may_be_readable: false,
-            is_shared: false,
+            is_lent: false,
+            is_blocking: false,
         })
     }
 
@@ -79,7 +80,8 @@ impl PipeEnd {
             is_piecewise: kind != FileKind::Fifo || direction == Direction::Read || flags.is_in_packets,
             tells_of_reader: matches!(kind, FileKind::Fifo | FileKind::Socket),
             may_be_readable: false,
-            is_shared: false,
+            is_lent: false,
+            is_blocking: false,
         })
     }
 }

@@ -25,9 +25,11 @@ impl EventLoopHandle {
     /// The shell and others have the same open file, and it stays as they know it
     /// (FAULTS P-14): a pipe or terminal is opened once more, a socket is asked not to
     /// wait at each call. Only where the system refuses that, and for other devices,
-    /// `O_NONBLOCK` is set on what is shared; it is taken back when the reader is
-    /// dropped, and stays set if the process ends before. What was read and not used
-    /// is gone for the others; so one reader is enough.
+    /// `O_NONBLOCK` is set on what is shared. It is taken back when the last reader or
+    /// writer of that kind in the process is dropped, also by a loop that is closed and
+    /// by a panic that unwinds; it stays set if the process is killed, aborts or calls
+    /// `exit` before. What was read and not used is gone for the others; so one reader
+    /// is enough.
     ///
     /// ```no_run
     /// rondel::run(async |event_loop| {
@@ -106,10 +108,10 @@ impl PipeEnd {
             let mut end = Self::of_kind(kernel, own, kind, direction)?;
             // A FIFO that was opened again doesn't tell that its writers had gone before.
             (end.is_piecewise, end.may_be_readable) = (true, direction == Direction::Read);
-            let never_waits = is_private || kind == FileKind::Socket || kind.is_on_disk();
-            if !never_waits && !kernel.file_flags(own)?.is_nonblocking {
-                kernel.set_nonblocking(own)?;
-                end.is_shared = true;
+            if kind == FileKind::Socket {
+                end.is_blocking = !kernel.file_flags(own)?.is_nonblocking;
+            } else if !is_private && !kind.is_on_disk() {
+                end.is_lent = kernel.lend(own)?;
             }
             Ok(end)
         };

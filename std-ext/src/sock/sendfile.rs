@@ -121,6 +121,11 @@ pub(crate) trait Way {
         by_send
     }
 
+    /// Tells whether the system sends without holding up the loop.
+    fn can_sendfile(&self) -> bool {
+        true
+    }
+
     /// Notes that a part was moved, and gives way to others after many.
     async fn moved(&mut self) -> Result<()>;
 }
@@ -181,6 +186,10 @@ impl<'a> Part<'a> {
     /// Sends all of it; a file that the system can't send is read and sent, if it
     /// may be.
     pub(crate) async fn send_all(&mut self, way: &mut impl Way, may_copy: bool) -> Result<()> {
+        if !way.can_sendfile() {
+            let error = Error::from(io::Error::new(io::ErrorKind::Unsupported, "it could wait for room"));
+            return if may_copy { self.copy(way).await } else { Err(refused(&error)) };
+        }
         while self.left() > 0 {
             match way.run(|kernel, fd| self.send(kernel, fd)).await {
                 Ok(0) => break,

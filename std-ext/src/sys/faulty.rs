@@ -242,11 +242,15 @@ impl Kernel for FaultyKernel {
         Option: option(fd, option: SocketOption) -> i32;
         SocketKind: socket_kind(fd) -> (Family, SocketKind);
         SetNonblocking: set_nonblocking(fd) -> ();
-        SetBlocking: set_blocking(fd) -> ();
+        Lend: lend(fd) -> bool;
         FileKind: file_kind(fd) -> FileKind;
         FileFlags: file_flags(fd) -> FileFlags;
         Duplicate: duplicate(fd) -> Fd;
         Reopen: reopen(fd, direction: Direction) -> Fd;
+    }
+
+    fn give_back(&self) {
+        self.kernel.give_back();
     }
 
     fn file_at(&self, path: &Path) -> io::Result<FileAt> {

@@ -17,7 +17,7 @@
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
 //! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
-//! [`datagrams`] and [`address`] the socket calls, [`file`], [`pipe`], [`sigpipe`] and [`terminal`] those of files, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
+//! [`datagrams`] and [`address`] the socket calls, [`file`], [`pipe`], [`lent`], [`sigpipe`] and [`terminal`] those of files, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
 //! [`limits`] what the process was given and may use, [`threads`] and
 //! [`entropy`] what they are called, [`signals`] signals, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
@@ -52,6 +52,7 @@ mod file;
 
 pub(crate) mod child;
 
+mod lent;
 mod pipe;
 mod sigpipe;
 
@@ -426,14 +427,18 @@ pub(crate) trait Kernel {
         unsupported("set_nonblocking")
     }
 
-    /// Makes that operations on `fd` block again. Concerns everyone who shares the open file.
+    /// Makes that operations on `fd`, which others share, don't block until all that were lent to this process
+    /// are given back; tells whether this one has to be, as it is unless others made it so.
     ///
     /// # Errors
     /// As `fcntl`.
-    fn set_blocking(&self, fd: Fd) -> io::Result<()> {
+    fn lend(&self, fd: Fd) -> io::Result<bool> {
         let _ = fd;
-        unsupported("set_blocking")
+        unsupported("lend")
     }
+
+    /// Gives back what was lent; once for each time.
+    fn give_back(&self) {}
 
     /// Tells what `fd` is open on.
     ///

@@ -138,8 +138,12 @@ macro_rules! real_descriptors {
             socket::set_nonblocking(fd)
         }
 
-        fn set_blocking(&self, fd: Fd) -> io::Result<()> {
-            file::set_blocking(fd)
+        fn lend(&self, fd: Fd) -> io::Result<bool> {
+            lent::lend(fd)
+        }
+
+        fn give_back(&self) {
+            lent::give_back();
         }
 
         fn file_kind(&self, fd: Fd) -> io::Result<FileKind> {

@@ -24,8 +24,13 @@ use crate::net::address::Address;
 /// How many slices Linux takes at once (`IOV_MAX`); more would be an error.
 const SLICES_MAX: usize = 1024;
 
-/// Sending raises no signal, and never waits, though the socket may be one that others use.
-const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+/// Asks not to wait, at each call. On a socket of ours, which doesn't block, it changes nothing and costs nothing:
+/// the system sets this flag itself then. A standard stream may be a socket that others have too and that blocks for
+/// them, and so `O_NONBLOCK` stays as it is (FAULTS P-14).
+const RECEIVE_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
+
+/// Sending raises no signal either (FAULTS N-10).
+const SEND_FLAGS: libc::c_int = RECEIVE_FLAGS | libc::MSG_NOSIGNAL;
 
 /// The family of a socket's addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -216,7 +221,7 @@ pub(super) fn take_error(fd: Fd) -> io::Result<Option<io::Error>> {
 pub(super) fn recv(fd: Fd, buf: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buf.as_mut_ptr().cast(), buf.len());
     // SAFETY: `buf` is good for writing its length.
-    transfer(|| unsafe { libc::recv(fd.as_raw(), start, length, libc::MSG_DONTWAIT) })
+    transfer(|| unsafe { libc::recv(fd.as_raw(), start, length, RECEIVE_FLAGS) })
 }
 
 /// Sends as much of `buf` as there is room for.

@@ -184,9 +184,8 @@ impl Connection {
         {
             let _ = self.local.set(addr.into());
         }
-        if self.has(State::SHARED) {
-            // Fails only if the file is gone.
-            let _ = kernel.set_blocking(self.fd);
+        if self.has(State::LENT) {
+            kernel.give_back();
         }
         kernel.close(self.fd);
         self.event_loop.inner.meters.connections_closed.add(1);

@@ -28,8 +28,10 @@ pub(crate) struct PipeEnd {
     pub(crate) tells_of_reader: bool,
     /// Nobody tells of an end that came before.
     pub(crate) may_be_readable: bool,
-    /// Others use the open file, who expect it to block.
-    pub(crate) is_shared: bool,
+    /// Others use the open file, who expect it to block: it is given back in the end.
+    pub(crate) is_lent: bool,
+    /// The open file blocks: each transfer has to be asked not to wait.
+    pub(crate) is_blocking: bool,
 }
 
 impl PipeEnd {
@@ -44,7 +46,8 @@ impl PipeEnd {
             (State::PIECEWISE, self.is_piecewise),
             (State::TELLS_OF_READER, self.tells_of_reader),
             (State::READABLE, self.may_be_readable),
-            (State::SHARED, self.is_shared),
+            (State::LENT, self.is_lent),
+            (State::BLOCKING, self.is_blocking),
         ] {
             state |= if is_set { flag } else { 0 };
         }
@@ -63,10 +66,10 @@ impl Connection {
         let watched = match event_loop.watch(end.fd, Owner::Stream, Interest::READABLE) {
             Err(error) if error.as_io().is_some_and(is_always_ready) => {
                 state.0 |= State::UNWATCHED | State::WRITES_WATCHED | State::READABLE | State::PIECEWISE;
-                if end.is_shared {
+                if end.is_lent {
                     // It never blocks anyway.
-                    let _ = kernel.set_blocking(end.fd);
-                    state.0 &= !State::SHARED;
+                    kernel.give_back();
+                    state.0 &= !State::LENT;
                 }
                 event_loop.hold(end.fd, Owner::Stream)
             }
@@ -75,8 +78,8 @@ impl Connection {
         let token = match watched {
             Ok(token) => token,
             Err(error) => {
-                if end.is_shared {
-                    let _ = kernel.set_blocking(end.fd);
+                if state.0 & State::LENT != 0 {
+                    kernel.give_back();
                 }
                 kernel.close(end.fd);
                 return Err(error);
@@ -106,6 +109,11 @@ impl Connection {
     /// Tells whether it is written by `write`, not by `send`.
     pub(crate) fn is_written_as_file(&self) -> bool {
         self.is_pipe() && !self.has(State::SOCKET_END)
+    }
+
+    /// Tells whether `sendfile`, which can't be asked not to wait, would wait.
+    pub(crate) fn would_wait_for_room(&self) -> bool {
+        self.has(State::BLOCKING)
     }
 
     /// Reads from the pipe; as `try_receive`.

@@ -61,8 +61,10 @@ impl State {
     pub(super) const TELLS_OF_READER: u32 = 1 << 25;
     /// It is always ready, and the kernel can't tell.
     pub(super) const UNWATCHED: u32 = 1 << 26;
-    /// Others use the open file, who expect it to block.
-    pub(super) const SHARED: u32 = 1 << 27;
+    /// Others use the open file, who expect it to block: it is given back in the end.
+    pub(super) const LENT: u32 = 1 << 27;
     /// It is a socket, used as the end of a pipe.
     pub(super) const SOCKET_END: u32 = 1 << 28;
+    /// The open file blocks, though no read and no write of ours does.
+    pub(super) const BLOCKING: u32 = 1 << 29;
 }
