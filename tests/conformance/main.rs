@@ -6,6 +6,7 @@
 #![allow(clippy::std_instead_of_core, reason = "tests have std")]
 
 mod fixture;
+mod pipe_fixture;
 mod probe;
 mod tls_fixture;
 
@@ -30,6 +31,7 @@ mod test_shutdown;
 mod test_signals;
 mod test_snapshot;
 mod test_sock;
+mod test_standard_streams;
 mod test_streams;
 mod test_subprocess;
 mod test_subprocess_pipes;

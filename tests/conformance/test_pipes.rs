@@ -2,11 +2,10 @@
 
 use core::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{IoSlice, PipeReader, PipeWriter, Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
@@ -19,6 +18,7 @@ use crate::fixture::{
     Oops, Trace, alone, descriptors, log_lines, logged, manual, manual_with, never, quietly, reports,
     scenarios, small, turns,
 };
+use crate::pipe_fixture::{Directory, drain, is_nonblocking, pipe, set_nonblocking, set_raw, terminal};
 use crate::probe::{assert_nothing_left, until};
 
 scenarios! {
@@ -158,96 +158,6 @@ fn try_write(event_loop: &EventLoop, pipe: impl Into<OwnedFd>) -> Result<Writing
 
 fn write(event_loop: &EventLoop, pipe: impl Into<OwnedFd>) -> Writing {
     try_write(event_loop, pipe).expect("a write pipe")
-}
-
-/// Makes a pipe whose first end is to be read.
-fn pipe() -> (PipeReader, PipeWriter) {
-    std::io::pipe().expect("a pipe")
-}
-
-/// Makes a pseudoterminal: the side that plays it, and the terminal, which changes
-/// nothing that passes.
-fn terminal() -> (File, File) {
-    let (mut master, mut slave) = (-1, -1);
-    // SAFETY: room for two numbers; nothing else is passed.
-    let made = unsafe {
-        libc::openpty(
-            &raw mut master,
-            &raw mut slave,
-            core::ptr::null_mut(),
-            core::ptr::null(),
-            core::ptr::null(),
-        )
-    };
-    assert_eq!(made, 0, "openpty");
-    // SAFETY: made above and nobody else's.
-    unsafe { (File::from_raw_fd(master), File::from_raw_fd(slave)) }
-}
-
-fn set_raw(terminal: &File) {
-    let mut mode = core::mem::MaybeUninit::<libc::termios>::zeroed();
-    // SAFETY: `mode` is good for both, and filled by the first call.
-    let is_set = unsafe {
-        libc::tcgetattr(terminal.as_raw_fd(), mode.as_mut_ptr());
-        libc::cfmakeraw(mode.as_mut_ptr());
-        libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, mode.as_ptr())
-    };
-    assert_eq!(is_set, 0);
-}
-
-/// A directory of a test's own, removed with it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rondel-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn fifo(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        let text = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: a C string.
-        assert_eq!(unsafe { libc::mkfifo(text.as_ptr(), 0o600) }, 0);
-        path
-    }
-
-    fn file(&self, name: &str, contents: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, contents).unwrap();
-        path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn is_nonblocking(file: &impl AsRawFd) -> bool {
-    // SAFETY: no pointers.
-    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
-}
-
-fn set_nonblocking(file: &impl AsRawFd) {
-    // SAFETY: no pointers.
-    unsafe {
-        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
-        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK);
-    }
-}
-
-/// Reads what is there; the file must not block.
-fn drain(file: &mut impl Read) -> Vec<u8> {
-    let mut all = Vec::new();
-    match file.read_to_end(&mut all) {
-        Ok(_) => {}
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
-    }
-    all
 }
 
 /// Writes until bytes are left over.

@@ -103,11 +103,13 @@ impl PipeEnd {
         if matches!(kind, FileKind::Directory | FileKind::Other) {
             return Err(NotAPipe::new(fd, kind).into());
         }
+        // Not of the descriptor of our own, which a pipe gives for either direction.
+        let given = Self::of_kind(kernel, fd, kind, direction)?;
         let (own, is_private) = own(kernel, fd, kind, direction)?;
         let described = || {
-            let mut end = Self::of_kind(kernel, own, kind, direction)?;
             // A FIFO that was opened again doesn't tell that its writers had gone before.
-            (end.is_piecewise, end.may_be_readable) = (true, direction == Direction::Read);
+            let may_be_readable = direction == Direction::Read;
+            let mut end = Self { fd: own, is_piecewise: true, may_be_readable, ..given };
             if kind == FileKind::Socket {
                 end.is_blocking = !kernel.file_flags(own)?.is_nonblocking;
             } else if !is_private && !kind.is_on_disk() {

@@ -19,9 +19,9 @@ use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
 use super::file::{self, FileFlags, FileKind};
 use super::null::wall_clock_at;
-use super::{lent, pipe};
 use super::poller::{Poller, real_descriptors};
 use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
+use super::{lent, pipe};
 use crate::net::address::Address;
 use crate::sources::Direction;
 
