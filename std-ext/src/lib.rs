@@ -190,6 +190,19 @@
 //! # Ok::<(), rondel::Error>(())
 //! ```
 //!
+//! A file on a disk is always ready, however long the disk takes, so it can't be waited for
+//! ([`NotAPipe`]). A job in another thread reads it:
+//!
+//! ```
+//! rondel::run(async |event_loop| {
+//!     let reading = event_loop.run_in_executor(|| std::fs::read("Cargo.toml"))?;
+//!     let contents = reading.await.map_err(rondel::Error::new)??;
+//!     println!("{} bytes", contents.len());
+//!     Ok(())
+//! })?;
+//! # Ok::<(), rondel::Error>(())
+//! ```
+//!
 //! # Signals
 //!
 //! [`add_signal_handler`](EventLoopHandle::add_signal_handler) calls back for a [`Signal`], in any loop;
