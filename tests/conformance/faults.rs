@@ -395,6 +395,115 @@ fn p01_a_stale_event_never_reaches_the_newcomer_of_the_same_number() {
 }
 
 #[test]
+fn p05_readiness_that_is_tens_of_thousands_of_events_old_is_still_there() {
+    const EVENTS: usize = 40_000;
+    struct Reader {
+        received: Counter,
+        made: Rc<RefCell<Option<rondel::Transport>>>,
+    }
+    impl rondel::Protocol for Reader {
+        fn connection_made(&mut self, transport: &rondel::Transport) -> rondel::Result<()> {
+            transport.pause_reading();
+            self.made.replace(Some(transport.clone()));
+            Ok(())
+        }
+
+        fn data_received(&mut self, _: &rondel::Transport, data: &[u8]) -> rondel::Result<()> {
+            data.iter().for_each(|_| drop(self.received.add()));
+            Ok(())
+        }
+    }
+    let event_loop = manual();
+    let (received, made) = (Counter::new(), Rc::default());
+    let (counted, place) = (received.clone(), Rc::clone(&made));
+    let (mut client, _server) = event_loop
+        .run_until_complete(async {
+            let factory = move || Reader { received: counted.clone(), made: Rc::clone(&place) };
+            let server = event_loop.create_server(factory, any_port()).await?;
+            let client = TcpStream::connect(server.local_addr())?;
+            client.set_nodelay(true)?;
+            Ok::<_, Error>((client, server))
+        })
+        .unwrap();
+    turns(&event_loop, 3);
+    // An event for each byte, and nobody reads.
+    for _ in 0..EVENTS {
+        client.write_all(b"x").unwrap();
+        turns(&event_loop, 1);
+    }
+    assert_eq!(received.get(), 0);
+    made.take().expect("connected").resume_reading();
+    while received.get() < EVENTS {
+        event_loop.run_once().unwrap();
+    }
+    assert_eq!(received.get(), EVENTS);
+}
+
+#[test]
+fn p15_of_thousands_that_are_ready_each_has_its_turn_before_any_has_many() {
+    const READY: usize = 5000;
+    const PER_TURN: usize = 64;
+    let test = "faults::p15_of_thousands_that_are_ready_each_has_its_turn_before_any_has_many";
+    alone(test, READY + 100, || {
+        let config = Config { events_per_turn: PER_TURN, descriptors: READY, calls: 2 * READY, ..small() };
+        let (event_loop, _clock) = manual_with(config);
+        let (ready, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        let copies: Vec<_> = (0..READY).map(|_| ready.try_clone().unwrap()).collect();
+        let counters: Vec<_> = (0..READY).map(|_| Counter::new()).collect();
+        for (copy, counter) in copies.iter().zip(&counters) {
+            let counter = counter.clone();
+            event_loop.add_reader(copy, move |_| drop(counter.add())).unwrap();
+        }
+        for round in 1..=3 {
+            turns(&event_loop, READY.div_ceil(PER_TURN) + 1);
+            let least = counters.iter().map(Counter::get).min().unwrap();
+            let most = counters.iter().map(Counter::get).max().unwrap();
+            assert!(least >= round && most <= round + 1, "round {round}: between {least} and {most}");
+        }
+    });
+}
+
+#[test]
+fn p16_a_forked_child_is_refused_and_the_parent_goes_on() {
+    alone("faults::p16_a_forked_child_is_refused_and_the_parent_goes_on", 64, || {
+        let (event_loop, trace) = (real(), Trace::new());
+        let (reading, mut writing) = std::io::pipe().unwrap();
+        let noted = trace.clone();
+        let watched = reading.try_clone().unwrap();
+        event_loop
+            .add_reader(&watched, move |event_loop| {
+                noted.push("readable");
+                event_loop.stop();
+            })
+            .unwrap();
+        // SAFETY: the only other thread of this process waits for this one.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let refused = event_loop.run_once().expect_err("refused");
+            let is_refused = refused.as_io().map(std::io::Error::kind)
+                == Some(std::io::ErrorKind::PermissionDenied)
+                && event_loop.add_writer(&writing, never).is_err();
+            drop(event_loop);
+            // One of its own works.
+            let works = EventLoop::new().is_ok_and(|own| {
+                own.call_soon(|event_loop| event_loop.stop()).is_ok() && own.run_forever().is_ok()
+            });
+            // SAFETY: ends the child, without the destructors that are the parent's.
+            unsafe { libc::_exit(i32::from(!(is_refused && works))) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of our own, and room for its status.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert_eq!(status, 0, "the child was not refused");
+        writing.write_all(b"x").unwrap();
+        event_loop.run_forever().unwrap();
+        assert_eq!(trace.take(), ["readable"]);
+        drop(reading);
+    });
+}
+
+#[test]
 fn p02_a_number_that_a_connection_got_is_no_longer_that_of_a_closed_reader() {
     let event_loop = real();
     let told = reports(&event_loop);

@@ -92,6 +92,7 @@ impl Kernel for ManualKernel {
     }
 
     fn wait(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()> {
+        self.poller.check_birthplace()?;
         self.waits.set(self.waits.get() + 1);
         self.last_deadline.set(deadline);
         let Some(deadline) = deadline.filter(|&deadline| deadline != Instant::MAX) else {

@@ -16,7 +16,7 @@
 //! may touch.
 //!
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
-//! [`null`] the kernels, [`poller`] readiness by mio, [`clock`] time and exact deadlines, [`socket`],
+//! [`null`] the kernels, [`poller`] readiness by mio, [`forks`] whose it is, [`clock`] time and exact deadlines, [`socket`],
 //! [`datagrams`] and [`address`] the socket calls, [`file`], [`pipe`], [`lent`], [`sigpipe`] and [`terminal`] those of files, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
 //! [`limits`] what the process was given and may use, [`threads`] and
 //! [`entropy`] what they are called, [`signals`] signals, [`memory`] the tables' memory, [`syscall`] how errors are read.
@@ -40,6 +40,7 @@ mod faulty;
 #[allow(dead_code, reason = "chosen by tests alone; always compiled, so that the seam stays honest")]
 mod null;
 
+mod forks;
 mod poller;
 
 mod clock;

@@ -8,6 +8,7 @@ use mio::unix::SourceFd;
 
 use super::doorbell::{Doorbell, eventfd};
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
+use super::forks::Birthplace;
 use super::syscall::retry;
 
 /// Writes the methods of [`Kernel`](super::Kernel) that are the same on every kernel with real
@@ -284,6 +285,7 @@ pub(super) use real_descriptors;
 /// Watches descriptors and hears one doorbell.
 #[derive(Debug)]
 pub(super) struct Poller {
+    birthplace: Birthplace,
     /// Borrowed only within one method; none of them calls anybody's callback.
     poll: RefCell<mio::Poll>,
     /// The doorbell and its eventfd.
@@ -303,7 +305,8 @@ pub(super) struct Woken {
 impl Poller {
     /// Makes a poller that watches nothing.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { poll: RefCell::new(mio::Poll::new()?), bell: Cell::new(None) })
+        let poll = RefCell::new(mio::Poll::new()?);
+        Ok(Self { birthplace: Birthplace::here(), poll, bell: Cell::new(None) })
     }
 
     /// Begins to watch a descriptor.
@@ -316,13 +319,24 @@ impl Poller {
     /// now, though it has been before.
     pub(super) fn reregister(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
         refuse_reserved(token)?;
+        self.birthplace.check()?;
         let poll = self.poll.borrow();
         poll.registry().reregister(&mut SourceFd(&fd.as_raw()), mio::Token(token.0), interest.to_mio())
     }
 
-    /// Ceases to watch a descriptor.
+    /// Ceases to watch a descriptor. In a child of a fork it does nothing: the parent watches on.
     pub(super) fn deregister(&self, fd: Fd) -> io::Result<()> {
+        if !self.birthplace.is_here() {
+            return Ok(());
+        }
         self.poll.borrow().registry().deregister(&mut SourceFd(&fd.as_raw()))
+    }
+
+    /// Refuses the child of a fork, whose waits would take the parent's events and move its timer
+    /// (FAULTS P-16).
+    #[inline]
+    pub(super) fn check_birthplace(&self) -> io::Result<()> {
+        self.birthplace.check()
     }
 
     /// Watches the kernel's timer; its events come as [`Woken::by_alarm`].
@@ -377,6 +391,7 @@ impl Poller {
     }
 
     fn add(&self, fd: Fd, token: Token, interest: Interest) -> io::Result<()> {
+        self.birthplace.check()?;
         let poll = self.poll.borrow();
         poll.registry().register(&mut SourceFd(&fd.as_raw()), mio::Token(token.0), interest.to_mio())
     }

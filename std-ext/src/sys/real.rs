@@ -83,6 +83,7 @@ impl Kernel for RealKernel {
     }
 
     fn wait(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()> {
+        self.poller.check_birthplace()?;
         match deadline {
             // No clock read: an earlier reading is proof enough, and `Instant::ZERO` needs none.
             Some(deadline) if deadline <= self.clock.latest() => self.look(events),
