@@ -225,7 +225,8 @@
 //! [`create_subprocess_exec`](EventLoopHandle::create_subprocess_exec) starts a program and
 //! [`create_subprocess_shell`](EventLoopHandle::create_subprocess_shell) a line of the shell's language. The
 //! [`Process`] that they give waits for it and signals it, and its pipes are streams;
-//! [`communicate`](Process::communicate) writes and reads all at once. The loop reaps it in any case.
+//! [`communicate`](Process::communicate) writes and reads all at once. A [`SubprocessProtocol`] is told of
+//! both, by [`subprocess_exec`](EventLoopHandle::subprocess_exec). The loop reaps it in any case.
 //!
 //! ```
 //! use rondel::Stdio;
@@ -449,7 +450,8 @@ pub use crate::pipe::protocol::{ReadPipeProtocol, WritePipeProtocol};
 pub use crate::pipe::terminal::RawTerminal;
 pub use crate::pipe::transport::{ReadTransport, WriteTransport};
 pub use crate::process::{
-    AsProcess, Communicate, CreateSubprocess, ExitStatus, Output, Process, ProcessLimit, Stdio,
+    AsProcess, AsTransport, Communicate, CreateSubprocess, ExitStatus, Output, Process, ProcessLimit, Stdio,
+    SubprocessProtocol, SubprocessTransport,
 };
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::pulse::Pulse;

@@ -176,6 +176,8 @@ pub mod kind {
     pub struct WritePipe(());
     /// Marks a [`DatagramProtocol`](crate::DatagramProtocol).
     pub struct Datagrams(());
+    /// Marks a [`SubprocessProtocol`](crate::SubprocessProtocol).
+    pub struct Subprocess(());
 }
 
 /// Is any protocol that a stream transport takes: each [`Protocol`], and each

@@ -35,6 +35,7 @@ mod test_standard_streams;
 mod test_streams;
 mod test_subprocess;
 mod test_subprocess_pipes;
+mod test_subprocess_protocols;
 mod test_supervision;
 mod test_tasks;
 mod test_threadsafe;

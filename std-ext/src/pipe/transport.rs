@@ -32,7 +32,7 @@ pub struct ReadTransport(Transport);
 pub struct WriteTransport(Transport);
 
 impl ReadTransport {
-    pub(super) fn of(transport: &Transport) -> Self {
+    pub(crate) fn of(transport: &Transport) -> Self {
         Self(transport.clone())
     }
 
@@ -110,7 +110,7 @@ impl ReadTransport {
 }
 
 impl WriteTransport {
-    pub(super) fn of(transport: &Transport) -> Self {
+    pub(crate) fn of(transport: &Transport) -> Self {
         Self(transport.clone())
     }
 

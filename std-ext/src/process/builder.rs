@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use super::create::AsProcess;
+use super::create::{AsProcess, AsTransport};
 use super::launch::{self, Launch, ProcessLimit};
+use super::protocol::SubprocessProtocol;
 use super::stdio::Stdio;
 use crate::EventLoopHandle;
 
@@ -46,6 +47,69 @@ impl EventLoopHandle {
     /// `asyncio.create_subprocess_shell(cmd)`.
     pub fn create_subprocess_shell(&self, command: impl Into<OsString>) -> CreateSubprocess {
         CreateSubprocess::new(self, launch::shell(command.into()), AsProcess::default())
+    }
+
+    /// Starts a program as a child process with a protocol made by `factory`; options follow, and then
+    /// an await, which returns the transport and the protocol when `connection_made` was called. Its
+    /// standard input, output and error are pipes unless the options say otherwise (contract SB-3).
+    ///
+    /// ```
+    /// use rondel::{SubprocessProtocol, SubprocessTransport};
+    ///
+    /// struct Printer;
+    ///
+    /// impl SubprocessProtocol for Printer {
+    ///     fn pipe_data_received(
+    ///         &mut self,
+    ///         _: &SubprocessTransport,
+    ///         fd: i32,
+    ///         data: &[u8],
+    ///     ) -> rondel::Result<()> {
+    ///         println!("{fd}: {}", data.escape_ascii());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// rondel::run(async |event_loop| {
+    ///     let (transport, _printer) = event_loop.subprocess_exec(|| Printer, "date").arg("-u").await?;
+    ///     assert!(transport.wait().await?.success());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), rondel::Error>(())
+    /// ```
+    ///
+    /// # Cancellation
+    /// The process is killed and reaped, and its pipes are closed (SB-11).
+    ///
+    /// # Python
+    /// `loop.subprocess_exec(factory, program, *args)`.
+    pub fn subprocess_exec<F, P>(
+        &self,
+        factory: F,
+        program: impl Into<OsString>,
+    ) -> CreateSubprocess<AsTransport<F>>
+    where
+        F: FnOnce() -> P + 'static,
+        P: SubprocessProtocol,
+    {
+        CreateSubprocess::new(self, Launch::new(program.into()).with_pipes(), AsTransport(factory))
+    }
+
+    /// As [`subprocess_exec`](Self::subprocess_exec), for a line of the shell's language; mind what
+    /// [`create_subprocess_shell`](Self::create_subprocess_shell) says of those.
+    ///
+    /// # Python
+    /// `loop.subprocess_shell(factory, cmd)`.
+    pub fn subprocess_shell<F, P>(
+        &self,
+        factory: F,
+        command: impl Into<OsString>,
+    ) -> CreateSubprocess<AsTransport<F>>
+    where
+        F: FnOnce() -> P + 'static,
+        P: SubprocessProtocol,
+    {
+        CreateSubprocess::new(self, launch::shell(command.into()).with_pipes(), AsTransport(factory))
     }
 }
 

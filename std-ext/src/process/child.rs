@@ -3,12 +3,13 @@
 use core::cell::{Cell, OnceCell, RefCell};
 use core::panic::Location;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use rondel_core::{Callback, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
 use super::status::ExitStatus;
+use super::transport::Subprocess;
 use crate::metrics::{Peak, usage};
 use crate::sources::{Direction, Owner};
 use crate::sys::child::{self as sys, Command, SpawnError};
@@ -54,6 +55,8 @@ pub(crate) struct Child {
     status: Cell<Option<ExitStatus>>,
     /// Is done when it has exited and was reaped.
     exited: Future<ExitStatus>,
+    /// Is told of the exit, too.
+    subprocess: RefCell<Weak<Subprocess>>,
     outlives_loop: Cell<bool>,
 }
 
@@ -64,6 +67,11 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
+    /// Returns the process that is to be.
+    pub(super) fn child(&self) -> &Rc<Child> {
+        &self.child
+    }
+
     /// Starts the process, watches it and puts it into the table.
     ///
     /// # Errors
@@ -113,6 +121,7 @@ impl Child {
             key: Cell::new(0),
             status: Cell::new(None),
             exited: event_loop.create_future()?,
+            subprocess: RefCell::default(),
             outlives_loop: Cell::new(false),
         });
         let erase = |child: Rc<Self>| Callback::handler(move |_: &EventLoopHandle| child.look());
@@ -136,6 +145,11 @@ impl Child {
     /// Lets the process run on when the loop is closed.
     pub(super) fn outlive_loop(&self) {
         self.outlives_loop.set(true);
+    }
+
+    /// Has the exit told to a transport.
+    pub(super) fn tell_exit_to(&self, subprocess: Weak<Subprocess>) {
+        self.subprocess.replace(subprocess);
     }
 
     /// Waits until the process has exited.
@@ -198,6 +212,10 @@ impl Child {
         self.event_loop.unwatch(token);
         // Refused only by a loop that is closed, and then nobody waits.
         let _ = self.exited.set_result(status);
+        let subprocess = self.subprocess.borrow().upgrade();
+        if let Some(subprocess) = subprocess {
+            subprocess.exited();
+        }
         drop(child);
     }
 }

@@ -57,6 +57,12 @@ impl Launch {
         }
     }
 
+    /// Makes the standard descriptors pipes.
+    pub(super) fn with_pipes(mut self) -> Self {
+        (self.stdin, self.stdout, self.stderr) = (Stdio::pipe(), Stdio::pipe(), Some(Stdio::pipe()));
+        self
+    }
+
     /// Writes down what the system needs, for a child whose standard descriptors are made of `stdio`.
     ///
     /// # Errors

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //!  create_subprocess_exec, _shell --> CreateSubprocess --> Launch --> Command of the seam
-//!                                            |
+//!  subprocess_exec, _shell                   |
 //!                                            v
 //!                    Process --refers to--> Child   one for each process, in the table of the loop,
-//!                      |                            until it has exited and was reaped
-//!                      v
-//!                    streams of its pipes, whose other ends the process has
+//!                      |                      |     until it has exited and was reaped
+//!                      v                      v
+//!        streams of its pipes              Subprocess  with a protocol, driven by a handler, until
+//!                                             |        the process and its pipes have ended
+//!                                             v
+//!                                          connections of its pipes
 //! ```
 //!
 //! The loop has its `Child` for as long as the process lives, whatever becomes of those who asked for
@@ -22,6 +25,9 @@ mod stdio;
 mod communicate;
 mod handle;
 
+mod protocol;
+mod transport;
+
 mod child;
 mod status;
 
@@ -29,8 +35,10 @@ pub(crate) use child::Children;
 
 pub use builder::CreateSubprocess;
 pub use communicate::{Communicate, Output};
-pub use create::AsProcess;
+pub use create::{AsProcess, AsTransport};
 pub use handle::Process;
 pub use launch::ProcessLimit;
+pub use protocol::SubprocessProtocol;
 pub use status::ExitStatus;
 pub use stdio::Stdio;
+pub use transport::SubprocessTransport;

@@ -38,7 +38,8 @@ impl Stdio {
         Self(Source::Null)
     }
 
-    /// Is a pipe, whose other end is a field of the [`Process`](crate::Process).
+    /// Is a pipe, whose other end is a field of the [`Process`](crate::Process), or a transport of the
+    /// [`SubprocessTransport`](crate::SubprocessTransport).
     ///
     /// # Python
     /// `subprocess.PIPE`.

@@ -171,7 +171,7 @@ impl Connection {
     }
 
     /// Closes the socket.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.set(State::CLOSING | State::ENDING);
         if self.set(State::CLOSED) {
             return;
