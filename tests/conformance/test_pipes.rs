@@ -48,6 +48,7 @@ scenarios! {
     streams_end_by_dropping_one_half
     streams_write_in_the_background_what_a_full_pipe_does_not_take
     sendfile_writes_a_file_into_a_pipe
+    the_ends_of_a_socket_move_much_and_files
     a_shell_reads_a_fifo_and_writes_another
     any_call_of_the_system_that_fails_ends_the_pipe_once
     short_and_spurious_transfers_lose_nothing
@@ -753,6 +754,43 @@ fn sendfile_writes_a_file_into_a_pipe() {
         }
         Ok(())
     });
+}
+
+fn the_ends_of_a_socket_move_much_and_files() {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+    let directory = Directory::new("socket-ends");
+    let data: Vec<u8> = (0..500_000_u32).map(|index| (index % 251) as u8).collect();
+    let file = File::open(directory.file("file", &data)).unwrap();
+    let expected = data.repeat(2);
+    for largest in [usize::MAX, 10_000] {
+        faults.limit(Operation::Recv, largest);
+        faults.limit(Operation::Send, largest);
+        faults.block(Operation::Recv);
+        faults.block(Operation::Send);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let talk = async {
+            let mut reader = event_loop.open_read_pipe(theirs).await?;
+            let mut writer = event_loop.open_write_pipe(ours).await?;
+            writer.write(&data)?;
+            assert!(writer.write_buffer_size() > 0);
+            let file = file.try_clone()?;
+            let sending = event_loop.create_task(async move {
+                let sent = writer.sendfile(&file, 0, None).fallback(false).await;
+                writer.close();
+                sent.map_err(Error::new)
+            })?;
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read, 2_000_000).await?;
+            assert!(read == expected, "{} bytes", read.len());
+            assert_eq!(sending.await??, 500_000);
+            Ok::<_, Error>(())
+        };
+        event_loop.run_until_complete(talk).unwrap();
+        faults.heal(Operation::Recv);
+        faults.heal(Operation::Send);
+    }
+    turns(&event_loop, 3);
+    assert_nothing_left(&event_loop);
 }
 
 fn a_shell_reads_a_fifo_and_writes_another() {

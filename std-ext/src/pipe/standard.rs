@@ -43,6 +43,12 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Awaiting it fails as [`open_stdout`](Self::open_stdout) does, for reading.
+    ///
+    /// # Cancellation
+    /// Safe: standard input stays as it is, also if this fails or is never awaited.
+    ///
     /// # Python
     /// `loop.connect_read_pipe(factory, sys.stdin)`, which refuses files and leaves the
     /// terminal non-blocking for the shell.
@@ -59,6 +65,9 @@ impl EventLoopHandle {
     /// [`NotAPipe`](crate::NotAPipe) if it is a directory or nothing of the kind; `Io` if
     /// it is closed or not open for writing, or as the system says.
     ///
+    /// # Cancellation
+    /// Safe: standard output stays as it is, also if this fails or is never awaited.
+    ///
     /// # Python
     /// `loop.connect_write_pipe(factory, sys.stdout)`.
     pub fn open_stdout(&self) -> impl Future<Output = Result<StreamWriter>> + use<> {
@@ -68,6 +77,9 @@ impl EventLoopHandle {
     /// Writes to standard error from tasks, as [`open_stdout`](Self::open_stdout).
     ///
     /// # Errors
+    /// As [`open_stdout`](Self::open_stdout).
+    ///
+    /// # Cancellation
     /// As [`open_stdout`](Self::open_stdout).
     ///
     /// # Python
