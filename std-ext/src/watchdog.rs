@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rondel_core::{HandleId, TaskId};
 
+use crate::debug::Thousandths;
 use crate::exception::discard;
 use crate::pulse::{Activity, Seen};
 use crate::reporter::write_line;
@@ -41,7 +42,7 @@ pub struct Blocked {
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "The loop is blocked, for {:.3} seconds by now, by ", self.duration.as_secs_f64())?;
+        write!(f, "The loop is blocked, for {} seconds by now, by ", Thousandths::of_seconds(self.duration))?;
         if let (Some(protocol), Some(method), Some(socket)) = (self.protocol, self.method, self.socket) {
             write!(f, "{method} of {protocol} with fd={socket}, in ")?;
         }
@@ -152,28 +153,26 @@ struct Checker {
     /// Is what was seen, and for how long.
     steps: u64,
     duration: Duration,
-    /// Is from when on it is told the next time.
-    next: Duration,
+    /// Is from when on it is told the next time, if that ever comes.
+    next: Option<Duration>,
 }
 
 impl Checker {
     fn new(limit: Duration) -> Self {
         let limit = limit.max(PERIOD_MIN);
         let period = (limit / LOOKS).max(PERIOD_MIN);
-        Self { period, limit, steps: 0, duration: Duration::ZERO, next: limit }
+        Self { period, limit, steps: 0, duration: Duration::ZERO, next: Some(limit) }
     }
 
     fn look(&mut self, activity: &Activity) -> Option<Blocked> {
         let is_new = activity.steps != self.steps;
         let Some(running) = activity.running.filter(|_| !is_new) else {
-            (self.steps, self.duration, self.next) = (activity.steps, Duration::ZERO, self.limit);
+            (self.steps, self.duration, self.next) = (activity.steps, Duration::ZERO, Some(self.limit));
             return None;
         };
         self.duration = self.duration.saturating_add(self.period);
-        if self.duration < self.next {
-            return None;
-        }
-        self.next = self.next.saturating_mul(2);
+        let due = self.next.filter(|&next| next <= self.duration)?;
+        self.next = due.checked_mul(2);
         let method = activity.method;
         Some(Blocked {
             duration: self.duration,

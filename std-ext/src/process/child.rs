@@ -22,11 +22,14 @@ pub(crate) struct Children {
     list: RefCell<Slab<Rc<Child>>>,
     peak: Peak,
     limit: usize,
+    /// Ends those that are left, from the first that is started: a program without children doesn't link
+    /// what that takes.
+    end_all: Cell<Option<fn(&EventLoopHandle)>>,
 }
 
 impl Children {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { list: RefCell::default(), peak: Peak::default(), limit }
+        Self { list: RefCell::default(), peak: Peak::default(), limit, end_all: Cell::new(None) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,11 +82,11 @@ impl Reserved {
     pub(super) fn start(self, command: &Command) -> Result<Rc<Child>> {
         let Self { child, handler } = &self;
         let (event_loop, inner) = (&child.event_loop, &child.event_loop.inner);
-        let started = inner.kernel.spawn(command)?;
+        let started = inner.kernel.processes().spawn(command)?;
         let watched = event_loop.watch(started.watched(), Owner::Child, Interest::READABLE);
         let token = watched.inspect_err(|_| {
-            let _ = inner.kernel.signal_child(started, sys::SIGKILL);
-            inner.kernel.reap_killed(started);
+            let _ = inner.kernel.processes().signal_child(started, sys::SIGKILL);
+            inner.kernel.processes().reap_killed(started);
         })?;
         // Empty until here.
         let _ = child.started.set((started, token));
@@ -115,6 +118,7 @@ impl Child {
         }
         inner.children.check_room().map_err(|full| inner.scheduler.note_refusal(full))?;
         inner.sources.borrow().check_room()?;
+        inner.children.end_all.set(Some(EventLoopHandle::end_children));
         let child = Rc::new(Self {
             event_loop: event_loop.clone(),
             started: OnceCell::new(),
@@ -170,7 +174,7 @@ impl Child {
         let Some((started, _)) = self.started.get().filter(|_| self.status().is_none()) else {
             return Err(no_such_process());
         };
-        match self.event_loop.inner.kernel.signal_child(*started, signal) {
+        match self.event_loop.inner.kernel.processes().signal_child(*started, signal) {
             Err(error) if sys::is_gone(&error) => Err(no_such_process()),
             sent => Ok(sent?),
         }
@@ -185,7 +189,7 @@ impl Child {
     fn look(&self) {
         let Some((started, _)) = self.started.get().filter(|_| self.status().is_none()) else { return };
         let kernel = &self.event_loop.inner.kernel;
-        match kernel.try_wait(*started) {
+        match kernel.processes().try_wait(*started) {
             Ok(None) => {}
             Ok(Some(exit)) => {
                 let watched = started.watched();
@@ -195,7 +199,7 @@ impl Child {
             Err(error) => {
                 log::warn!("waiting for process {}: {error}", started.pid());
                 self.finish(ExitStatus::Unknown);
-                kernel.reap_later(*started);
+                kernel.processes().reap_later(*started);
             }
         }
     }
@@ -227,23 +231,30 @@ impl EventLoopHandle {
         self.inner.children.len()
     }
 
-    /// Ends the processes that are left, and reaps them, for the close of the loop. Those that may go
-    /// on are left to threads, so that they don't become zombies.
+    /// Lets go of all processes, for the close of the loop.
     pub(crate) fn close_children(&self) {
-        let kernel = &self.inner.kernel;
+        if let Some(end_all) = self.inner.children.end_all.get() {
+            end_all(self);
+        }
+    }
+
+    /// Ends the processes that are left, and reaps them. Those that may go on are left to threads, so that
+    /// they don't become zombies.
+    fn end_children(&self) {
+        let processes = self.inner.kernel.processes();
         let children: Vec<_> = self.inner.children.list.take().into_iter().map(|(_, child)| child).collect();
         let ended = |child: &&Rc<Child>| !child.outlives_loop.get();
         // All of them first, so that they end at the same time.
         for (started, _) in children.iter().filter(ended).filter_map(|child| child.started.get()) {
-            let _ = kernel.signal_child(*started, sys::SIGKILL);
+            let _ = processes.signal_child(*started, sys::SIGKILL);
         }
         for child in &children {
             let Some(&(started, token)) = child.started.get() else { continue };
             self.unwatch(token);
             if child.outlives_loop.get() {
-                kernel.reap_later(started);
+                processes.reap_later(started);
             } else {
-                child.status.set(kernel.reap_killed(started).map(ExitStatus::from));
+                child.status.set(processes.reap_killed(started).map(ExitStatus::from));
             }
         }
     }

@@ -53,7 +53,7 @@ impl TheirEnds {
         self.sources[target] = match &stdio.0 {
             Source::Inherit => target as i32,
             Source::Descriptor(descriptor) => descriptor.as_raw_fd(),
-            Source::Null => self.keep(event_loop, kernel.open_null()?),
+            Source::Null => self.keep(event_loop, kernel.processes().open_null()?),
             Source::Pipe => {
                 let (reader, writer) = kernel.pipe()?;
                 let (our, their, direction) = if target == 0 {

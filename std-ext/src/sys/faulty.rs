@@ -16,7 +16,7 @@ use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
 use super::file::{FileFlags, FileKind};
 use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
-use super::{Kernel, Limited, ManualKernel, ThreadSource};
+use super::{Kernel, Limited, ManualKernel, ProcessSource, Processes, ThreadSource};
 use crate::faults::{Fault, Faults, Operation};
 use crate::net::address::Address;
 use crate::sources::Direction;
@@ -282,55 +282,17 @@ impl Kernel for FaultyKernel {
         self.kernel.read_file(path, bytes_max)
     }
 
-    fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
-        self.before(Operation::Spawn, Fd::NONE).map_err(SpawnError::at(Stage::Clone))?;
-        match self.before(Operation::OpenPidfd, Fd::NONE) {
-            Ok(()) => self.kernel.spawn(command),
-            // As on a system that has none.
-            Err(_) => child::spawn(command, WaitBy::Thread),
-        }
-    }
-
-    fn try_wait(&self, child: Child) -> io::Result<Option<Exit>> {
-        match self.before(Operation::WaitChild, child.watched()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-            Ok(()) => self.kernel.try_wait(child),
-        }
-    }
-
-    fn signal_child(&self, child: Child, signal: i32) -> io::Result<()> {
-        self.before(Operation::SignalChild, Fd::NONE)?;
-        self.kernel.signal_child(child, signal)
-    }
-
-    fn reap_killed(&self, child: Child) -> Option<Exit> {
-        self.kernel.reap_killed(child)
-    }
-
-    fn open_null(&self) -> io::Result<Fd> {
-        self.kernel.open_null()
-    }
-
-    fn reap_later(&self, child: Child) {
-        self.kernel.reap_later(child);
-    }
-
-    fn zombies(&self) -> Vec<i32> {
-        self.kernel.zombies()
-    }
-
-    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
-        self.kernel.reap_orphan(pid)
-    }
-
-    fn adopt_orphans(&self) -> io::Result<()> {
-        self.kernel.adopt_orphans()
+    fn processes(&self) -> ProcessSource<'_> {
+        ProcessSource::Kernel(self)
     }
 
     fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {
         self.before(Operation::Entropy, Fd::NONE)?;
         self.kernel.entropy(buf)
+    }
+
+    fn monotonic_micros(&self) -> u64 {
+        self.kernel.monotonic_micros()
     }
 
     fn limit(&self, limited: Limited) -> io::Result<ResourceLimit> {
@@ -365,5 +327,53 @@ impl Kernel for FaultyKernel {
 
     fn has_real_descriptors(&self) -> bool {
         self.kernel.has_real_descriptors()
+    }
+}
+
+impl Processes for FaultyKernel {
+    fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
+        self.before(Operation::Spawn, Fd::NONE).map_err(SpawnError::at(Stage::Clone))?;
+        match self.before(Operation::OpenPidfd, Fd::NONE) {
+            Ok(()) => self.kernel.processes().spawn(command),
+            // As on a system that has none.
+            Err(_) => child::spawn(command, WaitBy::Thread),
+        }
+    }
+
+    fn try_wait(&self, child: Child) -> io::Result<Option<Exit>> {
+        match self.before(Operation::WaitChild, child.watched()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => self.kernel.processes().try_wait(child),
+        }
+    }
+
+    fn signal_child(&self, child: Child, signal: i32) -> io::Result<()> {
+        self.before(Operation::SignalChild, Fd::NONE)?;
+        self.kernel.processes().signal_child(child, signal)
+    }
+
+    fn reap_killed(&self, child: Child) -> Option<Exit> {
+        self.kernel.processes().reap_killed(child)
+    }
+
+    fn open_null(&self) -> io::Result<Fd> {
+        self.kernel.processes().open_null()
+    }
+
+    fn reap_later(&self, child: Child) {
+        self.kernel.processes().reap_later(child);
+    }
+
+    fn zombies(&self) -> Vec<i32> {
+        self.kernel.processes().zombies()
+    }
+
+    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
+        self.kernel.processes().reap_orphan(pid)
+    }
+
+    fn adopt_orphans(&self) -> io::Result<()> {
+        self.kernel.processes().adopt_orphans()
     }
 }

@@ -18,7 +18,7 @@
 //! Where is what: [`fd`] the values, [`doorbell`] waking, [`real`], [`manual`], [`faulty`] and
 //! [`null`] the kernels, [`poller`] readiness by mio, [`forks`] whose it is, [`clock`] time and exact deadlines, [`socket`],
 //! [`datagrams`] and [`address`] the socket calls, [`file`], [`pipe`], [`lent`], [`sigpipe`] and [`terminal`] those of files, [`child`] processes, [`worker`] those of a pool, [`names`] the system's resolver, [`inherited`] and
-//! [`limits`] what the process was given and may use, [`threads`] and
+//! [`limits`] what the process was given and may use, [`processes`], [`threads`] and
 //! [`entropy`] what they are called, [`signals`] signals, [`memory`] the tables' memory, [`syscall`] how errors are read.
 
 mod fd;
@@ -65,6 +65,7 @@ pub(crate) mod names;
 
 mod entropy;
 
+mod processes;
 mod threads;
 
 pub(crate) mod worker;
@@ -89,7 +90,6 @@ use rondel_core::Instant;
 use crate::net::address::Address;
 use crate::sources::Direction;
 use crate::supervision::ResourceLimit;
-use crate::sys::child::{Child, Command, Exit, SpawnError, Stage};
 
 pub(crate) use datagrams::{Batch, ReceiveBatch, SendBatch};
 pub(crate) use doorbell::Doorbell;
@@ -99,6 +99,7 @@ pub(crate) use file::{FileFlags, FileKind};
 pub(crate) use limits::Limited;
 pub(crate) use manual::ManualKernel;
 pub(crate) use null::NullKernel;
+pub(crate) use processes::{ProcessSource, Processes};
 pub(crate) use real::RealKernel;
 pub(crate) use socket::{Family, FileAt, Received, SocketKind, SocketOption, prepare};
 pub(crate) use syscall::{
@@ -565,71 +566,9 @@ pub(crate) trait Kernel {
         unsupported("read_file")
     }
 
-    /// Starts a child, which is its program when this returns. What fails in between fails here, and
-    /// leaves neither a process nor a descriptor.
-    ///
-    /// # Errors
-    /// As `clone` and `execve`, and as each call that the command asks for.
-    fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
-        let _ = command;
-        unsupported("spawn").map_err(SpawnError::at(Stage::Clone))
-    }
-
-    /// Reaps a child that has exited; `None` for one that runs.
-    ///
-    /// # Errors
-    /// As `waitid`; that somebody else has reaped it is [`Exit::Unknown`].
-    fn try_wait(&self, child: Child) -> io::Result<Option<Exit>> {
-        let _ = child;
-        unsupported("waitid")
-    }
-
-    /// Sends a signal to a child that was not reaped.
-    ///
-    /// # Errors
-    /// `ESRCH` if somebody else has reaped it; else as `pidfd_send_signal`.
-    fn signal_child(&self, child: Child, signal: i32) -> io::Result<()> {
-        let _ = (child, signal);
-        unsupported("pidfd_send_signal")
-    }
-
-    /// Reaps a child that was killed, and closes what watches it; after a second in a thread, and then
-    /// nobody knows how it ended.
-    fn reap_killed(&self, child: Child) -> Option<Exit> {
-        let _ = child;
-        None
-    }
-
-    /// Has a thread reap a child whenever it exits, and close what watches it.
-    fn reap_later(&self, child: Child) {
-        let _ = child;
-    }
-
-    /// Returns the children of the process that have exited and were not reaped, whoever made them.
-    fn zombies(&self) -> Vec<i32> {
-        Vec::new()
-    }
-
-    /// Reaps a child of the process that nobody else waits for; `None` if it is gone.
-    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
-        let _ = pid;
-        None
-    }
-
-    /// Makes the process the parent of what its descendants leave behind.
-    ///
-    /// # Errors
-    /// As `prctl(PR_SET_CHILD_SUBREAPER)`.
-    fn adopt_orphans(&self) -> io::Result<()> {
-        unsupported("prctl")
-    }
-
-    /// Opens `/dev/null`, for both directions.
-    ///
-    /// # Errors
-    /// As `open`.
-    fn open_null(&self) -> io::Result<Fd> {
-        unsupported("open")
+    /// Tells by whom children are started.
+    fn processes(&self) -> ProcessSource<'_> {
+        ProcessSource::Kernel(&processes::NoProcesses)
     }
 
     /// Fills `buf` with bytes that nobody can foresee.

@@ -203,36 +203,8 @@ macro_rules! real_descriptors {
             super::names::read_file(path, bytes_max)
         }
 
-        fn spawn(&self, command: &child::Command) -> Result<child::Child, child::SpawnError> {
-            child::spawn(command, child::WaitBy::Pidfd)
-        }
-
-        fn try_wait(&self, child: child::Child) -> io::Result<Option<child::Exit>> {
-            child::try_wait(child)
-        }
-
-        fn signal_child(&self, child: child::Child, signal: i32) -> io::Result<()> {
-            child::send_signal(child, signal)
-        }
-
-        fn reap_killed(&self, child: child::Child) -> Option<child::Exit> {
-            child::reap_killed(child)
-        }
-
-        fn reap_later(&self, child: child::Child) {
-            child::reap_later(child);
-        }
-
-        fn zombies(&self) -> Vec<i32> {
-            child::zombies()
-        }
-
-        fn reap_orphan(&self, pid: i32) -> Option<child::Exit> {
-            child::reap_orphan(pid)
-        }
-
-        fn adopt_orphans(&self) -> io::Result<()> {
-            child::adopt()
+        fn processes(&self) -> super::ProcessSource<'_> {
+            super::ProcessSource::System
         }
 
         fn limit(&self, limited: super::Limited) -> io::Result<crate::supervision::ResourceLimit> {
@@ -245,10 +217,6 @@ macro_rules! real_descriptors {
             limit: crate::supervision::ResourceLimit,
         ) -> io::Result<()> {
             super::limits::set_limit(limited, limit)
-        }
-
-        fn open_null(&self) -> io::Result<Fd> {
-            child::open_null()
         }
 
         fn entropy(&self, buf: &mut [u8]) -> io::Result<()> {

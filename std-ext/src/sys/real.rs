@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use rondel_core::Instant;
 
 use super::Kernel;
-use super::child;
 use super::clock::{Alarm, Clock};
 use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;

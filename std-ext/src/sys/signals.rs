@@ -70,14 +70,14 @@ static FIRST: AtomicPtr<Mailbox> = AtomicPtr::new(ptr::null_mut());
 impl Mailbox {
     /// Takes a mailbox that no loop uses, or makes one.
     pub(crate) fn take(table: &'static WakeTable) -> &'static Self {
-        let mut process = Process::lock();
-        let mailbox = process.spare.pop().unwrap_or_else(Self::make);
+        let mut spare = lock(&SPARE);
+        let mailbox = spare.pop().unwrap_or_else(Self::make);
         mailbox.process.store(this_process(), Relaxed);
         mailbox.table.store(ptr::from_ref(table).cast_mut(), Release);
         mailbox
     }
 
-    /// Makes a mailbox, and shows it to the handler. Called under the lock.
+    /// Makes a mailbox, and shows it to the handler. Called under the lock of the spare ones.
     fn make() -> &'static Self {
         // SAFETY: null, or leaked by an earlier call.
         let next = unsafe { FIRST.load(Acquire).as_ref() };
@@ -97,7 +97,7 @@ impl Mailbox {
         debug_assert_eq!(self.wanted.load(Relaxed), 0, "all signals were refused before");
         // Of a handler that had begun before.
         self.arrived.store(0, SeqCst);
-        Process::lock().spare.push(self);
+        lock(&SPARE).push(self);
     }
 
     /// Wants `signal` from now on.
@@ -161,13 +161,6 @@ fn this_process() -> i32 {
     unsafe { libc::getpid() }
 }
 
-/// What the process does with its signals.
-struct Process {
-    /// By number; the first is nobody's.
-    caught: [Caught; number::MAX as usize + 1],
-    spare: Vec<&'static Mailbox>,
-}
-
 /// One signal.
 #[derive(Clone, Copy)]
 struct Caught {
@@ -177,16 +170,17 @@ struct Caught {
     previous: Option<Previous>,
 }
 
-/// Is never locked by a handler.
-static PROCESS: Mutex<Process> = Mutex::new(Process {
-    caught: [Caught { loops: 0, previous: None }; number::MAX as usize + 1],
-    spare: Vec::new(),
-});
+/// What the process does with its signals, by number; the first is nobody's. Nothing but zeros at first,
+/// which take no room in a program's file.
+static CAUGHT: Mutex<[Caught; number::MAX as usize + 1]> =
+    Mutex::new([Caught { loops: 0, previous: None }; number::MAX as usize + 1]);
 
-impl Process {
-    fn lock() -> MutexGuard<'static, Self> {
-        PROCESS.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The mailboxes that no loop uses.
+static SPARE: Mutex<Vec<&'static Mailbox>> = Mutex::new(Vec::new());
+
+/// Enters one of the two, which no handler does.
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Has `signal` put into the mailboxes that want it, and keeps what was done with it before.
@@ -196,8 +190,7 @@ impl Process {
 /// # Errors
 /// As `sigaction`.
 pub(super) fn catch(signal: i32) -> io::Result<()> {
-    let mut process = Process::lock();
-    let caught = &mut process.caught[signal as usize];
+    let caught = &mut lock(&CAUGHT)[signal as usize];
     if !is_ours(&disposition(signal)?) {
         let previous = Previous::of(signal)?;
         set_disposition(signal, &ours())?;
@@ -211,8 +204,7 @@ pub(super) fn catch(signal: i32) -> io::Result<()> {
 ///
 /// If somebody else has put a handler in the place of ours meanwhile, it stays.
 pub(super) fn release(signal: i32) {
-    let mut process = Process::lock();
-    let caught = &mut process.caught[signal as usize];
+    let caught = &mut lock(&CAUGHT)[signal as usize];
     caught.loops = caught.loops.saturating_sub(1);
     if caught.loops > 0 {
         return;

@@ -93,16 +93,20 @@ mod faults {
 
     #[test]
     fn every_operation_of_the_seam_stands_in_the_faulty_kernel() {
-        let (seam, faulty) = (include_str!("mod.rs"), include_str!("faulty.rs"));
-        let (_, methods) = seam.split_once("trait Kernel {").unwrap();
-        let (methods, _) = methods.split_once("\n}\n").unwrap();
-        let names = methods.split("\n    fn ").skip(1).map(|text| text.split('(').next().unwrap());
-        let missing: Vec<_> = names
-            .filter(|name| {
-                !faulty.contains(&format!("fn {name}(")) && !faulty.contains(&format!(": {name}("))
-            })
-            .collect();
-        assert_eq!(missing, [""; 0]);
+        let faulty = include_str!("faulty.rs");
+        for (seam, file) in
+            [("trait Kernel {", include_str!("mod.rs")), ("trait Processes {", include_str!("processes.rs"))]
+        {
+            let (_, methods) = file.split_once(seam).unwrap();
+            let (methods, _) = methods.split_once("\n}\n").unwrap();
+            let names = methods.split("\n    fn ").skip(1).map(|text| text.split(['(', '<']).next().unwrap());
+            let missing: Vec<_> = names
+                .filter(|name| {
+                    !faulty.contains(&format!("fn {name}(")) && !faulty.contains(&format!(": {name}("))
+                })
+                .collect();
+            assert_eq!(missing, [""; 0], "{seam}");
+        }
     }
 
     #[test]

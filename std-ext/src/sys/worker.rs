@@ -81,7 +81,7 @@ pub(crate) fn socket_pair(kernel: &dyn Kernel) -> io::Result<(Fd, Fd)> {
 
 /// Ends a worker, without a chance for it to object. It may have ended already.
 pub(crate) fn kill(kernel: &dyn Kernel, child: Child) {
-    let _ = kernel.signal_child(child, libc::SIGKILL);
+    let _ = kernel.processes().signal_child(child, libc::SIGKILL);
 }
 
 /// Tells that this process is a worker and has begun to act as one.

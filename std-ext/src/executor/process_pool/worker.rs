@@ -79,7 +79,7 @@ impl Worker {
         drop(nobody);
         let command = worker::command(executable, theirs.fd, stdin.fd)?;
         let socket = Watched::new(event_loop, ours, Interest::BOTH)?;
-        let child = kernel.spawn(&command).map_err(|error| {
+        let child = kernel.processes().spawn(&command).map_err(|error| {
             let message = format!("{}: {error} (ProcessPoolConfig::executable)", executable.display());
             io::Error::new(error.error.kind(), message)
         })?;
@@ -215,7 +215,7 @@ impl Worker {
         }
         self.let_go();
         worker::kill(self.kernel(), self.child);
-        self.kernel().reap_killed(self.child);
+        self.kernel().processes().reap_killed(self.child);
         if let Some(work) = self.work.take() {
             work.finish(Err(ProcessJobError::Lost));
         }
@@ -241,7 +241,7 @@ impl Worker {
         if self.exit.get().is_some() || !noticed.is_some_and(|noticed| noticed.is_readable) {
             return;
         }
-        match self.kernel().try_wait(self.child) {
+        match self.kernel().processes().try_wait(self.child) {
             Ok(exit) => self.exit.set(exit.map(WorkerExit::from)),
             Err(_) => self.exit.set(Some(WorkerExit::Unknown)),
         }
@@ -479,6 +479,6 @@ struct Newborn<'a> {
 impl Drop for Newborn<'_> {
     fn drop(&mut self) {
         worker::kill(self.kernel, self.child);
-        self.kernel.reap_killed(self.child);
+        self.kernel.processes().reap_killed(self.child);
     }
 }
