@@ -124,7 +124,8 @@ impl Default for Config {
     }
 }
 
-/// What a panic in user code does (contract R-8, TK-9).
+/// What a panic in user code does (contract R-8, TK-9). In a program built with `panic = "abort"` it ends
+/// the program by `SIGABRT` after its message, whatever is set here (FAULTS K-02).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum PanicPolicy {
