@@ -10,7 +10,7 @@ use rondel::{
     Aborted, AbortedKind, Error, ErrorKind, EventLoop, EventLoopHandle, Protocol, Transport, WaitError,
 };
 
-use crate::fixture::{Trace, any_port, manual, reports, scenarios};
+use crate::fixture::{Counter, Trace, alone, any_port, descriptors, manual, never, reports, scenarios};
 use crate::tls_fixture;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -570,4 +570,92 @@ fn close_within_is_refused_while_the_loop_runs() {
         .expect("room");
     event_loop.run_forever().expect("a run");
     assert!(!event_loop.is_closed());
+}
+
+/// Talks to a server for as long as it is there.
+async fn chatter(
+    mut reader: rondel::StreamReader,
+    mut writer: rondel::StreamWriter,
+    answers: Counter,
+) -> rondel::Result<()> {
+    loop {
+        writer.write_all(b"hello\n").await?;
+        if reader.read_line().await?.is_empty() {
+            return Ok(());
+        }
+        answers.add();
+    }
+}
+
+#[test]
+fn k05_sigterm_under_load_ends_everything_in_time() {
+    use rondel::{Config, Signal, StreamReader, StreamWriter};
+    const PLAIN: usize = 150;
+    const WITH_TLS: usize = 50;
+    const CHILDREN: usize = 5;
+    alone("test_shutdown::k05_sigterm_under_load_ends_everything_in_time", 1024, || {
+        let before = descriptors();
+        let event_loop = EventLoop::with_config(Config { calls: 4096, tasks: 1024, ..Config::default() });
+        let event_loop = event_loop.expect("a loop");
+        let told = reports(&event_loop);
+        let answers = Counter::new();
+        let counted = answers.clone();
+        let children = event_loop
+            .run_until_complete(async move {
+                let event_loop = rondel::running_loop().expect("a loop");
+                let echo = async |mut reader: StreamReader, mut writer: StreamWriter| {
+                    while let line @ [_, ..] = reader.read_line().await? {
+                        writer.write_all(line).await?;
+                    }
+                    Ok::<(), Error>(())
+                };
+                let plain = event_loop.start_server(any_port(), echo).await?;
+                let config = tls_fixture::server().build()?;
+                let with_tls = event_loop.start_server(any_port(), echo).tls(&config).await?;
+                let trust = tls_fixture::client().build()?;
+                for _ in 0..PLAIN {
+                    let (reader, writer) = event_loop.open_connection(plain.local_addr()).await?;
+                    event_loop.create_task(chatter(reader, writer, counted.clone()))?;
+                }
+                for _ in 0..WITH_TLS {
+                    let connecting = event_loop.open_connection(with_tls.local_addr()).tls(&trust);
+                    let (reader, writer) = connecting.await?;
+                    event_loop.create_task(chatter(reader, writer, counted.clone()))?;
+                }
+                for number in 0..500 {
+                    event_loop.call_later(SECOND * 3600 + number * SECOND, never)?;
+                }
+                let mut children = Vec::new();
+                for _ in 0..CHILDREN {
+                    children.push(event_loop.create_subprocess_exec("sleep").arg("1000").await?);
+                }
+                Ok::<_, Error>(children)
+            })
+            .expect("connected");
+        event_loop.add_signal_handler(Signal::SIGTERM, |event_loop| event_loop.stop()).expect("a handler");
+        // When all of them are at work.
+        let (on, under_way) = (event_loop.handle(), answers.clone());
+        event_loop
+            .create_task(async move {
+                while under_way.get() < 20 * (PLAIN + WITH_TLS) {
+                    on.yield_now().await?;
+                }
+                // SAFETY: a signal to this process, which listens to it.
+                unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+                Ok::<(), WaitError>(())
+            })
+            .expect("room");
+        event_loop.run_forever().expect("a run");
+        let report = event_loop.close_within(60 * SECOND).expect("closed");
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(told.take(), [""; 0]);
+        drop((children, event_loop));
+        assert_eq!(descriptors(), before);
+        // SAFETY: asks, and takes nothing.
+        let zombies = unsafe {
+            let mut info = core::mem::zeroed();
+            libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+        };
+        assert_eq!((zombies, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::ECHILD)));
+    });
 }
