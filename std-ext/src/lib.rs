@@ -450,8 +450,8 @@ pub use crate::pipe::protocol::{ReadPipeProtocol, WritePipeProtocol};
 pub use crate::pipe::terminal::RawTerminal;
 pub use crate::pipe::transport::{ReadTransport, WriteTransport};
 pub use crate::process::{
-    AsProcess, AsTransport, Communicate, CreateSubprocess, ExitStatus, Output, Process, ProcessLimit, Stdio,
-    SubprocessProtocol, SubprocessTransport,
+    AsProcess, AsTransport, Communicate, CreateSubprocess, ExitStatus, OrphanReaper, Output, Process,
+    ProcessLimit, Stdio, SubprocessProtocol, SubprocessTransport,
 };
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
 pub use crate::pulse::Pulse;

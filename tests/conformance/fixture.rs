@@ -360,6 +360,35 @@ pub fn alone(name: &str, descriptors: usize, body: impl FnOnce()) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
+/// Runs `body` in a process of its own that is the first of a namespace of processes, where numbers
+/// can be had again, and what others leave behind is its own: the test `name` starts itself once more.
+/// Where that isn't permitted, it says so and does nothing.
+pub fn first_of_a_namespace(name: &str, body: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        assert_eq!(std::process::id(), 1);
+        return body();
+    }
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command
+    };
+    if !unshare().arg("true").output().is_ok_and(|ended| ended.status.success()) {
+        return skip("no namespace of processes is permitted");
+    }
+    let binary = std::env::current_exe().unwrap();
+    let output = unshare().arg(binary).args(["--exact", name, "--test-threads=1"]).env(ALONE, "1").output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Says what a test lacks here: `.ci/run` compares it with `tests/skips`.
+pub fn skip(lacks: &str) {
+    // Not by `eprintln`, which the harness keeps to itself.
+    writeln!(std::io::stderr(), "\nSKIP {lacks}").expect("standard error");
+}
+
 /// Counts the descriptors of the process in the given range of numbers.
 pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()

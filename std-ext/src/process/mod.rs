@@ -31,6 +31,8 @@ mod transport;
 mod child;
 mod status;
 
+mod orphans;
+
 pub(crate) use child::Children;
 
 pub use builder::CreateSubprocess;
@@ -38,6 +40,7 @@ pub use communicate::{Communicate, Output};
 pub use create::{AsProcess, AsTransport};
 pub use handle::Process;
 pub use launch::ProcessLimit;
+pub use orphans::OrphanReaper;
 pub use protocol::SubprocessProtocol;
 pub use status::ExitStatus;
 pub use stdio::Stdio;

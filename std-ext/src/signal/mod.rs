@@ -4,9 +4,11 @@ mod number;
 
 mod handlers;
 mod stream;
+mod subscription;
 
 mod watched;
 
+pub(crate) use subscription::Subscription;
 pub(crate) use watched::WatchedSignals;
 
 pub use handlers::{RemoveOnDrop, SignalHandle};

@@ -7,7 +7,7 @@ use core::panic::Location;
 use core::task::{Context as PollContext, Poll};
 use std::rc::Rc;
 
-use rondel_core::{Cancelled, Refusal};
+use rondel_core::{Cancelled, Refusal, SlotId};
 
 use super::Signal;
 use super::watched::{set_of, signals_of};
@@ -154,16 +154,22 @@ impl Drop for StopWaiting<'_> {
     }
 }
 
-/// What the loop knows of a stream.
+/// What the loop knows of a stream, or of a handler of its own.
 #[derive(Default)]
 pub(super) struct Listener {
     wanted: Cell<u64>,
     /// Are the signals that came and were not taken.
     arrived: Cell<u64>,
     waiter: Cell<Option<Waiter>>,
+    /// Becomes ready when something has come.
+    handler: Option<SlotId>,
 }
 
 impl Listener {
+    pub(super) fn of_handler(handler: SlotId) -> Self {
+        Self { handler: Some(handler), ..Self::default() }
+    }
+
     pub(super) fn wants(&self, signal: Signal) -> bool {
         self.wanted.get() & set_of(signal) != 0
     }
@@ -190,6 +196,12 @@ impl Listener {
         let signal = signals_of(self.arrived.get()).next()?;
         self.arrived.set(self.arrived.get() & !set_of(signal));
         Some(signal)
+    }
+
+    /// Takes all that has come, for a handler, which becomes ready by that.
+    pub(super) fn take_for_handler(&self) -> Option<SlotId> {
+        let handler = self.handler?;
+        (self.arrived.take() != 0).then_some(handler)
     }
 
     /// Takes who waits, if what it waits for has come.

@@ -195,7 +195,12 @@ impl EventLoopHandle {
                 }
             });
         }
-        signals.listeners.borrow().iter().for_each(|listener| listener.put(arrived));
+        for listener in signals.listeners.borrow().iter() {
+            listener.put(arrived);
+            if let Some(handler) = listener.take_for_handler() {
+                self.inner.scheduler.make_ready(handler);
+            }
+        }
         drop(WakeListeners(self));
     }
 

@@ -365,15 +365,11 @@ impl Processes for FaultyKernel {
         self.kernel.processes().reap_later(child);
     }
 
-    fn zombies(&self) -> Vec<i32> {
-        self.kernel.processes().zombies()
+    fn reap_orphans(&self, spared: &mut Vec<i32>) -> Vec<(i32, Exit)> {
+        self.kernel.processes().reap_orphans(spared)
     }
 
-    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
-        self.kernel.processes().reap_orphan(pid)
-    }
-
-    fn adopt_orphans(&self) -> io::Result<()> {
-        self.kernel.processes().adopt_orphans()
+    fn set_child_subreaper(&self, is_subreaper: bool) -> io::Result<()> {
+        self.kernel.processes().set_child_subreaper(is_subreaper)
     }
 }

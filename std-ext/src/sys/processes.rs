@@ -8,7 +8,6 @@ use super::fd::Fd;
 use super::unsupported;
 
 /// Starts children, waits for them and signals them. By default there are none.
-#[allow(dead_code, reason = "the reaping of orphans is to use the rest")]
 pub(crate) trait Processes {
     /// Starts a child, which is its program when this returns. What fails in between fails here, and
     /// leaves neither a process nor a descriptor.
@@ -50,22 +49,19 @@ pub(crate) trait Processes {
         let _ = child;
     }
 
-    /// Returns the children of the process that have exited and were not reaped, whoever made them.
-    fn zombies(&self) -> Vec<i32> {
+    /// Reaps the children of the process that have exited and that nobody here waits for. Those that
+    /// are `spared` stay, and leave the list when they are no children any more.
+    fn reap_orphans(&self, spared: &mut Vec<i32>) -> Vec<(i32, Exit)> {
+        let _ = spared;
         Vec::new()
     }
 
-    /// Reaps a child of the process that nobody else waits for; `None` if it is gone.
-    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
-        let _ = pid;
-        None
-    }
-
-    /// Makes the process the parent of what its descendants leave behind.
+    /// Chooses whether the process becomes the parent of what its descendants leave behind.
     ///
     /// # Errors
     /// As `prctl(PR_SET_CHILD_SUBREAPER)`.
-    fn adopt_orphans(&self) -> io::Result<()> {
+    fn set_child_subreaper(&self, is_subreaper: bool) -> io::Result<()> {
+        let _ = is_subreaper;
         unsupported("prctl")
     }
 
@@ -122,16 +118,12 @@ impl Processes for RealProcesses {
         child::reap_later(child);
     }
 
-    fn zombies(&self) -> Vec<i32> {
-        child::zombies()
+    fn reap_orphans(&self, spared: &mut Vec<i32>) -> Vec<(i32, Exit)> {
+        child::reap_orphans(spared)
     }
 
-    fn reap_orphan(&self, pid: i32) -> Option<Exit> {
-        child::reap_orphan(pid)
-    }
-
-    fn adopt_orphans(&self) -> io::Result<()> {
-        child::adopt()
+    fn set_child_subreaper(&self, is_subreaper: bool) -> io::Result<()> {
+        child::set_subreaper(is_subreaper)
     }
 
     fn open_null(&self) -> io::Result<Fd> {

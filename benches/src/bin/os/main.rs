@@ -16,6 +16,7 @@ mod memory;
 mod executors;
 mod python;
 mod signals;
+mod spawn;
 
 use crate::case::{Case, Options};
 
@@ -26,7 +27,7 @@ fn main() {
         std::process::exit(2);
     });
     let cases: &[fn(&mut Case)] =
-        &[signals::round_trip, executors::round_trip, executors::process_round_trip];
+        &[signals::round_trip, executors::round_trip, executors::process_round_trip, spawn::spawn_and_wait];
     println!("{:<34} {:>11}  {:<26}  rondel takes", "ns each, median", "ns", "");
     for build in cases {
         let mut case = Case::new(&options);

@@ -43,6 +43,15 @@ def process_jobs(loop, count):
     loop.run_until_complete(run())
 
 
+def children(loop, count):
+    async def run():
+        for _ in range(count):
+            process = await asyncio.create_subprocess_exec("/bin/true")
+            assert await process.wait() == 0
+
+    loop.run_until_complete(run())
+
+
 def main(name, case, count):
     if name == "uvloop":
         import uvloop
@@ -54,7 +63,7 @@ def main(name, case, count):
     print("READY", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter_ns()
-        {"signals": signals, "jobs": jobs, "process_jobs": process_jobs}[case](loop, int(count))
+        {"signals": signals, "jobs": jobs, "process_jobs": process_jobs, "children": children}[case](loop, int(count))
         print((time.perf_counter_ns() - begun) / int(count), flush=True)
 
 

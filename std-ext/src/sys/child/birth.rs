@@ -197,12 +197,16 @@ fn set_limits(limits: &[(u32, [u64; 2])]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Groups first: afterwards it may not change them any more.
+/// Groups first: afterwards it may not change them any more. Another user doesn't keep ours, which
+/// would give it rights of ours; who may not change groups has none that another lacks.
 fn change_identity(command: &Command) -> Result<(), Failure> {
+    // SAFETY: so many numbers.
+    let set_groups =
+        |groups: &[libc::gid_t]| unsafe { libc::syscall(identity::SETGROUPS, groups.len(), groups.as_ptr()) };
     if let Some(groups) = &command.groups {
-        // SAFETY: so many numbers.
-        let set = unsafe { libc::syscall(identity::SETGROUPS, groups.len(), groups.as_ptr()) };
-        check(Stage::Groups, set)?;
+        check(Stage::Groups, set_groups(groups))?;
+    } else if command.uid.is_some() {
+        set_groups(&[]);
     }
     if let Some(gid) = command.gid {
         // SAFETY: no pointers.

@@ -14,10 +14,11 @@
 //!
 //! Where is what: [`command`] what a child is to be, [`spawn`] the parent's side of the start,
 //! [`birth`] the child's, [`report`] how the second tells the first what failed, [`watcher`] the
-//! thread, [`orphans`] children that nobody started here.
+//! thread, [`awaited`] which children that is said of, [`orphans`] those that nobody started here.
 
 #![allow(unsafe_code, reason = "this is where libc is called")]
 
+mod awaited;
 mod birth;
 mod command;
 mod orphans;
@@ -41,7 +42,7 @@ use super::fd::Fd;
 use super::syscall::{retry, syscall};
 
 pub(crate) use command::{Command, StringArray, limit};
-pub(super) use orphans::{adopt, reap_orphan, zombies};
+pub(super) use orphans::{reap as reap_orphans, set_subreaper};
 pub(crate) use report::{SpawnError, Stage};
 pub(super) use spawn::{WaitBy, spawn};
 
@@ -99,11 +100,19 @@ pub(super) fn open_null() -> io::Result<Fd> {
 
 /// Reaps a child that has exited; `None` for one that runs, or is stopped (FAULTS R-09).
 pub(super) fn try_wait(child: Child) -> io::Result<Option<Exit>> {
+    let exit = wait_for(child, libc::WEXITED | libc::WNOHANG)?;
+    if exit.is_some() {
+        awaited::forget(child.pid);
+    }
+    Ok(exit)
+}
+
+fn wait_for(child: Child, options: i32) -> io::Result<Option<Exit>> {
     let (by, id) = child.id();
-    match wait(by, id, libc::WEXITED | libc::WNOHANG) {
+    match wait(by, id, options) {
         // Linux 5.3 has pidfds and can't wait by them. The child was not reaped, so it has its number.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) && child.has_pidfd => {
-            try_wait(Child { has_pidfd: false, ..child })
+            wait(libc::P_PID, child.pid as libc::id_t, options)
         }
         answer => answer,
     }
@@ -149,16 +158,14 @@ pub(super) fn reap_killed(child: Child) -> Option<Exit> {
 /// waits for it here any more.
 pub(super) fn reap_later(child: Child) {
     let reap = move || {
-        let (by, id) = child.id();
-        let waited = wait(by, id, libc::WEXITED);
-        if waited.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {
-            let _ = wait(libc::P_PID, child.pid as libc::id_t, libc::WEXITED);
-        }
+        let _ = wait_for(child, libc::WEXITED);
+        awaited::forget(child.pid);
         super::socket::close(child.watched);
     };
     let name = format!("rondel-reap-{}", child.pid);
     if thread::Builder::new().name(name).stack_size(watcher::STACK_BYTES).spawn(reap).is_err() {
         log::warn!("no thread to reap process {}: it will stay a zombie", child.pid);
+        awaited::forget(child.pid);
         super::socket::close(child.watched);
     }
 }

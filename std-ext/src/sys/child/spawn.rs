@@ -11,6 +11,7 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 use super::super::fd::Fd;
 use super::super::syscall::syscall;
+use super::awaited::Starting;
 use super::birth::become_program;
 use super::command::Command;
 use super::report::{Report, SpawnError, Stage};
@@ -75,6 +76,7 @@ impl<'a> Start<'a> {
         wait_by: WaitBy,
         create: impl FnOnce(&Self) -> io::Result<Started>,
     ) -> Result<Child, SpawnError> {
+        let starting = Starting::new();
         let blocked = SignalsBlocked::new();
         let started = create(&self).map_err(SpawnError::at(Stage::Clone));
         drop(blocked);
@@ -83,7 +85,9 @@ impl<'a> Start<'a> {
             reap_failed(started.pid);
             return Err(failure.into());
         }
-        watch(started, wait_by).map_err(SpawnError::at(Stage::Watch))
+        let child = watch(started, wait_by).map_err(SpawnError::at(Stage::Watch))?;
+        starting.note(child.pid);
+        Ok(child)
     }
 
     /// Makes a child in our memory.
