@@ -11,6 +11,7 @@ use rondel_core::{Context, Instant, Outcome, Resource, RunError, Statistics};
 
 use crate::faults::Faults;
 use crate::inner::Inner;
+use crate::process::Ending;
 use crate::sys::{FaultyKernel, Kernel, ManualKernel, NullKernel, RealKernel};
 use crate::threadsafe::Inbox;
 use crate::{Config, Error, Result};
@@ -291,7 +292,7 @@ impl Drop for Closing<'_> {
         let Self(event_loop) = self;
         let inner = &event_loop.inner;
         event_loop.close_signals();
-        event_loop.close_children();
+        event_loop.end_children(Ending::Close);
         event_loop.close_sources();
         let calls = inner.close();
         let _ = LOOPS.try_with(|loops| {

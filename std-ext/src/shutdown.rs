@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use rondel_core::TimeoutError;
 
+use crate::process::Ending;
 use crate::sources::Owner;
 use crate::{Error, ErrorKind, EventLoop, EventLoopHandle, Result, StuckJobs, TaskRef};
 
@@ -72,10 +73,11 @@ impl EventLoopHandle {
     /// Ends what the loop does, within `limit`, and says what did not end by itself.
     ///
     /// At once: servers stop accepting, and all tasks but this one are cancelled. When these
-    /// have heard of it, transports and datagram endpoints are closed: they send what was written.
+    /// have heard of it, transports and datagram endpoints are closed: they send what was written; and
+    /// child processes get `SIGTERM`, unless they are [detached](crate::Process::detach).
     /// When all that is over the default executor is shut down, for good, and its jobs end. What
-    /// has not ended after `limit` is aborted, and named in the report; a job that runs can't be,
-    /// and is only named. A zero `limit` gives everything the one turn in which it hears of its end. Callbacks, timers and watched
+    /// has not ended after `limit` is aborted, and named in the report: a child process by `SIGKILL`,
+    /// after which it is waited for, a second at the longest; a job that runs can't be, and is only named. A zero `limit` gives everything the one turn in which it hears of its end. Callbacks, timers and watched
     /// descriptors are left alone, for the loop's close. `connection_lost` is called once for each
     /// transport, as always (FAULTS K-05).
     ///
@@ -112,7 +114,7 @@ impl EventLoopHandle {
         self.summon(Some(Owner::Server));
         let tasks = self.cancel_other_tasks();
         self.yield_now().await?;
-        self.summon(None);
+        self.end_open();
         match self.timeout(deadline - self.time(), self.ended(tasks)).await {
             Ok(ended) => ended?,
             Err(TimeoutError::TimedOut) => self.abort_all(limit).await?,
@@ -127,7 +129,7 @@ impl EventLoopHandle {
             for task in &tasks {
                 task.wait().await?;
             }
-            let open = self.summon(None);
+            let open = self.end_open();
             // Each was asked once: these are what the end of the others has caused.
             tasks = self.cancel_other_tasks();
             match (tasks.is_empty(), open) {
@@ -138,9 +140,19 @@ impl EventLoopHandle {
         }
     }
 
+    /// Has everything that isn't a task end by itself, and counts what hasn't yet.
+    fn end_open(&self) -> usize {
+        self.summon(None) + self.end_children(Ending::Ask)
+    }
+
     async fn abort_all(&self, limit: Duration) -> Result<()> {
         let shutdown = &self.inner.shutdown;
         shutdown.phase.set(Phase::Aborting);
+        if self.end_children(Ending::Abort) > 0 {
+            // One for those who are told of their exits, as this task may come before them in it.
+            self.yield_now().await?;
+            self.yield_now().await?;
+        }
         for _ in 0..LAST_TURNS {
             for task in self.other_tasks() {
                 shutdown.aborted(AbortedKind::Task, TaskName(&task));
@@ -301,7 +313,8 @@ impl fmt::Display for ShutdownReport {
 pub struct Aborted {
     /// Is what it was.
     pub kind: AbortedKind,
-    /// Names it: a task by its name and the place of its creation, a connection by its peer.
+    /// Names it: a task by its name and the place of its creation, a connection by its peer, a child by
+    /// its number and its program.
     pub name: String,
 }
 
@@ -321,6 +334,8 @@ pub enum AbortedKind {
     Connection,
     /// A datagram endpoint, which had not sent everything.
     DatagramEndpoint,
+    /// A child process, which went on after `SIGTERM`.
+    Child,
     /// A job of the default executor, which goes on; those that had not begun have no name.
     Job,
 }
@@ -331,6 +346,7 @@ impl fmt::Display for AbortedKind {
             Self::Task => "task",
             Self::Connection => "connection",
             Self::DatagramEndpoint => "datagram endpoint",
+            Self::Child => "child process",
             Self::Job => "job",
         })
     }

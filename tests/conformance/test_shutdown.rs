@@ -4,13 +4,15 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rondel::{
-    Aborted, AbortedKind, Error, ErrorKind, EventLoop, EventLoopHandle, Protocol, Transport, WaitError,
+    Aborted, AbortedKind, Error, ErrorKind, EventLoop, EventLoopHandle, ExitStatus, Protocol, Stdio,
+    SubprocessProtocol, SubprocessTransport, Transport, WaitError,
 };
 
-use crate::fixture::{Counter, Trace, alone, any_port, descriptors, manual, never, reports, scenarios};
+use crate::fixture::{Counter, Trace, alone, any_port, descriptors, manual, never, real, reports, scenarios};
 use crate::tls_fixture;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,6 +89,9 @@ scenarios! {
     k05_streams_of_the_task_itself_are_its_own
     k05_jobs_end_in_time
     k05_a_job_that_never_returns_is_named_and_those_behind_it_are_counted
+    k05_children_are_asked_to_end
+    k05_a_child_that_does_not_heed_is_killed_and_named
+    k05_a_child_that_is_detached_is_left_alone
     a_limit_of_zero_aborts_at_once
     one_shutdown_at_a_time
     a_cancelled_shutdown_leaves_a_loop_that_serves
@@ -440,6 +445,81 @@ fn k05_a_job_that_never_returns_is_named_and_those_behind_it_are_counted() {
     });
     go.send(()).expect("somebody listens");
     pool.shutdown_and_wait();
+}
+
+/// Records how a child ends.
+struct Ends(Trace);
+
+impl SubprocessProtocol for Ends {
+    fn process_exited(&mut self, transport: &SubprocessTransport) -> rondel::Result<()> {
+        self.0.push(transport.returncode().expect("exited").to_string());
+        Ok(())
+    }
+
+    fn connection_lost(&mut self, _: &SubprocessTransport, error: Option<&Error>) -> rondel::Result<()> {
+        self.0.push(error.map_or("lost".into(), |error| format!("lost: {error}")));
+        Ok(())
+    }
+}
+
+fn k05_children_are_asked_to_end() {
+    // They end in the time of the system, of which the limit is far more.
+    let event_loop = real();
+    let (handle, trace) = (event_loop.handle(), Trace::new());
+    let ends = trace.clone();
+    let ended = event_loop.run_until_complete(async move {
+        let sleep = handle.create_subprocess_exec("sleep").arg("1000").await?;
+        let (transport, _) = handle.subprocess_exec(|| Ends(ends), "sleep").arg("1000").await?;
+        let report = handle.shutdown(600 * SECOND).await?;
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(handle.child_processes(), 0);
+        Ok::<_, Error>([sleep.returncode(), transport.returncode()])
+    });
+    assert_eq!(ended.expect("no error"), [Some(ExitStatus::Signal(libc::SIGTERM)); 2]);
+    event_loop.close().expect("closed");
+    assert_eq!(trace.take(), ["ended by signal 15", "lost"]);
+}
+
+fn k05_a_child_that_does_not_heed_is_killed_and_named() {
+    run(async |event_loop| {
+        let trace = Trace::new();
+        let ends = trace.clone();
+        let line = "trap '' TERM; echo deaf; read line";
+        let (gate, _opener) = std::io::pipe()?;
+        let shell = event_loop.create_subprocess_shell(line).stdin(OwnedFd::from(gate)).stdout(Stdio::pipe());
+        let mut shell = shell.await?;
+        let (transport, _) = event_loop.subprocess_exec(|| Ends(ends), "sleep").arg("1000").await?;
+        transport.send_signal(libc::SIGSTOP)?;
+        assert_eq!(shell.stdout.as_mut().expect("a pipe").read_line().await?, b"deaf\n");
+        let report = event_loop.shutdown(SECOND).await?;
+        let expected = [(shell.pid(), "/bin/sh"), (transport.pid(), "sleep")].map(|(pid, program)| Aborted {
+            kind: AbortedKind::Child,
+            name: format!("pid {pid} ({program})"),
+        });
+        assert_eq!(report.aborted(), expected);
+        let killed = Some(ExitStatus::Signal(libc::SIGKILL));
+        assert_eq!([shell.returncode(), transport.returncode()], [killed; 2]);
+        assert_eq!(
+            (event_loop.child_processes(), trace.take()),
+            (0, vec!["ended by signal 9".into(), "lost".into()])
+        );
+        Ok(())
+    });
+}
+
+fn k05_a_child_that_is_detached_is_left_alone() {
+    run(async |event_loop| {
+        let (gate, opener) = std::io::pipe()?;
+        event_loop.create_subprocess_exec("cat").stdin(OwnedFd::from(gate)).await?.detach();
+        let report = event_loop.shutdown(SECOND).await?;
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(event_loop.child_processes(), 1);
+        drop(opener);
+        while event_loop.child_processes() > 0 {
+            event_loop.yield_now().await?;
+        }
+        Ok(())
+    });
 }
 
 fn a_limit_of_zero_aborts_at_once() {

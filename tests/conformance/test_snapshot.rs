@@ -15,6 +15,7 @@ use crate::fixture::{manual, manual_with, pair, scenarios, small, turns};
 
 scenarios! {
     connections_servers_and_endpoints_say_what_they_are
+    a_child_says_its_number_and_its_program
     a_task_that_reads_waits_for_its_descriptor
     a_watched_descriptor_names_its_callbacks
 }
@@ -264,6 +265,24 @@ fn connections_servers_and_endpoints_say_what_they_are() {
     server.close();
     server.abort_clients();
     turns(&event_loop, 4);
+    assert_eq!(descriptors(&event_loop).len(), 0);
+}
+
+fn a_child_says_its_number_and_its_program() {
+    let event_loop = manual();
+    let handle = event_loop.handle();
+    let started = async move { handle.create_subprocess_exec("sleep").arg("1000").await };
+    let sleep = event_loop.run_until_complete(started).unwrap();
+    let found = descriptors(&event_loop);
+    let [row] = found[..] else { panic!("{found:?}") };
+    assert_eq!((row.owner, row.state), (DescriptorOwner::Child, "running"));
+    let (pid, program) = row.process.unwrap();
+    assert_eq!((pid, program.as_str()), (sleep.pid(), "sleep"));
+    let line = row.to_string();
+    let expected = format!("child process {} is running, pid {pid} (sleep), read by ", row.fd);
+    assert!(line.starts_with(&expected), "{line}");
+    sleep.kill().unwrap();
+    event_loop.run_until_complete(async move { sleep.wait().await }).unwrap();
     assert_eq!(descriptors(&event_loop).len(), 0);
 }
 

@@ -2,6 +2,7 @@
 
 use core::cell::{Cell, OnceCell, RefCell};
 use core::panic::Location;
+use std::ffi::OsStr;
 use std::io;
 use std::rc::{Rc, Weak};
 
@@ -11,6 +12,8 @@ use slab::Slab;
 use super::status::ExitStatus;
 use super::transport::Subprocess;
 use crate::metrics::{Peak, usage};
+use crate::shutdown::AbortedKind;
+use crate::snapshot::{Describe, DescriptorRow, ShortText};
 use crate::sources::{Direction, Owner};
 use crate::sys::child::{self as sys, Command, SpawnError};
 use crate::sys::{Interest, Token};
@@ -24,7 +27,18 @@ pub(crate) struct Children {
     limit: usize,
     /// Ends those that are left, from the first that is started: a program without children doesn't link
     /// what that takes.
-    end_all: Cell<Option<fn(&EventLoopHandle)>>,
+    end_all: Cell<Option<fn(&EventLoopHandle, Ending) -> usize>>,
+}
+
+/// How the processes of a loop are ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// By `SIGTERM`, once each; those count that are left. Those that outlive the loop don't.
+    Ask,
+    /// By `SIGKILL`, and named in the report of the shutdown.
+    Abort,
+    /// With the loop.
+    Close,
 }
 
 impl Children {
@@ -61,6 +75,10 @@ pub(crate) struct Child {
     /// Is told of the exit, too.
     subprocess: RefCell<Weak<Subprocess>>,
     outlives_loop: Cell<bool>,
+    /// Names it to people: the program, as its user did.
+    program: ShortText,
+    /// It was asked to end, by a shutdown.
+    is_summoned: Cell<bool>,
 }
 
 /// The place of a process that is about to be started; given back when dropped.
@@ -93,6 +111,7 @@ impl Reserved {
         child.key.set(inner.children.list.borrow_mut().insert(Rc::clone(child)));
         inner.children.peak.note(inner.children.len());
         event_loop.listen(token, Direction::Read, *handler);
+        event_loop.set_description(token, Rc::<Child>::downgrade(child));
         Ok(Rc::clone(child))
     }
 }
@@ -111,14 +130,14 @@ impl Child {
     ///
     /// # Errors
     /// `Full`, `Closed`.
-    pub(super) fn reserve(event_loop: &EventLoopHandle) -> Result<Reserved> {
+    pub(super) fn reserve(event_loop: &EventLoopHandle, program: &OsStr) -> Result<Reserved> {
         let inner = &event_loop.inner;
         if event_loop.is_closed() {
             return Err(Refusal::Closed.into());
         }
         inner.children.check_room().map_err(|full| inner.scheduler.note_refusal(full))?;
         inner.sources.borrow().check_room()?;
-        inner.children.end_all.set(Some(EventLoopHandle::end_children));
+        inner.children.end_all.set(Some(EventLoopHandle::end_all_children));
         let child = Rc::new(Self {
             event_loop: event_loop.clone(),
             started: OnceCell::new(),
@@ -127,6 +146,8 @@ impl Child {
             exited: event_loop.create_future()?,
             subprocess: RefCell::default(),
             outlives_loop: Cell::new(false),
+            program: ShortText::new(program.display()),
+            is_summoned: Cell::new(false),
         });
         let erase = |child: Rc<Self>| Callback::handler(move |_: &EventLoopHandle| child.look());
         let handler = inner.scheduler.add_handler(Rc::clone(&child), erase, Location::caller());
@@ -231,16 +252,67 @@ impl EventLoopHandle {
         self.inner.children.len()
     }
 
-    /// Lets go of all processes, for the close of the loop.
-    pub(crate) fn close_children(&self) {
-        if let Some(end_all) = self.inner.children.end_all.get() {
-            end_all(self);
+    /// Has all processes end, and returns how many that concerns.
+    pub(crate) fn end_children(&self, how: Ending) -> usize {
+        self.inner.children.end_all.get().map_or(0, |end_all| end_all(self, how))
+    }
+
+    fn end_all_children(&self, how: Ending) -> usize {
+        match how {
+            Ending::Ask => self.terminate_children(),
+            Ending::Abort => self.abort_children(),
+            Ending::Close => self.close_children(),
         }
+    }
+
+    /// Asks the processes to end, once each, and returns how many are left.
+    fn terminate_children(&self) -> usize {
+        let children = self.mortal_children();
+        for child in &children {
+            if !child.is_summoned.replace(true) {
+                // It may have exited just now.
+                let _ = child.send_signal(sys::SIGTERM);
+            }
+        }
+        children.iter().filter(|child| child.status().is_none()).count()
+    }
+
+    /// Kills the processes that are left, names them in the report of the shutdown, reaps them, and
+    /// returns how many there were.
+    fn abort_children(&self) -> usize {
+        let processes = self.inner.kernel.processes();
+        let children = self.mortal_children();
+        // All of them first, so that they end at the same time.
+        for child in &children {
+            child.kill();
+        }
+        let mut aborted = 0;
+        for child in children.iter().filter(|child| child.status().is_none()) {
+            let name = format_args!("pid {} ({})", child.pid(), child.program.as_str());
+            self.inner.shutdown.aborted(AbortedKind::Child, name);
+            let Some(&(started, token)) = child.started.get() else { continue };
+            // Before its number can be used again.
+            self.unwatch(token);
+            let exit = processes.reap_killed(started);
+            child.finish(exit.map_or(ExitStatus::Unknown, ExitStatus::from));
+            aborted += 1;
+        }
+        aborted
+    }
+
+    /// Returns the processes that don't outlive the loop.
+    fn mortal_children(&self) -> Vec<Rc<Child>> {
+        let children = self.inner.children.list.borrow();
+        children
+            .iter()
+            .filter(|(_, child)| !child.outlives_loop.get())
+            .map(|(_, child)| Rc::clone(child))
+            .collect()
     }
 
     /// Ends the processes that are left, and reaps them. Those that may go on are left to threads, so that
     /// they don't become zombies.
-    fn end_children(&self) {
+    fn close_children(&self) -> usize {
         let processes = self.inner.kernel.processes();
         let children: Vec<_> = self.inner.children.list.take().into_iter().map(|(_, child)| child).collect();
         let ended = |child: &&Rc<Child>| !child.outlives_loop.get();
@@ -257,6 +329,14 @@ impl EventLoopHandle {
                 child.status.set(processes.reap_killed(started).map(ExitStatus::from));
             }
         }
+        children.len()
+    }
+}
+
+impl Describe for Child {
+    fn describe(&self, row: &mut DescriptorRow) {
+        row.process = Some((self.pid().unsigned_abs(), self.program));
+        row.state = if self.is_summoned.get() { "asked to end" } else { "running" };
     }
 }
 

@@ -44,7 +44,7 @@ impl IntoFuture for CreateSubprocess<AsProcess> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { event_loop, launch, target } = self;
-            let reserved = Child::reserve(&event_loop)?;
+            let reserved = Child::reserve(&event_loop, &launch.program)?;
             let (ours, theirs) = pipes::open(&event_loop, &launch)?;
             let child = reserved.start(&launch.command(theirs.sources)?)?;
             Ok(Process::new(child, ours, target.limit, target.kill_on_drop))
@@ -63,7 +63,7 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { event_loop, launch, target: AsTransport(factory) } = self;
-            let reserved = Child::reserve(&event_loop)?;
+            let reserved = Child::reserve(&event_loop, &launch.program)?;
             let (ours, theirs) = pipes::open(&event_loop, &launch)?;
             let command = launch.command(theirs.sources)?;
             let seat = Seat::<P, kind::Subprocess>::new(factory());

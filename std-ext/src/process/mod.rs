@@ -33,7 +33,7 @@ mod status;
 
 mod orphans;
 
-pub(crate) use child::Children;
+pub(crate) use child::{Children, Ending};
 
 pub use builder::CreateSubprocess;
 pub use communicate::{Communicate, Output};

@@ -137,6 +137,9 @@ impl fmt::Display for DescriptorRow {
         if !self.protocol.is_empty() {
             write!(f, ", {}", self.protocol)?;
         }
+        if let Some((pid, program)) = self.process {
+            write!(f, ", pid {pid} ({})", program.as_str())?;
+        }
         if let Some(connections) = self.connections {
             write!(f, ", connections: {connections}")?;
         }
