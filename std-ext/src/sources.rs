@@ -6,15 +6,18 @@ use core::task::Waker;
 use std::io;
 use std::rc::Weak;
 
-use rondel_core::{Context, ExceptionContext, Refusal, Resource, SlotId, Usage};
+use rondel_core::{Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
 use crate::metrics::usage;
-use crate::snapshot::{Describe, DescriptorOwner, DescriptorRow, Watcher};
+use crate::snapshot::{Describe, DescriptorOwner, Watcher};
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
 mod claims;
+mod described;
+mod handlers;
+mod summons;
 
 /// Is how many bits of a token are the slab's key; the others are a generation,
 /// so that an event of a former source never reaches the next one.
@@ -420,30 +423,6 @@ impl EventLoopHandle {
         Ok(token)
     }
 
-    /// Has the handlers of our own descriptors look how far the shutdown of the loop is:
-    /// those of one owner, or all. Returns how many there are; a stream that its tasks
-    /// hold has none, and ends with these.
-    pub(crate) fn summon(&self, owner: Option<Owner>) -> usize {
-        let mut summoned = 0;
-        for (_, source) in &mut self.inner.sources.borrow_mut().slab {
-            let is_meant = match owner {
-                Some(owner) => source.owner == owner,
-                None => matches!(source.owner, Owner::Stream | Owner::Server | Owner::Datagrams),
-            };
-            let mut sides = [source.reader, source.writer].into_iter();
-            let handler = sides.find_map(|side| match side.listener() {
-                Listener::Handler(handler) => Some(handler),
-                _ => None,
-            });
-            if let (true, Some(handler)) = (is_meant, handler) {
-                summoned += 1;
-                source.is_summoned = true;
-                self.inner.scheduler.make_ready(handler);
-            }
-        }
-        summoned
-    }
-
     /// Has a source for a descriptor of our own of which the kernel tells nothing.
     pub(crate) fn hold(&self, fd: Fd, owner: Owner) -> Result<Token> {
         // The number is ours: whoever watches it by callbacks has closed theirs.
@@ -616,123 +595,6 @@ impl EventLoopHandle {
         }
     }
 
-    /// Sets the handler of one side of the user's descriptor, and returns the
-    /// one it replaces, for the caller to cancel.
-    pub(crate) fn set_handler(
-        &self,
-        fd: Fd,
-        direction: Direction,
-        handler: SlotId,
-    ) -> Result<Option<SlotId>> {
-        let found = self.inner.sources.borrow().find(fd);
-        let (token, is_new) = match found {
-            Some((_, owner)) if owner != Owner::Callbacks => return Err(busy(fd, owner)),
-            Some((token, _)) => (token, false),
-            None => (self.inner.sources.borrow_mut().insert(fd, Owner::Callbacks)?, true),
-        };
-        let (previous, interest) = {
-            let mut sources = self.inner.sources.borrow_mut();
-            let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
-            if source.side(direction).is_claimed {
-                return Err(claims::busy_side(fd, direction));
-            }
-            let previous = source.side(direction).listener();
-            source.side(direction).set_listener(Listener::Handler(handler));
-            (previous, source.interest().unwrap_or(direction.interest()))
-        };
-        let kernel = &self.inner.kernel;
-        let asked = if is_new {
-            kernel.register(fd, token, interest)
-        } else {
-            kernel.reregister(fd, token, interest)
-        };
-        if let Err(error) = asked {
-            if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-                source.side(direction).set_listener(previous);
-            }
-            if is_new {
-                self.inner.sources.borrow_mut().remove(token);
-            } else if error.kind() == io::ErrorKind::NotFound {
-                // Closed, and opened again under the same number (FAULTS P-02).
-                self.abandon(token);
-                return self.set_handler(fd, direction, handler);
-            }
-            return Err(error.into());
-        }
-        match previous {
-            Listener::Handler(previous) => Ok(Some(previous)),
-            _ => Ok(None),
-        }
-    }
-
-    /// Lets go of a descriptor that was closed while it was watched, and says so
-    /// (FAULTS P-02).
-    pub(crate) fn abandon(&self, token: Token) {
-        let source = self.inner.sources.borrow_mut().remove(token);
-        let Some(source) = source else { return };
-        let socket = source.fd.as_raw();
-        for side in [source.reader, source.writer] {
-            match side.listener() {
-                Listener::None => {}
-                Listener::Handler(handler) => {
-                    let _ = self.guard(|| self.inner.scheduler.cancel_call(self, handler));
-                }
-                // Finds its source gone, and asks the system itself.
-                Listener::Waiter(waiter) => {
-                    let _ = self.guard(|| self.wake_waiter(waiter));
-                }
-            }
-        }
-        let mut context = ExceptionContext::new("a watched descriptor was closed before it was removed");
-        context.socket = Some(&socket);
-        self.call_exception_handler(&context);
-    }
-
-    /// Removes the handler of one side; tells whether there was one (IO-3). The
-    /// kernel is told before this returns (IO-5).
-    pub(crate) fn remove_handler(&self, fd: Fd, direction: Direction) -> bool {
-        let found = self.inner.sources.borrow().find(fd);
-        let Some((token, Owner::Callbacks)) = found else { return false };
-        let (handler, interest) = {
-            let mut sources = self.inner.sources.borrow_mut();
-            let Some(source) = sources.get(token) else { return false };
-            let side = source.side(direction);
-            let Listener::Handler(handler) = side.listener() else { return false };
-            side.set_listener(Listener::None);
-            (handler, source.interest())
-        };
-        match interest {
-            Some(interest) => {
-                if self.inner.kernel.reregister(fd, token, interest).is_err() {
-                    // Fails only if the descriptor was closed meanwhile.
-                    self.abandon(token);
-                }
-            }
-            None => self.unwatch(token),
-        }
-        self.inner.scheduler.cancel_call(self, handler)
-    }
-
-    /// Looks again at a descriptor after its handler ran, so that what is left
-    /// is reported by the next poll: the level of `add_reader` from the edges of
-    /// the kernel (IO-1).
-    pub(crate) fn rearm(&self, fd: Fd, direction: Direction, handler: SlotId) {
-        let found = self.inner.sources.borrow().find(fd);
-        let Some((token, _)) = found else { return };
-        let interest = {
-            let mut sources = self.inner.sources.borrow_mut();
-            let Some(source) = sources.get(token) else { return };
-            if source.side(direction).listener() != Listener::Handler(handler) {
-                return;
-            }
-            source.interest().unwrap_or(direction.interest())
-        };
-        if self.inner.kernel.reregister(fd, token, interest).is_err() {
-            // Fails only if the descriptor is gone.
-            self.abandon(token);
-        }
-    }
-
     /// Drops all sources, for the close of the loop.
     pub(crate) fn close_sources(&self) {
         loop {
@@ -743,45 +605,6 @@ impl EventLoopHandle {
             };
             let Some(token) = token else { return };
             self.unwatch(token);
-        }
-    }
-}
-
-/// What a snapshot asks.
-impl EventLoopHandle {
-    /// Says what a source belongs to.
-    pub(crate) fn set_description(&self, token: Token, description: Weak<dyn Describe>) {
-        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.described_by = Some(description);
-        }
-    }
-
-    /// Calls `note` with each task that waits for a descriptor by its own waker, and that.
-    pub(crate) fn note_waiting_tasks(&self, note: &mut dyn FnMut(SlotId, u32)) {
-        for (_, source) in &self.inner.sources.borrow().slab {
-            for side in [&source.reader, &source.writer] {
-                if side.kind == ListenerKind::Task {
-                    note(side.slot(), source.fd.as_raw().cast_unsigned());
-                }
-            }
-        }
-    }
-
-    /// Calls `show` with each source.
-    pub(crate) fn describe_sources(&self, mut show: impl FnMut(DescriptorRow)) {
-        let keys = self.inner.sources.borrow().slab.capacity();
-        for key in 0..keys {
-            let (mut row, description) = {
-                let sources = self.inner.sources.borrow();
-                let Some(source) = sources.slab.get(key) else { continue };
-                let mut row = DescriptorRow::new(source.fd.as_raw(), source.owner.into());
-                (row.reader, row.writer) = (source.reader.watcher(), source.writer.watcher());
-                (row, source.described_by.as_ref().and_then(Weak::upgrade))
-            };
-            if let Some(description) = description {
-                description.describe(&mut row);
-            }
-            show(row);
         }
     }
 }

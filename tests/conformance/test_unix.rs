@@ -38,7 +38,10 @@ struct Directory(PathBuf);
 impl Directory {
     fn new() -> Self {
         let mut path = std::env::temp_dir().into_os_string().into_encoded_bytes();
-        path.extend_from_slice(b"/rondel-XXXXXX\0");
+        path.extend_from_slice(b"/rondel-");
+        // What `mkdtemp` replaces.
+        path.extend_from_slice(&[b'X'; 6]);
+        path.push(0);
         // SAFETY: a template that ends with NUL, written in place.
         let made = unsafe { libc::mkdtemp(path.as_mut_ptr().cast()) };
         assert!(!made.is_null());
