@@ -6,6 +6,7 @@
 #![allow(clippy::std_instead_of_core, reason = "tests have std")]
 
 mod fixture;
+mod peer;
 mod pipe_fixture;
 mod probe;
 mod tls_fixture;

@@ -1,5 +1,6 @@
 //! A protocol that records what it is told, and does then what a test wants.
 
+use core::time::Duration;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
@@ -159,9 +160,14 @@ impl Wire {
         all
     }
 
-    /// Tells whether the peer has read all and the end of the stream.
+    /// Tells whether the peer has read all and the end of the stream. That may be a moment late: a process
+    /// that another test starts has our descriptors until it is its program.
     pub fn is_at_end(&mut self) -> bool {
-        match self.peer.read(&mut [0]) {
+        self.peer.set_nonblocking(false).unwrap();
+        self.peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let read = self.peer.read(&mut [0]);
+        self.peer.set_nonblocking(true).unwrap();
+        match read {
             Ok(count) => count == 0,
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
         }

@@ -185,7 +185,7 @@ fn sb10_children_that_somebody_here_waits_for_are_left() {
                 }
                 drop(go);
                 assert_eq!(of_a_thread.join().expect("no panic"), 0);
-                assert_eq!(others.join().expect("no panic"), (0..20).sum());
+                assert_eq!(others.join().expect("no panic"), (0..20).sum::<i32>());
                 assert_eq!(exit_code(spared), 0);
                 Ok(())
             });

@@ -9,7 +9,7 @@ use rondel::{
 };
 
 use crate::fixture::{Trace, any_port, small};
-use crate::test_interop::{Peer, with_tool};
+use crate::peer::{Peer, with_tool};
 use crate::tls_fixture::{Directory, client, pki, server};
 
 fn run<F: Future<Output = Result<(), Error>>>(test: impl FnOnce(EventLoopHandle) -> F) {

@@ -17,7 +17,25 @@ use rondel::{
     StreamWriter, TaskError, Transport, UnixAddr, UnixAddrError,
 };
 
-use crate::fixture::{Trace, alone, descriptors, leave_dead_socket, small, turns};
+use crate::fixture::{Trace, leave_dead_socket, scenarios, small, turns};
+
+scenarios! {
+    streams_and_transports_work_over_a_path_and_tell_their_addresses
+    a_stream_server_at_a_path_serves_lines
+    a_file_that_a_dead_server_left_is_replaced
+    a_live_socket_at_the_path_is_left_alone
+    whatever_else_is_at_the_path_is_left_alone
+    abstract_names_touch_no_file_and_keep_their_exact_length
+    a_path_that_can_not_be_one_fails_before_there_is_a_socket
+    a_directory_that_is_missing_or_forbidden_is_the_systems_error
+    the_file_goes_with_the_server_if_it_is_still_its_own
+    closing_the_loop_removes_the_file
+    a_server_that_fails_unlinks_what_it_made_and_nothing_else
+    connecting_to_nobody_is_an_error_that_names_the_path
+    a_full_backlog_is_tried_again_by_the_clock_until_there_is_room
+    x03_descriptors_that_a_peer_passes_are_closed_unseen
+    a_kernel_without_descriptors_refuses
+}
 
 /// Runs `test` on a loop that fails on request, and has nothing left in the end,
 /// in a directory of its own.
@@ -98,7 +116,6 @@ fn kind(failed: Result<Server, Error>) -> Kind {
     failed.unwrap_err().as_io().unwrap().kind()
 }
 
-#[test]
 fn streams_and_transports_work_over_a_path_and_tell_their_addresses() {
     // UX-1
     run(async |event_loop, _, directory| {
@@ -132,7 +149,6 @@ fn streams_and_transports_work_over_a_path_and_tell_their_addresses() {
     });
 }
 
-#[test]
 fn a_stream_server_at_a_path_serves_lines() {
     // UX-1
     run(async |event_loop, _, directory| {
@@ -156,7 +172,6 @@ fn a_stream_server_at_a_path_serves_lines() {
     });
 }
 
-#[test]
 fn a_file_that_a_dead_server_left_is_replaced() {
     // UX-2, FAULTS X-02
     run(async |event_loop, _, directory| {
@@ -173,7 +188,6 @@ fn a_file_that_a_dead_server_left_is_replaced() {
     });
 }
 
-#[test]
 fn a_live_socket_at_the_path_is_left_alone() {
     // UX-2, UX-3; FAULTS X-02
     run(async |event_loop, faults, directory| {
@@ -213,7 +227,6 @@ fn a_live_socket_at_the_path_is_left_alone() {
     });
 }
 
-#[test]
 fn whatever_else_is_at_the_path_is_left_alone() {
     // UX-3, FAULTS X-02
     run(async |event_loop, _, directory| {
@@ -238,7 +251,6 @@ fn whatever_else_is_at_the_path_is_left_alone() {
     });
 }
 
-#[test]
 fn abstract_names_touch_no_file_and_keep_their_exact_length() {
     // UX-4, FAULTS X-01
     run(async |event_loop, _, directory| {
@@ -279,7 +291,6 @@ fn reason(error: &Error) -> Option<UnixAddrError> {
     core::error::Error::source(error)?.downcast_ref().copied()
 }
 
-#[test]
 fn a_path_that_can_not_be_one_fails_before_there_is_a_socket() {
     // UX-5, FAULTS X-01
     run(async |event_loop, faults, directory| {
@@ -318,7 +329,6 @@ fn a_path_that_can_not_be_one_fails_before_there_is_a_socket() {
     });
 }
 
-#[test]
 fn a_directory_that_is_missing_or_forbidden_is_the_systems_error() {
     // FAULTS X-01
     run(async |event_loop, faults, directory| {
@@ -332,7 +342,6 @@ fn a_directory_that_is_missing_or_forbidden_is_the_systems_error() {
     });
 }
 
-#[test]
 fn the_file_goes_with_the_server_if_it_is_still_its_own() {
     // UX-6, FAULTS X-02
     run(async |event_loop, _, directory| {
@@ -371,7 +380,6 @@ fn the_file_goes_with_the_server_if_it_is_still_its_own() {
     });
 }
 
-#[test]
 fn closing_the_loop_removes_the_file() {
     // UX-6
     let directory = Directory::new();
@@ -383,7 +391,6 @@ fn closing_the_loop_removes_the_file() {
     assert!(!path.exists());
 }
 
-#[test]
 fn a_server_that_fails_unlinks_what_it_made_and_nothing_else() {
     // UX-6, FAULTS X-02
     run(async |event_loop, faults, directory| {
@@ -405,7 +412,6 @@ fn a_server_that_fails_unlinks_what_it_made_and_nothing_else() {
     });
 }
 
-#[test]
 fn connecting_to_nobody_is_an_error_that_names_the_path() {
     // UX-7
     run(async |event_loop, faults, directory| {
@@ -433,7 +439,6 @@ fn connecting_to_nobody_is_an_error_that_names_the_path() {
     });
 }
 
-#[test]
 fn a_full_backlog_is_tried_again_by_the_clock_until_there_is_room() {
     // UX-7
     run(async |event_loop, faults, directory| {
@@ -492,7 +497,6 @@ fn pass(socket: &UnixStream, descriptor: RawFd, count: usize) {
     assert_eq!(sent, 1, "{}", std::io::Error::last_os_error());
 }
 
-#[test]
 fn x03_descriptors_that_a_peer_passes_are_closed_unseen() {
     run(async |event_loop, _, directory| {
         let path = directory.join("socket");
@@ -535,40 +539,8 @@ fn x03_descriptors_that_a_peer_passes_are_closed_unseen() {
     });
 }
 
-#[test]
 fn a_kernel_without_descriptors_refuses() {
     let event_loop = EventLoop::without_descriptors(small()).unwrap();
     let server = event_loop.create_unix_server(Echo::default, "/nowhere/socket");
     assert_eq!(event_loop.run_until_complete(server).unwrap_err().kind(), ErrorKind::Io);
-}
-
-/// Are all scenarios.
-const SCENARIOS: &[fn()] = &[
-    streams_and_transports_work_over_a_path_and_tell_their_addresses,
-    a_stream_server_at_a_path_serves_lines,
-    a_file_that_a_dead_server_left_is_replaced,
-    a_live_socket_at_the_path_is_left_alone,
-    whatever_else_is_at_the_path_is_left_alone,
-    abstract_names_touch_no_file_and_keep_their_exact_length,
-    a_path_that_can_not_be_one_fails_before_there_is_a_socket,
-    a_directory_that_is_missing_or_forbidden_is_the_systems_error,
-    the_file_goes_with_the_server_if_it_is_still_its_own,
-    closing_the_loop_removes_the_file,
-    a_server_that_fails_unlinks_what_it_made_and_nothing_else,
-    connecting_to_nobody_is_an_error_that_names_the_path,
-    a_full_backlog_is_tried_again_by_the_clock_until_there_is_room,
-    x03_descriptors_that_a_peer_passes_are_closed_unseen,
-    a_kernel_without_descriptors_refuses,
-];
-
-#[test]
-fn no_scenario_leaks_a_descriptor() {
-    // UX-5, UX-7
-    alone("test_unix::no_scenario_leaks_a_descriptor", 128, || {
-        for (index, scenario) in SCENARIOS.iter().enumerate() {
-            let before = descriptors();
-            scenario();
-            assert_eq!(descriptors(), before, "scenario {index}");
-        }
-    });
 }

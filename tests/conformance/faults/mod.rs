@@ -1,0 +1,11 @@
+//! The fault catalogue, row by row, where no other module shows the row.
+
+mod accepting;
+mod capacity;
+mod lifetimes;
+mod readiness;
+mod time;
+
+use core::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
