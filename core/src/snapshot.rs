@@ -1,5 +1,6 @@
 //! What a loop holds, item by item: tasks and what they wait for, calls, futures.
 
+use core::num::NonZeroU32;
 use core::panic::Location;
 
 use crate::callback::Aim;
@@ -40,6 +41,8 @@ pub struct TaskItem {
     /// `None` before its first step, and where the loop had no other reason to read its clock in
     /// that iteration: it has one while a timer is armed, and in debug mode.
     pub since: Option<Instant>,
+    /// Is what the layer above said that it waits for, if it waits. See [`Scheduler::visit`].
+    pub outside: Option<NonZeroU32>,
     /// Counts who waits for it, callbacks included.
     pub waiters: usize,
 }
@@ -73,8 +76,6 @@ pub enum WaitsFor {
     Task(TaskId),
     /// Its time: `sleep`, or a `timeout` around something unknown.
     Time(Instant),
-    /// What the layer above said.
-    Outside(u32),
     /// Somebody who has its waker: another thread, a channel, an interrupt.
     Waker,
 }
@@ -154,34 +155,35 @@ pub struct FutureItem {
     pub waiters: usize,
 }
 
-/// Marks a note that came from the layer above; the others are calls.
-const OUTSIDE: u32 = 1 << 31;
-
 impl<C: Context> Scheduler<C> {
     /// Shows everything that the loop holds to `visit`: first all tasks, then all calls, then all
     /// futures, each in the order of their slots.
     ///
     /// Takes time in proportion to the slots that were ever used at once, and no memory: what it
-    /// needs to find out what each task waits for, one word a task, is where the links of its wait
-    /// lie when it stands in no list.
+    /// needs to find out what each task waits for, two words a task, is where the links of the task and
+    /// of its wait lie when they stand in no list.
     ///
-    /// `outside` is called first; what it calls with a task and a number of up to 31 bits, that the
-    /// task waits for, unless it waits for something of the loop's, comes back as
-    /// [`WaitsFor::Outside`].
+    /// `outside` is called first, with a function that it calls with a task and a word that says what
+    /// the task waits for; the last word comes back as [`TaskItem::outside`] if the task waits.
     ///
     /// Both closures may call the loop, and what they change may be shown or not.
-    pub fn visit(&self, outside: impl FnOnce(&mut dyn FnMut(SlotId, u32)), mut visit: impl FnMut(Item)) {
+    pub fn visit(
+        &self,
+        outside: impl FnOnce(&mut dyn FnMut(SlotId, NonZeroU32)),
+        mut visit: impl FnMut(Item),
+    ) {
         let running = self.current.get().and_then(|running| running.task());
         // An earlier visit that unwound may have left notes.
         self.tables.with_both(|tables, ready| {
             for index in 0..tables.tasks.slots.used() {
                 ready.links.take_note(Node::wait(index));
+                ready.links.take_note(Node::task(index));
             }
         });
         outside(&mut |task, what| {
             self.tables.with_both(|tables, ready| {
                 if tables.tasks.slots.get(task).is_some() {
-                    ready.links.set_note(Node::wait(task.index), what | OUTSIDE);
+                    ready.links.set_note(Node::task(task.index), what.get());
                 }
             });
         });
@@ -203,6 +205,16 @@ impl<C: Context> Scheduler<C> {
             future.map(Item::Future).into_iter().for_each(&mut visit);
         }
     }
+
+    /// Returns the task that a waiter of [`add_waiter`](Self::add_waiter) wakes in the end, also through
+    /// a combinator's waker.
+    #[must_use]
+    pub fn task_of_waiter(&self, waiter: SlotId) -> Option<SlotId> {
+        self.tables.with(|tables| {
+            let aim = tables.calls.get(waiter)?.value.callback.aim()?;
+            tables.task_at_aim(aim)
+        })
+    }
 }
 
 impl<C: Context> Tables<C> {
@@ -221,32 +233,31 @@ impl<C: Context> Tables<C> {
     }
 
     fn task_item(&self, links: &mut Links, running: Option<TaskId>, index: u32) -> Option<TaskItem> {
-        let note = links.take_note(Node::wait(index));
+        let call = links.take_note(Node::wait(index));
+        let outside = NonZeroU32::new(links.take_note(Node::task(index)));
         let entry = self.tasks.slots.live_at(index)?;
         let (id, task) = (TaskId(SlotId { index, seq: entry.seq }), &entry.value);
         let state = match task.status {
             Status::Pending if running == Some(id) => TaskState::Running,
             Status::Pending if links.is_linked(Node::task(index)) => TaskState::Ready,
-            Status::Pending => TaskState::Waiting(self.waits_for(links, index, note)),
+            Status::Pending => TaskState::Waiting(self.waits_for(links, index, call)),
             Status::Done => TaskState::Done,
             Status::Cancelled => TaskState::Cancelled,
             Status::Panicked => TaskState::Panicked,
         };
         let waiters = task.completion.waiters.count(links);
         let since = Some(task.stepped).filter(|&stepped| stepped != UNTIMED);
-        Some(TaskItem { id, name: task.name, location: task.location, state, since, waiters })
+        let outside = outside.filter(|_| matches!(state, TaskState::Waiting(_)));
+        Some(TaskItem { id, name: task.name, location: task.location, state, since, outside, waiters })
     }
 
-    /// Tells what the task at `index` waits for, of which there is `note`.
-    fn waits_for(&self, links: &Links, index: u32, note: u32) -> WaitsFor {
+    /// Tells what the task at `index` waits for, which a call wakes if it isn't zero.
+    fn waits_for(&self, links: &Links, index: u32, call: u32) -> WaitsFor {
         if links.is_linked(Node::wait(index)) {
             let waiting = self.tasks.slots.at(index).and_then(|entry| entry.value.waiting);
             return waiting.map_or(WaitsFor::Waker, |(source, _)| Awaited::from(source).into());
         }
-        if note & OUTSIDE != 0 {
-            return WaitsFor::Outside(note & !OUTSIDE);
-        }
-        let Some(call) = note.checked_sub(1).and_then(|index| self.calls.live_at(index)) else {
+        let Some(call) = call.checked_sub(1).and_then(|index| self.calls.live_at(index)) else {
             return WaitsFor::Waker;
         };
         match role_of(call) {
@@ -259,15 +270,18 @@ impl<C: Context> Tables<C> {
     fn call_item(&self, index: u32) -> Option<CallItem> {
         let call = self.calls.live_at(index)?;
         let (wakes, completes) = match call.value.callback.aim() {
-            Some(Aim::Wakes(task)) => {
-                let task = self.tasks.slots.live_at(task).map(|entry| SlotId { index: task, seq: entry.seq });
-                (task.map(TaskId), None)
-            }
+            Some(aim @ Aim::Wakes(_)) => (self.task_at_aim(aim).map(TaskId), None),
             Some(Aim::Completes(future)) => (None, Some(FutureId(future))),
             None => (None, None),
         };
         let id = HandleId(SlotId { index, seq: call.seq });
         Some(CallItem { id, location: call.value.callback.location, role: role_of(call), wakes, completes })
+    }
+
+    /// Returns the task that is woken by what aims so.
+    fn task_at_aim(&self, aim: Aim) -> Option<SlotId> {
+        let Aim::Wakes(index) = aim else { return None };
+        self.tasks.slots.live_at(index).map(|entry| SlotId { index, seq: entry.seq })
     }
 
     fn future_item(&self, links: &Links, index: u32) -> Option<FutureItem> {

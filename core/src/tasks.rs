@@ -34,6 +34,12 @@ impl From<SlotId> for TaskId {
     }
 }
 
+impl From<TaskId> for SlotId {
+    fn from(id: TaskId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Task-{}", self.0.seq)

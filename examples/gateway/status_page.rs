@@ -149,6 +149,7 @@ fn kind(row: &SnapshotRow) -> &'static str {
         SnapshotRow::Call(_) => "call",
         SnapshotRow::Future(_) => "future",
         SnapshotRow::Descriptor(_) => "descriptor",
+        SnapshotRow::Job(_) => "job",
         _ => "",
     }
 }

@@ -11,14 +11,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rondel_core::{
-    Context, ExceptionContext, Histogram, Instant, Limits, NewTask, Panicked, Running, Scheduler,
+    Context, ExceptionContext, Histogram, Instant, Limits, NewTask, Panicked, Running, Scheduler, SlotId,
 };
 
 use crate::config::PanicPolicy;
 use crate::debug::Debug;
 use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
-use crate::executor::DefaultExecutor;
+use crate::executor::{DefaultExecutor, ListedJobs};
 use crate::method::Callee;
 use crate::metrics::Meters;
 use crate::net::datagram::buffers::DatagramBuffers;
@@ -29,6 +29,7 @@ use crate::process::Children;
 use crate::reporter::Reporter;
 use crate::shutdown::ShutdownState;
 use crate::signal::WatchedSignals;
+use crate::snapshot::NamedWaits;
 use crate::sources::Sources;
 use crate::supervision::process_limits;
 use crate::sys::{Event, Events, Kernel, memory};
@@ -72,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) reporter: Reporter,
     pub(crate) task_factory: RefCell<Option<TaskFactory>>,
     pub(crate) executor: DefaultExecutor,
+    pub(crate) jobs: ListedJobs,
+    pub(crate) named_waits: NamedWaits,
     pub(crate) lookups: Lookups,
     pub(crate) shutdown: ShutdownState,
     pub(crate) debug: Debug,
@@ -116,6 +119,8 @@ impl Inner {
             reporter: Reporter::new(config),
             task_factory: RefCell::new(None),
             executor: DefaultExecutor::default(),
+            jobs: ListedJobs::default(),
+            named_waits: NamedWaits::default(),
             lookups: Lookups::new(config),
             shutdown: ShutdownState::default(),
             observers: Observers::new(config.debug, config.metrics),
@@ -300,6 +305,11 @@ impl Context for EventLoopHandle {
 }
 
 impl EventLoopHandle {
+    /// Returns the slot of the task whose step runs, whatever waker it polls by.
+    pub(crate) fn running_task(&self) -> Option<SlotId> {
+        self.inner.scheduler.running().and_then(|running| running.task()).map(SlotId::from)
+    }
+
     /// Looks for what other threads do, for a while: before the wait is announced,
     /// so that they needn't ring.
     #[cold]

@@ -282,8 +282,8 @@
 //!
 //! # What a loop holds
 //!
-//! [`snapshot`](EventLoopHandle::snapshot) shows every task with what it waits for, every timer and
-//! every descriptor; [`dump_on_signal`](EventLoopHandle::dump_on_signal) prints it when a signal asks.
+//! [`snapshot`](EventLoopHandle::snapshot) shows every task with what it waits for, every timer,
+//! every descriptor and every job; [`dump_on_signal`](EventLoopHandle::dump_on_signal) prints it when a signal asks.
 //! [`metrics`](EventLoopHandle::metrics) are counters, high-water marks and, when asked for, histograms
 //! of how long everything takes, to be read at any time; [`statistics`](EventLoopHandle::statistics) are some of them.
 //!
@@ -459,10 +459,10 @@ pub use crate::reader_writer::WatchError;
 pub use crate::remote_task::RemoteTask;
 pub use crate::sendfile::Sendfile;
 pub use crate::shutdown::{Aborted, AbortedKind, ShutdownReport};
-pub use crate::signal::{RemoveOnDrop, Signal, SignalError, SignalHandle, Signals};
+pub use crate::signal::{RemoveOnDrop, Signal, SignalError, SignalHandle, SignalSet, Signals};
 pub use crate::snapshot::{
-    AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, JobRow, ShortText, Snapshot, SnapshotAddr,
-    SnapshotRow, TaskRow, Watcher,
+    AwaitTree, DescriptorOwner, DescriptorRow, FutureRow, JobExecutor, JobRow, JobState, ShortText, Snapshot,
+    SnapshotAddr, SnapshotRow, TaskRow, TaskWait, Watcher,
 };
 pub use crate::sock::{Datagram, NonBlocking, SendError, SockSendfile, ToAddress};
 pub use crate::streams::{IncompleteRead, Stream, StreamReader, StreamWriter};

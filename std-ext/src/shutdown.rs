@@ -10,7 +10,7 @@ use rondel_core::TimeoutError;
 
 use crate::process::Ending;
 use crate::sources::Owner;
-use crate::{Error, ErrorKind, EventLoop, EventLoopHandle, Result, StuckJobs, TaskRef};
+use crate::{Error, ErrorKind, EventLoop, EventLoopHandle, Result, StuckJobs, TaskRef, TaskWait};
 
 /// Is the most names that a report holds; the others are counted.
 const NAMES_MAX: usize = 100;
@@ -185,14 +185,14 @@ impl EventLoopHandle {
     async fn closed_one(&self) {
         let shutdown = &self.inner.shutdown;
         let mut is_first = true;
-        poll_fn(|context| {
+        let closed = poll_fn(|context| {
             if !core::mem::take(&mut is_first) && shutdown.waker.borrow().is_none() {
                 return Poll::Ready(());
             }
             shutdown.waker.replace(Some(context.waker().clone()));
             Poll::Pending
-        })
-        .await;
+        });
+        self.name_wait(TaskWait::Shutdown, closed).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rondel::{
     CallRole, Config, DescriptorOwner, DescriptorRow, EventLoopHandle, Protocol, SnapshotAddr, SnapshotRow,
-    Task, TaskRow, TaskState, Transport, WaitsFor, Watcher,
+    Task, TaskRow, TaskState, TaskWait, Transport, WaitsFor, Watcher,
 };
 
 use crate::allocation::counted;
@@ -20,7 +20,7 @@ scenarios! {
     a_watched_descriptor_names_its_callbacks
 }
 
-fn rows(event_loop: &EventLoopHandle) -> Vec<SnapshotRow> {
+pub fn rows(event_loop: &EventLoopHandle) -> Vec<SnapshotRow> {
     let mut rows = vec![SnapshotRow::Empty; event_loop.snapshot_len()];
     let snapshot = event_loop.snapshot(&mut rows);
     assert_eq!((snapshot.missing(), snapshot.rows().len()), (0, snapshot.rows().len()));
@@ -32,7 +32,7 @@ fn descriptors(event_loop: &EventLoopHandle) -> Vec<DescriptorRow> {
     rows(event_loop).into_iter().filter_map(only).collect()
 }
 
-fn tasks(event_loop: &EventLoopHandle) -> Vec<TaskRow> {
+pub fn tasks(event_loop: &EventLoopHandle) -> Vec<TaskRow> {
     let only = |row| if let SnapshotRow::Task(row) = row { Some(row) } else { None };
     rows(event_loop).into_iter().filter_map(only).collect()
 }
@@ -67,7 +67,7 @@ fn every_kind_of_row_is_there_and_prints() {
     assert_eq!((snapshot.rows().len(), snapshot.missing()), (5, 0));
     let text = snapshot.to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "at 0.000000000s: 1 tasks, 3 calls, 1 futures, 0 descriptors");
+    assert_eq!(lines[0], "at 0.000000000s: 1 tasks, 3 calls, 1 futures, 0 descriptors, 0 jobs");
     assert!(lines[1].starts_with(&format!("{} is ready; created at ", task.id())), "{text}");
     assert!(lines[2].contains(" is due in 3s; created at "), "{text}");
     assert!(lines[3].contains(" is ready; created at "), "{text}");
@@ -300,10 +300,11 @@ fn a_task_that_reads_waits_for_its_descriptor() {
     let found = descriptors(&event_loop);
     assert_eq!((found.len(), found[0].owner), (1, DescriptorOwner::User));
     assert_eq!((found[0].reader, found[0].writer), (Watcher::Task(reading.id()), Watcher::None));
-    let waits = TaskState::Waiting(WaitsFor::Outside(found[0].fd.cast_unsigned()));
-    assert_eq!(tasks(&event_loop)[0].task.state, waits);
+    let [task] = tasks(&event_loop)[..] else { panic!("one task") };
+    assert_eq!((task.task.state, task.task.outside), (TaskState::Waiting(WaitsFor::Waker), None));
+    assert_eq!(task.wait, Some(TaskWait::Readable { fd: found[0].fd }));
     let line = tree(&event_loop, &[(reading.id(), "reading")]);
-    assert_eq!(line, format!("reading waits for descriptor {}", found[0].fd));
+    assert_eq!(line, format!("reading waits to read from descriptor {}", found[0].fd));
     reading.cancel();
     turns(&event_loop, 2);
 }
@@ -352,29 +353,6 @@ fn in_debug_mode_every_wait_has_a_begin() {
     let since: Vec<_> =
         tasks(&event_loop).iter().map(|row| row.task.since.map(|since| since.as_nanos())).collect();
     assert_eq!(since, [None, Some(4_000_000_000)]);
-}
-
-#[test]
-fn a_job_that_runs_says_where_it_came_from() {
-    let event_loop = crate::fixture::real();
-    let (begun, has_begun) = std::sync::mpsc::channel();
-    let (end, ends) = std::sync::mpsc::channel::<()>();
-    let job = event_loop
-        .run_in_executor(move || {
-            begun.send(()).unwrap();
-            ends.recv().is_ok()
-        })
-        .unwrap();
-    has_begun.recv().unwrap();
-    let found = rows(&event_loop);
-    let Some(SnapshotRow::Job(row)) = found.last() else { panic!("{found:?}") };
-    assert!(row.place.as_str().starts_with("thread "), "{row}");
-    assert!(
-        row.to_string().starts_with("job ") && row.location.file().ends_with("test_snapshot.rs"),
-        "{row}"
-    );
-    end.send(()).unwrap();
-    assert!(event_loop.run_until_complete(job).unwrap());
 }
 
 /// Is written to by the loop and read by the test; full after so many bytes.

@@ -1,14 +1,15 @@
 //! What a loop shows of itself: each kind of item, and what tasks wait for.
 
 use core::future::poll_fn;
+use core::num::NonZeroU32;
 use core::task::Poll;
 use core::time::Duration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rondel_core::{
-    Awaited, CallItem, CallRole, Context, FutureItem, Gather, Instant, Item, Sleep, TaskItem, TaskState,
-    Timeout, WaitsFor,
+    Awaited, CallItem, CallRole, Context, FutureItem, Gather, Instant, Item, Sleep, SlotId, TaskId, TaskItem,
+    TaskState, Timeout, WaitsFor,
 };
 
 use crate::fixture::{Calls, Fixture, event_loop, on_both_loops, own};
@@ -21,7 +22,8 @@ on_both_loops!(
     a_task_that_nobody_knows_of_waits_for_its_waker,
     since_is_the_iteration_of_the_last_step,
     a_step_sees_itself_running,
-    what_the_layer_above_says_is_no_better_than_what_is_known,
+    what_the_layer_above_says_stands_beside_what_is_known,
+    the_task_of_a_waiter_is_known_through_a_combinator,
     a_visitor_that_panics_leaves_nothing_behind,
 );
 
@@ -180,29 +182,75 @@ fn a_step_sees_itself_running<C: Context>(f: &Fixture<C>) {
     assert_eq!((shown.id, shown.state), (task.id(), TaskState::Running));
 }
 
-fn what_the_layer_above_says_is_no_better_than_what_is_known<C: Context>(f: &Fixture<C>) {
-    let future = f.context.future::<u32>();
-    let wait = future.wait();
-    let _known = f.context.task(async move { wait.await.is_ok() });
-    let slot = Rc::new(Cell::new(None));
-    let (noted, c) = (slot.clone(), f.context.clone());
-    let _unknown = f.context.task(async move {
-        poll_fn(|cx| {
-            noted.set(c.scheduler().task_of(cx.waker()));
-            Poll::<()>::Pending
+fn what_the_layer_above_says_stands_beside_what_is_known<C: Context>(f: &Fixture<C>) {
+    let slots: Rc<RefCell<Vec<SlotId>>> = Rc::default();
+    let note = |c: C, slots: &Rc<RefCell<Vec<SlotId>>>| {
+        let slots = slots.clone();
+        poll_fn(move |cx| {
+            slots.borrow_mut().extend(c.scheduler().task_of(cx.waker()));
+            Poll::Ready(())
         })
-        .await;
+    };
+    let future = f.context.future::<u32>();
+    let (wait, c, begun) = (future.wait(), f.context.clone(), slots.clone());
+    let _known = f.context.task(async move {
+        note(c, &begun).await;
+        wait.await.is_ok()
+    });
+    let (c, begun) = (f.context.clone(), slots.clone());
+    let _unknown = f.context.task(async move {
+        note(c, &begun).await;
+        core::future::pending::<()>().await;
     });
     f.turn();
-    let slot = slot.get().expect("its own waker");
-    let mut states = Vec::new();
+    let (c, begun) = (f.context.clone(), slots.clone());
+    let _ready = f.context.task(async move {
+        note(c.clone(), &begun).await;
+        c.scheduler().wake(*begun.borrow().last().unwrap());
+        core::future::pending::<()>().await;
+    });
+    f.turn();
+    assert_eq!(slots.borrow().len(), 3);
+    let word = |n| NonZeroU32::new(n).unwrap();
+    let mut found = Vec::new();
     f.scheduler().visit(
-        |note| note(slot, 42),
-        |item| states.extend(if let Item::Task(task) = item { Some(task.state) } else { None }),
+        |note| {
+            for &slot in slots.borrow().iter() {
+                note(slot, word(u32::MAX));
+                note(slot, word(42));
+            }
+        },
+        |item| {
+            found.extend(if let Item::Task(task) = item { Some((task.state, task.outside)) } else { None });
+        },
     );
-    let waiting = [WaitsFor::Future(future.id()), WaitsFor::Outside(42)].map(TaskState::Waiting);
-    assert_eq!(states, waiting);
-    assert_eq!(tasks(f)[1].state, TaskState::Waiting(WaitsFor::Waker), "said for one visit");
+    let expected = [
+        (TaskState::Waiting(WaitsFor::Future(future.id())), Some(word(42))),
+        (TaskState::Waiting(WaitsFor::Waker), Some(word(42))),
+        (TaskState::Ready, None),
+    ];
+    assert_eq!(found, expected);
+    assert!(tasks(f).iter().all(|task| task.outside.is_none()), "said for one visit");
+    f.settle();
+    future.set_result(1).unwrap();
+    f.settle();
+    assert_eq!(tasks(f)[0].state, TaskState::Done, "a note is in nobody's way");
+}
+
+fn the_task_of_a_waiter_is_known_through_a_combinator<C: Context>(f: &Fixture<C>) {
+    let waiter = Rc::new(Cell::new(None));
+    let (added, c) = (waiter.clone(), f.context.clone());
+    let waiting = poll_fn(move |cx| {
+        added.set(c.scheduler().add_waiter(cx.waker(), core::panic::Location::caller()).ok());
+        Poll::<()>::Pending
+    });
+    let task = f.context.task(async move { either(waiting, core::future::pending::<()>()).await });
+    f.turn();
+    let waiter = waiter.get().expect("there is room");
+    assert_eq!(f.scheduler().task_of_waiter(waiter).map(TaskId::from), Some(task.id()));
+    task.abort();
+    f.scheduler().wake_waiter(&f.context, waiter);
+    assert_eq!(f.scheduler().task_of_waiter(waiter), None);
 }
 
 fn a_visitor_that_panics_leaves_nothing_behind<C: Context>(f: &Fixture<C>) {

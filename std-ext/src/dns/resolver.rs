@@ -10,7 +10,7 @@ use rondel_core::Usage;
 
 use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query, Resolving, default, system};
 use crate::executor::Executor;
-use crate::{Config, EventLoopHandle, Result};
+use crate::{Config, EventLoopHandle, Result, TaskWait};
 
 /// Says who resolves host names: a choice of [`Config`].
 ///
@@ -106,10 +106,13 @@ impl Lookups {
 }
 
 pub(super) async fn getaddrinfo(event_loop: &EventLoopHandle, query: Query) -> Result<Vec<AddrInfo>> {
-    match in_loop(event_loop) {
-        None => system::getaddrinfo(event_loop, query).await,
-        Some(resolver) => resolver.getaddrinfo(event_loop, query).await,
-    }
+    let answer = async {
+        match in_loop(event_loop) {
+            None => system::getaddrinfo(event_loop, query).await,
+            Some(resolver) => resolver.getaddrinfo(event_loop, query).await,
+        }
+    };
+    event_loop.name_wait(TaskWait::Lookup, answer).await
 }
 
 pub(super) async fn getnameinfo(
@@ -117,11 +120,13 @@ pub(super) async fn getnameinfo(
     addr: SocketAddr,
     flags: NameInfoFlags,
 ) -> Result<NameInfo> {
-    let names = match in_loop(event_loop) {
-        None => system::getnameinfo(event_loop, addr, flags).await,
-        Some(resolver) => resolver.getnameinfo(event_loop, addr, flags).await,
+    let names = async {
+        match in_loop(event_loop) {
+            None => system::getnameinfo(event_loop, addr, flags).await,
+            Some(resolver) => resolver.getnameinfo(event_loop, addr, flags).await,
+        }
     };
-    names.map_err(|error| error.during("getnameinfo"))
+    event_loop.name_wait(TaskWait::Lookup, names).await.map_err(|error| error.during("getnameinfo"))
 }
 
 /// Returns the resolver of the loop, made on first use, if it doesn't ask the system.

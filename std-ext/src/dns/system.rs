@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query};
 use crate::executor::{Executor, JobFuture, ThreadPoolConfig, ThreadPoolExecutor};
+use crate::snapshot::JobExecutor;
 use crate::sys::names;
 use crate::{EventLoopHandle, Result};
 
 /// Asks the system for the addresses of a host.
 pub(super) async fn getaddrinfo(event_loop: &EventLoopHandle, query: Query) -> Result<Vec<AddrInfo>> {
     let lane = lane(event_loop);
-    let answer = JobFuture::start(event_loop, &lane, move || names::getaddrinfo(&query))?;
+    let answer =
+        JobFuture::start(event_loop, &lane, JobExecutor::Lookups, move || names::getaddrinfo(&query))?;
     Ok(answer.await??)
 }
 
@@ -21,7 +23,8 @@ pub(super) async fn getnameinfo(
     flags: NameInfoFlags,
 ) -> Result<NameInfo> {
     let lane = lane(event_loop);
-    let answer = JobFuture::start(event_loop, &lane, move || names::getnameinfo(addr, flags))?;
+    let answer =
+        JobFuture::start(event_loop, &lane, JobExecutor::Lookups, move || names::getnameinfo(addr, flags))?;
     let (host, service) = answer.await??;
     Ok(NameInfo { host, service })
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rondel_core::{Cancelled, TimeoutError, Usage};
 
 use crate::executor::{Executor, JobRefusal, StuckJobs, ThreadPoolConfig, ThreadPoolExecutor};
-use crate::{EventLoopHandle, Result};
+use crate::{EventLoopHandle, Result, TaskWait};
 
 /// Is where a loop's jobs go if nothing else is said.
 #[derive(Default)]
@@ -148,13 +148,13 @@ impl ShutdownDefaultExecutor {
 /// Waits for the end of an executor that was shut down.
 async fn ended(event_loop: &EventLoopHandle, executor: &dyn Executor) -> Result<()> {
     let mut ended = executor.ended();
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         if event_loop.inner.scheduler.take_cancel() {
             return Poll::Ready(Err(Cancelled.into()));
         }
         ended.as_mut().poll(cx).map(Ok)
-    })
-    .await
+    });
+    event_loop.name_wait(TaskWait::ExecutorShutdown, ended).await
 }
 
 impl IntoFuture for ShutdownDefaultExecutor {

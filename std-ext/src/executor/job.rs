@@ -10,15 +10,24 @@ use core::task::{Context as PollContext, Poll, Waker};
 use std::io;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
-use rondel_core::{Cancelled, Refusal};
+use rondel_core::{Cancelled, Instant, Refusal};
 
+use super::listed::{JobKey, Listed, Look, Place};
 use crate::exception::{PanicMessage, discard};
 use crate::executor::Executor;
+use crate::snapshot::{JobExecutor, JobState, ShortText};
+use crate::sys::ThreadClock;
 use crate::{Error, ErrorKind, EventLoopHandle};
 
 /// Numbers the jobs of the process.
 static JOBS: AtomicU64 = AtomicU64::new(1);
+
+/// Returns a number that no other job has.
+pub(super) fn next_number() -> u64 {
+    JOBS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A closure that an [`Executor`] runs.
 ///
@@ -85,23 +94,42 @@ trait Awaited<T> {
     /// Returns the result, or leaves a waker for it.
     fn poll_result(&self, waker: &Waker) -> Poll<Result<T, JobError>>;
 
-    /// Lets go of the job; tells whether it had not begun.
-    fn abandon(&self) -> bool;
+    /// Lets go of the job; one that runs goes on.
+    fn abandon(&self);
 }
 
-struct Shared<F, T>(Mutex<State<F, T>>);
+struct Shared<F, T> {
+    state: Mutex<State<F, T>>,
+    /// Is the loop's, if other threads can read it.
+    clock: Option<ThreadClock>,
+}
 
 enum State<F, T> {
     Queued(F, Option<Waker>),
-    Running(Option<Waker>),
+    Running(Option<Waker>, Run),
+    /// Runs, and nobody waits any more.
+    Abandoned(Run),
     Done(Result<T, JobError>),
-    /// Nobody waits any more.
+    /// Is not there any more.
     Over,
+}
+
+/// Where a job runs, and since when.
+struct Run {
+    thread: Thread,
+    begun: Option<Instant>,
+}
+
+impl Run {
+    fn state(&self) -> JobState {
+        let thread = ShortText::new(self.thread.name().unwrap_or_default());
+        JobState::InThread { thread, since: self.begun }
+    }
 }
 
 impl<F, T> Shared<F, T> {
     fn lock(&self) -> MutexGuard<'_, State<F, T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, state: State<F, T>) -> State<F, T> {
@@ -120,8 +148,11 @@ impl<F, T> Shared<F, T> {
     fn finish(&self, result: Result<T, JobError>, before_wake: &dyn Fn()) {
         let mut state = self.lock();
         let former = match *state {
-            State::Queued(..) | State::Running(_) => core::mem::replace(&mut *state, State::Done(result)),
-            State::Done(_) | State::Over => {
+            State::Queued(..) | State::Running(..) => core::mem::replace(&mut *state, State::Done(result)),
+            State::Abandoned(_) | State::Done(_) | State::Over => {
+                if let State::Abandoned(_) = *state {
+                    *state = State::Over;
+                }
                 drop(state);
                 return quietly(|| drop(result));
             }
@@ -130,8 +161,8 @@ impl<F, T> Shared<F, T> {
         // Foreign code, the waker's and the closure's: outside of the lock.
         let (waker, closure) = match former {
             State::Queued(closure, waker) => (waker, Some(closure)),
-            State::Running(waker) => (waker, None),
-            State::Done(_) | State::Over => return,
+            State::Running(waker, _) => (waker, None),
+            State::Abandoned(_) | State::Done(_) | State::Over => return,
         };
         before_wake();
         quietly(|| {
@@ -149,11 +180,12 @@ where
     T: Send,
 {
     fn run(&self, before_wake: &dyn Fn()) {
+        let run = Run { thread: thread::current(), begun: self.clock.map(ThreadClock::now) };
         let job = {
             let mut state = self.lock();
             match core::mem::replace(&mut *state, State::Over) {
                 State::Queued(job, waker) => {
-                    *state = State::Running(waker);
+                    *state = State::Running(waker, run);
                     job
                 }
                 other => {
@@ -174,17 +206,32 @@ where
     }
 }
 
+impl<F, T> Look for Shared<F, T> {
+    fn name(&self) -> &str {
+        core::any::type_name::<F>()
+    }
+
+    fn state(&self) -> Option<JobState> {
+        match &*self.lock() {
+            State::Queued(..) => Some(JobState::Queued),
+            State::Running(_, run) | State::Abandoned(run) => Some(run.state()),
+            State::Done(_) => Some(JobState::Done),
+            State::Over => None,
+        }
+    }
+}
+
 impl<F, T> Awaited<T> for Shared<F, T> {
     fn poll_result(&self, waker: &Waker) -> Poll<Result<T, JobError>> {
         let mut state = self.lock();
         let former = match &mut *state {
-            State::Queued(_, place) | State::Running(place) => {
+            State::Queued(_, place) | State::Running(place, _) => {
                 if place.as_ref().is_some_and(|former| former.will_wake(waker)) {
                     return Poll::Pending;
                 }
                 place.replace(waker.clone())
             }
-            State::Done(_) | State::Over => {
+            State::Abandoned(_) | State::Done(_) | State::Over => {
                 let State::Done(result) = core::mem::replace(&mut *state, State::Over) else {
                     return Poll::Ready(Err(JobError::Lost));
                 };
@@ -196,12 +243,18 @@ impl<F, T> Awaited<T> for Shared<F, T> {
         Poll::Pending
     }
 
-    fn abandon(&self) -> bool {
-        let former = self.replace(State::Over);
-        let is_queued = matches!(former, State::Queued(..));
-        // The closure or the result, whose destructor is foreign code.
-        drop(former);
-        is_queued
+    fn abandon(&self) {
+        let mut state = self.lock();
+        let (waker, rest) = match core::mem::replace(&mut *state, State::Over) {
+            State::Running(waker, run) => {
+                *state = State::Abandoned(run);
+                (waker, None)
+            }
+            other => (None, Some(other)),
+        };
+        drop(state);
+        // The waker, the closure or the result, whose destructor is foreign code.
+        drop((waker, rest));
     }
 }
 
@@ -224,6 +277,7 @@ pub struct JobFuture<T> {
     /// Is gone once there was a result.
     awaited: Option<Arc<dyn Awaited<T>>>,
     id: u64,
+    key: JobKey,
 }
 
 impl<T: Send + 'static> JobFuture<T> {
@@ -231,15 +285,17 @@ impl<T: Send + 'static> JobFuture<T> {
     pub(crate) fn start<F>(
         event_loop: &EventLoopHandle,
         executor: &Arc<dyn Executor>,
+        kind: JobExecutor,
         job: F,
     ) -> Result<Self, JobRefused<F>>
     where
         F: FnOnce() -> T + Send + 'static,
     {
-        let shared = Arc::new(Shared(Mutex::new(State::Queued(job, None))));
-        let id = JOBS.fetch_add(1, Ordering::Relaxed);
+        let (handed_in, clock) = (event_loop.time(), event_loop.inner.kernel.thread_clock());
+        let shared = Arc::new(Shared { state: Mutex::new(State::Queued(job, None)), clock });
+        let (id, location) = (next_number(), Location::caller());
         let work = Arc::<Shared<F, T>>::clone(&shared);
-        let job = Job { work, id, location: Location::caller(), name: core::any::type_name::<F>() };
+        let job = Job { work, id, location, name: core::any::type_name::<F>() };
         let executor = Arc::clone(executor);
         if let Err(JobRefused { reason, value: job }) = executor.execute(job)
             && let Some(closure) = shared.take_back()
@@ -250,7 +306,10 @@ impl<T: Send + 'static> JobFuture<T> {
             }
             return Err(JobRefused::new(reason, closure));
         }
-        Ok(Self { event_loop: event_loop.clone(), executor, awaited: Some(shared), id })
+        let place = Place::Threads(Arc::<Shared<F, T>>::downgrade(&shared));
+        let listed = Listed { number: id, executor: kind, place, location, handed_in };
+        let key = event_loop.inner.jobs.add(listed);
+        Ok(Self { event_loop: event_loop.clone(), executor, awaited: Some(shared), id, key })
     }
 }
 
@@ -264,12 +323,13 @@ impl<T> JobFuture<T> {
     }
 }
 
-/// Tells the executor, also if a destructor of the job's panics.
+/// Tells the executor and the loop, also if a destructor of the job's panics.
 struct Forget<'a, T>(&'a JobFuture<T>);
 
 impl<T> Drop for Forget<'_, T> {
     fn drop(&mut self) {
         self.0.executor.forget(self.0.id);
+        self.0.event_loop.inner.jobs.leave(self.0.key);
     }
 }
 
@@ -285,6 +345,9 @@ impl<T> Future for JobFuture<T> {
         let result = awaited.poll_result(cx.waker());
         if result.is_ready() {
             self.awaited = None;
+            self.event_loop.inner.jobs.remove(self.key);
+        } else {
+            self.event_loop.inner.jobs.set_task(self.key, self.event_loop.running_task());
         }
         result
     }

@@ -10,9 +10,11 @@
 //!
 //! A job is one allocation that both threads share. Its result wakes the task that waits by the
 //! task's own waker: no table of the loop is involved, so there is nothing that could be full, and a
-//! job that ends after its loop finds a waker that does nothing (FAULTS E-04).
+//! job that ends after its loop finds a waker that does nothing (FAULTS E-04). What the loop itself knows of
+//! its jobs is for snapshots ([`listed`]).
 
 mod job;
+mod listed;
 
 mod stuck;
 mod thread_pool;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use rondel_core::Usage;
 
 use crate::EventLoopHandle;
+use crate::snapshot::JobExecutor;
 
 pub use default::ShutdownDefaultExecutor;
 pub use job::{Job, JobError, JobFuture, JobRefusal, JobRefused};
@@ -43,6 +46,7 @@ pub use stuck::{StuckJob, StuckJobs};
 pub use thread_pool::{ThreadPoolConfig, ThreadPoolExecutor};
 
 pub(crate) use default::DefaultExecutor;
+pub(crate) use listed::ListedJobs;
 
 /// Runs jobs somewhere else than in the loop's thread.
 ///
@@ -117,7 +121,7 @@ impl EventLoopHandle {
         T: Send + 'static,
     {
         match self.default_executor() {
-            Ok(executor) => JobFuture::start(self, &executor, job),
+            Ok(executor) => JobFuture::start(self, &executor, JobExecutor::Default, job),
             Err(reason) => Err(JobRefused::new(reason, job)),
         }
     }
@@ -143,6 +147,6 @@ impl EventLoopHandle {
         if self.is_closed() {
             return Err(JobRefused::new(JobRefusal::Closed, job));
         }
-        JobFuture::start(self, executor, job)
+        JobFuture::start(self, executor, JobExecutor::Other, job)
     }
 }

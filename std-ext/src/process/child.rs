@@ -17,7 +17,7 @@ use crate::snapshot::{Describe, DescriptorRow, ShortText};
 use crate::sources::{Direction, Owner};
 use crate::sys::child::{self as sys, Command, SpawnError};
 use crate::sys::{Interest, Token};
-use crate::{Error, EventLoopHandle, Future, Result};
+use crate::{Error, EventLoopHandle, Future, Result, TaskWait};
 
 /// The processes of a loop that run, or were not reaped yet.
 #[derive(Debug)]
@@ -182,7 +182,8 @@ impl Child {
     /// # Errors
     /// `Cancelled`; `Closed` if the loop was closed before.
     pub(super) async fn wait(&self) -> Result<ExitStatus> {
-        self.exited.wait().await?;
+        let what = TaskWait::Child(self.pid().unsigned_abs());
+        self.event_loop.name_wait(what, self.exited.wait()).await?;
         self.status().ok_or_else(|| Refusal::Closed.into())
     }
 

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use rondel_core::{Cancelled, Refusal, SlotId};
 
-use super::Signal;
 use super::watched::{set_of, signals_of};
+use super::{Signal, SignalSet};
 use crate::sources::Waiter;
 use crate::{Error, EventLoopHandle, Result};
 
@@ -180,6 +180,14 @@ impl Listener {
 
     pub(super) fn add(&self, signal: Signal) {
         self.wanted.set(self.wanted.get() | set_of(signal));
+    }
+
+    pub(super) fn wanted(&self) -> SignalSet {
+        SignalSet::of_bits(self.wanted.get())
+    }
+
+    pub(super) fn waiter(&self) -> Option<Waiter> {
+        self.waiter.get()
     }
 
     pub(super) fn signals(&self) -> impl Iterator<Item = Signal> + use<> {

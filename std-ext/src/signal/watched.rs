@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use rondel_core::{Refusal, SlotId};
 
-use super::Signal;
 use super::stream::Listener;
+use super::{Signal, SignalSet};
 use crate::event_loop::find_in_this_thread;
 use crate::sources::Waiter;
 use crate::sys::signals::{Mailbox, bit};
@@ -48,6 +48,20 @@ impl WatchedSignals {
 
     fn with<R>(&self, signal: Signal, change: impl FnOnce(&mut Watched) -> R) -> Option<R> {
         self.watched.borrow_mut().iter_mut().find(|watched| watched.signal == signal).map(change)
+    }
+
+    /// Calls `note` with each who waits for a stream, and the stream's key.
+    pub(crate) fn note_waiting(&self, mut note: impl FnMut(Waiter, usize)) {
+        for (key, listener) in self.listeners.borrow().iter().enumerate() {
+            if let Some(waiter) = listener.waiter() {
+                note(waiter, key);
+            }
+        }
+    }
+
+    /// Returns what the stream with this key listens to.
+    pub(crate) fn awaited(&self, key: usize) -> Option<SignalSet> {
+        self.listeners.borrow().get(key).map(|listener| listener.wanted())
     }
 
     /// Takes one of those who wait for what has come.

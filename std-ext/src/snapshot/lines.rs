@@ -2,10 +2,12 @@
 
 use core::fmt;
 
-use rondel_core::{Awaited, CallItem, CallRole, Instant, TaskState, WaitsFor};
+use rondel_core::{Awaited, CallItem, CallRole, Instant, TaskState};
 
 use super::Snapshot;
-use super::row::{DescriptorRow, FutureRow, JobRow, SnapshotAddr, SnapshotRow, TaskRow, Watcher};
+use super::job::{JobRow, JobState};
+use super::row::{DescriptorRow, FutureRow, SnapshotAddr, SnapshotRow, TaskRow, Watcher};
+use super::wait::TaskWait;
 
 impl fmt::Display for Snapshot<'_> {
     /// Prints a line for each row, as `python -m asyncio ps` does for tasks, after one that counts
@@ -16,9 +18,10 @@ impl fmt::Display for Snapshot<'_> {
         let calls = count(|row| matches!(row, SnapshotRow::Call(_)));
         let futures = count(|row| matches!(row, SnapshotRow::Future(_)));
         let descriptors = count(|row| matches!(row, SnapshotRow::Descriptor(_)));
+        let jobs = count(|row| matches!(row, SnapshotRow::Job(_)));
         writeln!(
             f,
-            "at {:?}: {tasks} tasks, {calls} calls, {futures} futures, {descriptors} descriptors",
+            "at {:?}: {tasks} tasks, {calls} calls, {futures} futures, {descriptors} descriptors, {jobs} jobs",
             self.time()
         )?;
         for row in self.rows() {
@@ -27,7 +30,7 @@ impl fmt::Display for Snapshot<'_> {
                 SnapshotRow::Call(call) => writeln!(f, "{}", CallLine { call, now: self.time() })?,
                 SnapshotRow::Future(row) => writeln!(f, "{row}")?,
                 SnapshotRow::Descriptor(row) => writeln!(f, "{row}")?,
-                SnapshotRow::Job(row) => writeln!(f, "{row}")?,
+                SnapshotRow::Job(job) => writeln!(f, "{}", JobLine { job, now: self.time() })?,
                 SnapshotRow::Empty => {}
             }
         }
@@ -46,7 +49,7 @@ pub(super) struct TaskLine<'a> {
 
 impl fmt::Display for TaskLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { row: TaskRow { task, is_in_cycle, .. }, now } = *self;
+        let Self { row: TaskRow { task, wait, is_in_cycle, .. }, now } = *self;
         write!(f, "{}", task.id)?;
         if let Some(name) = task.name {
             write!(f, " '{name}'")?;
@@ -57,14 +60,11 @@ impl fmt::Display for TaskLine<'_> {
             TaskState::Done => f.write_str(" is done")?,
             TaskState::Cancelled => f.write_str(" is cancelled")?,
             TaskState::Panicked => f.write_str(" panicked")?,
-            TaskState::Waiting(what) => match what {
-                WaitsFor::Future(id) => write!(f, " waits for {id}")?,
-                WaitsFor::Task(id) => write!(f, " waits for {id}")?,
-                WaitsFor::Time(deadline) => write!(f, " sleeps for {:?} more", deadline - now)?,
-                WaitsFor::Outside(fd) => write!(f, " waits for descriptor {fd}")?,
-                _ => f.write_str(" waits for its waker")?,
+            _ => match wait {
+                Some(TaskWait::Time(deadline)) => write!(f, " sleeps for {:?} more", *deadline - now)?,
+                Some(wait) => write!(f, " {wait}")?,
+                None => {}
             },
-            _ => {}
         }
         if let Some(since) = task.since {
             write!(f, ", since {:?}", now - since)?;
@@ -115,10 +115,29 @@ impl fmt::Display for FutureRow {
     }
 }
 
-impl fmt::Display for JobRow {
+struct JobLine<'a> {
+    job: &'a JobRow,
+    now: Instant,
+}
+
+impl fmt::Display for JobLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, place) = (self.name.as_str(), self.place.as_str());
-        write!(f, "job {name} runs in {place}; created at {}", self.location)
+        let Self { job, now } = *self;
+        write!(f, "job {} of {}, {},", job.number, job.executor, job.name.as_str())?;
+        match job.state {
+            JobState::Queued => f.write_str(" is queued")?,
+            JobState::InThread { thread, .. } => write!(f, " runs in thread {}", thread.as_str())?,
+            JobState::InProcess { pid, .. } => write!(f, " runs in process {pid}")?,
+            JobState::Done => f.write_str(" is done")?,
+        }
+        write!(f, ", since {:?}", now - job.since())?;
+        if let Some(task) = job.task {
+            write!(f, ", awaited by {task}")?;
+        }
+        if job.is_abandoned {
+            f.write_str(", awaited by nobody")?;
+        }
+        write!(f, "; created at {}", job.location)
     }
 }
 

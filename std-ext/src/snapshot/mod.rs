@@ -1,21 +1,24 @@
 //! Looking at a loop that runs: everything it holds, copied into memory that the caller provides.
 
 mod dump;
+mod job;
 mod lines;
 mod row;
 mod tree;
-
-use core::time::Duration;
+mod wait;
 
 use rondel_core::{Context, Instant, Item};
 
+pub use self::job::{JobExecutor, JobRow, JobState};
 pub(crate) use self::row::Describe;
 pub use self::row::{
-    DescriptorOwner, DescriptorRow, FutureRow, JobRow, ShortText, SnapshotAddr, SnapshotRow, TaskRow, Watcher,
+    DescriptorOwner, DescriptorRow, FutureRow, ShortText, SnapshotAddr, SnapshotRow, TaskRow, Watcher,
 };
 pub use self::tree::AwaitTree;
 use self::tree::Forest;
-use crate::{EventLoopHandle, StuckJobs};
+pub use self::wait::TaskWait;
+pub(crate) use self::wait::{Clue, NamedWaits};
+use crate::EventLoopHandle;
 
 /// What a loop held at one time. See [`EventLoopHandle::snapshot`].
 ///
@@ -76,10 +79,10 @@ impl Filling<'_> {
 impl EventLoopHandle {
     /// Copies what the loop holds into `rows`: every task, with what it waits for and since when, every
     /// callback and timer, every future, and every watched descriptor with the connection, server or
-    /// endpoint that it belongs to; and the jobs that the default executor runs.
+    /// endpoint that it belongs to; and every job, queued or running, of whatever executor.
     ///
-    /// Allocates nothing, but for the addresses of UNIX sockets with a name, and for jobs; takes time in proportion
-    /// to what there is, some 60 ns a row, so that 100,000 tasks and as many timers hold the loop up for
+    /// Allocates nothing, but for the addresses of UNIX sockets with a name; takes time in proportion to what
+    /// there is, some 60 ns a row, so that 100,000 tasks and as many timers hold the loop up for
     /// 12 ms; and for each server and endpoint a call to the kernel, for its address. What
     /// finds no room is counted ([`Snapshot::missing`]);
     /// [`snapshot_len`](Self::snapshot_len) says how much there is.
@@ -109,16 +112,14 @@ impl EventLoopHandle {
         self.inner.scheduler.visit(
             |note| self.note_waiting_tasks(note),
             |item| match item {
-                Item::Task(task) => filling.push(SnapshotRow::Task(TaskRow::new(task))),
+                Item::Task(task) => filling.push(SnapshotRow::Task(TaskRow::new(task, self.wait_of(&task)))),
                 Item::Call(call) => filling.push(SnapshotRow::Call(call)),
                 Item::Future(future) => filling.push(SnapshotRow::Future(FutureRow::new(future))),
                 _ => {}
             },
         );
         self.describe_sources(|row| filling.push(SnapshotRow::Descriptor(row)));
-        for job in self.running_jobs().iter().flat_map(StuckJobs::running) {
-            filling.push(SnapshotRow::Job(JobRow::new(job)));
-        }
+        self.inner.jobs.show(|row| filling.push(SnapshotRow::Job(row)));
         let Filling { rows, count } = filling;
         let missing = count.saturating_sub(rows.len());
         let rows = rows.get_mut(..count.min(count - missing)).unwrap_or_default();
@@ -131,11 +132,7 @@ impl EventLoopHandle {
     pub fn snapshot_len(&self) -> usize {
         let mut count = self.watched_descriptors();
         self.inner.scheduler.visit(|_| (), |_| count += 1);
-        count + self.running_jobs().map_or(0, |jobs| jobs.running().len())
-    }
-
-    /// Returns the jobs of the default executor, if there is one.
-    fn running_jobs(&self) -> Option<StuckJobs> {
-        self.inner.executor.get().map(|executor| executor.stuck_jobs(Duration::ZERO))
+        self.inner.jobs.show(|_| count += 1);
+        count
     }
 }

@@ -2,11 +2,12 @@
 
 use core::fmt;
 use core::net::SocketAddr;
-use core::panic::Location;
 
-use rondel_core::{CallItem, FutureItem, HandleId, TaskId, TaskItem};
+use rondel_core::{CallItem, FutureItem, HandleId, SlotId, TaskId, TaskItem};
 
-use crate::{Address, StuckJob};
+use super::job::JobRow;
+use super::wait::TaskWait;
+use crate::Address;
 
 /// A row of a [`Snapshot`](super::Snapshot): a copy of what is known of one thing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +24,7 @@ pub enum SnapshotRow {
     Future(FutureRow),
     /// A watched descriptor, and what it belongs to.
     Descriptor(DescriptorRow),
-    /// A job that the default executor runs.
+    /// A job.
     Job(JobRow),
 }
 
@@ -44,9 +45,11 @@ pub(super) const NO_ROW: u32 = u32::MAX;
 /// A task, and its place in the tree of who awaits whom.
 #[derive(Clone, Copy, Debug)]
 pub struct TaskRow {
-    /// Is what is known of the task. [`WaitsFor::Outside`](crate::WaitsFor::Outside) is the number
-    /// of a descriptor.
+    /// Is what the scheduler knows of the task. What it waits for outside of that,
+    /// [`wait`](Self::wait) says.
     pub task: TaskItem,
+    /// Is what it waits for, if it does.
+    pub wait: Option<TaskWait>,
     /// Is the row of the first task that awaits it.
     pub(super) above: u32,
     /// Is the row of the first task that it awaits.
@@ -60,8 +63,9 @@ pub struct TaskRow {
 }
 
 impl TaskRow {
-    pub(super) const fn new(task: TaskItem) -> Self {
-        Self { task, above: NO_ROW, below: NO_ROW, beside: NO_ROW, walk: NO_ROW, is_in_cycle: false }
+    pub(super) const fn new(mut task: TaskItem, wait: Option<TaskWait>) -> Self {
+        task.outside = None;
+        Self { task, wait, above: NO_ROW, below: NO_ROW, beside: NO_ROW, walk: NO_ROW, is_in_cycle: false }
     }
 }
 
@@ -127,32 +131,21 @@ impl DescriptorRow {
     }
 }
 
-/// A job that the default executor runs, and for which a task may wait by its waker.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct JobRow {
-    /// Is its name.
-    pub name: ShortText,
-    /// Is where it runs: a thread or a process.
-    pub place: ShortText,
-    /// Is where it was handed in.
-    pub location: &'static Location<'static>,
-}
-
-impl JobRow {
-    pub(super) fn new(job: &StuckJob) -> Self {
-        Self {
-            name: ShortText::new(job.name()),
-            place: ShortText::new(job.place()),
-            location: job.location(),
-        }
-    }
-}
-
 /// What a descriptor belongs to, and what is to be said of it in a snapshot.
 pub(crate) trait Describe {
     /// Writes what is known into `row`, without calling the user.
     fn describe(&self, row: &mut DescriptorRow);
+
+    /// Returns the call that wakes who waits for it, and not for a side of its descriptor.
+    fn waiter(&self) -> Option<SlotId> {
+        None
+    }
+
+    /// Tells what that one waits for; its descriptor is `fd`.
+    fn awaited(&self, fd: i32) -> TaskWait {
+        let _ = fd;
+        TaskWait::Waker
+    }
 }
 
 /// What a descriptor belongs to.
@@ -237,6 +230,13 @@ impl ShortText {
         // Fails where it is full, which is meant.
         let _ = fmt::Write::write_fmt(&mut short, format_args!("{text}"));
         short
+    }
+
+    /// Takes the end of a text, or all of it.
+    pub(crate) fn end_of(text: &str) -> Self {
+        let is_short = |&(at, _): &(usize, char)| text.len() - at <= SHORT_BYTES;
+        let begin = text.char_indices().find(is_short).map_or(text.len(), |(at, _)| at);
+        Self::new(&text[begin..])
     }
 
     /// Returns the text.

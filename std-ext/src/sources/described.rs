@@ -4,10 +4,10 @@ use std::rc::Weak;
 
 use rondel_core::SlotId;
 
-use super::ListenerKind;
-use crate::EventLoopHandle;
-use crate::snapshot::{Describe, DescriptorRow};
+use super::{Listener, Waiter};
+use crate::snapshot::{Clue, Describe, DescriptorRow};
 use crate::sys::Token;
+use crate::{EventLoopHandle, TaskWait};
 
 impl EventLoopHandle {
     /// Says what a source belongs to.
@@ -17,15 +17,44 @@ impl EventLoopHandle {
         }
     }
 
-    /// Calls `note` with each task that waits for a descriptor by its own waker, and that.
-    pub(crate) fn note_waiting_tasks(&self, note: &mut dyn FnMut(SlotId, u32)) {
-        for (_, source) in &self.inner.sources.borrow().slab {
-            for side in [&source.reader, &source.writer] {
-                if side.kind == ListenerKind::Task {
-                    note(side.slot(), source.fd.as_raw().cast_unsigned());
+    /// Calls `note` with each task that waits for a descriptor or for what it belongs to, and a clue to
+    /// that.
+    pub(crate) fn note_waiting_at_sources(&self, note: &mut dyn FnMut(SlotId, Clue)) {
+        let keys = self.inner.sources.borrow().slab.capacity();
+        for key in 0..keys {
+            let (sides, description) = {
+                let sources = self.inner.sources.borrow();
+                let Some(source) = sources.slab.get(key) else { continue };
+                let sides = [(source.reader, Clue::Reader(key)), (source.writer, Clue::Writer(key))];
+                (sides, source.described_by.as_ref().and_then(Weak::upgrade))
+            };
+            for (side, clue) in sides {
+                if let Listener::Waiter(waiter) = side.listener()
+                    && let Some(task) = self.task_of(waiter)
+                {
+                    note(task, clue);
                 }
             }
+            if let Some(waiter) = description.and_then(|description| description.waiter())
+                && let Some(task) = self.task_of(Waiter::Call(waiter))
+            {
+                note(task, Clue::Owner(key));
+            }
         }
+    }
+
+    pub(crate) fn fd_of_source(&self, key: usize) -> Option<i32> {
+        self.inner.sources.borrow().slab.get(key).map(|source| source.fd.as_raw())
+    }
+
+    /// Tells what is awaited of that to which a source belongs.
+    pub(crate) fn wait_at_owner_of_source(&self, key: usize) -> Option<TaskWait> {
+        let (fd, description) = {
+            let sources = self.inner.sources.borrow();
+            let source = sources.slab.get(key)?;
+            (source.fd.as_raw(), source.described_by.as_ref()?.upgrade()?)
+        };
+        Some(description.awaited(fd))
     }
 
     /// Calls `show` with each source.

@@ -61,9 +61,27 @@ impl Clock {
         self.monotone.latest()
     }
 
+    /// Returns what other threads read it by.
+    pub(super) fn for_threads(&self) -> ThreadClock {
+        ThreadClock { origin_ns: self.origin_ns }
+    }
+
     /// Translates an instant back to the system's own count.
     pub(super) fn to_monotonic_ns(&self, instant: Instant) -> u64 {
         self.origin_ns.saturating_add(instant.as_nanos())
+    }
+}
+
+/// The clock of a loop, as other threads read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadClock {
+    origin_ns: u64,
+}
+
+impl ThreadClock {
+    /// Reads the clock.
+    pub(crate) fn now(self) -> Instant {
+        Instant::from_nanos(monotonic_ns().saturating_sub(self.origin_ns))
     }
 }
 

@@ -16,7 +16,7 @@ use super::doorbell::Doorbell;
 use super::fd::{Event, Events, Fd, Interest, Readiness, Token};
 use super::file::{FileFlags, FileKind};
 use super::socket::{Family, FileAt, Received, SocketKind, SocketOption};
-use super::{Kernel, Limited, ManualKernel, ProcessSource, Processes, ThreadSource};
+use super::{Kernel, Limited, ManualKernel, ProcessSource, Processes, ThreadClock, ThreadSource};
 use crate::faults::{Fault, Faults, Operation};
 use crate::net::address::Address;
 use crate::sources::Direction;
@@ -88,6 +88,10 @@ macro_rules! scripted {
 impl Kernel for FaultyKernel {
     fn now(&self) -> Instant {
         self.kernel.now()
+    }
+
+    fn thread_clock(&self) -> Option<ThreadClock> {
+        self.kernel.thread_clock()
     }
 
     fn wall_clock(&self) -> SystemTime {

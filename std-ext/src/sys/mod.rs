@@ -91,6 +91,7 @@ use crate::net::address::Address;
 use crate::sources::Direction;
 use crate::supervision::ResourceLimit;
 
+pub(crate) use clock::ThreadClock;
 pub(crate) use datagrams::{Batch, ReceiveBatch, SendBatch};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use faulty::FaultyKernel;
@@ -117,6 +118,11 @@ pub(crate) trait Kernel {
     /// Reads the clock, counted from the kernel's construction; never earlier than the reading before
     /// (FAULTS T-05).
     fn now(&self) -> Instant;
+
+    /// Returns the same clock for other threads; `None` where only the loop's thread can read it.
+    fn thread_clock(&self) -> Option<ThreadClock> {
+        None
+    }
 
     /// Reads the wall clock, which may jump: for certificates and logs, never for deadlines.
     fn wall_clock(&self) -> SystemTime;

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use rondel_core::Instant;
 
 use super::Kernel;
-use super::clock::{Alarm, Clock};
+use super::clock::{Alarm, Clock, ThreadClock};
 use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
 use super::doorbell::Doorbell;
 use super::fd::{Events, Fd, Interest, Token};
@@ -75,6 +75,10 @@ impl RealKernel {
 impl Kernel for RealKernel {
     fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    fn thread_clock(&self) -> Option<ThreadClock> {
+        Some(self.clock.for_threads())
     }
 
     fn wall_clock(&self) -> SystemTime {

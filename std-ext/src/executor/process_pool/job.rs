@@ -1,6 +1,6 @@
 //! A job for another process, and its result.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::future::Future;
 use core::panic::Location;
@@ -9,12 +9,15 @@ use core::task::{Context as PollContext, Poll, Waker};
 use core::time::Duration;
 use std::rc::Rc;
 
-use rondel_core::Cancelled;
+use rondel_core::{Cancelled, Instant};
 
 use super::error::ProcessJobError;
 use super::pool::Pool;
+use crate::EventLoopHandle;
 use crate::executor::JobRefused;
-use crate::executor::job::quietly;
+use crate::executor::job::{next_number, quietly};
+use crate::executor::listed::{JobKey, Listed, ListedJobs, Look, Place};
+use crate::snapshot::{JobExecutor, JobState};
 
 /// A job, shared by whoever awaits it and the pool.
 pub(super) struct Work {
@@ -27,6 +30,22 @@ pub(super) struct Work {
     pub(super) arguments: Cell<Vec<u8>>,
     kills_when_dropped: bool,
     state: RefCell<State>,
+    /// Is the process that has it, and since when.
+    taken: Cell<Option<(u32, Instant)>>,
+    /// Is its place among the jobs of the loop.
+    listed: OnceCell<InList>,
+}
+
+/// A place among the jobs of a loop, given back when dropped.
+struct InList {
+    event_loop: EventLoopHandle,
+    key: JobKey,
+}
+
+impl Drop for InList {
+    fn drop(&mut self) {
+        self.event_loop.inner.jobs.remove(self.key);
+    }
 }
 
 enum State {
@@ -37,6 +56,27 @@ enum State {
 }
 
 impl Work {
+    /// Adds it to the jobs of the loop.
+    fn list(self: &Rc<Self>, event_loop: &EventLoopHandle) {
+        let place = Place::Loop(Rc::<Self>::downgrade(self));
+        let (number, executor) = (next_number(), JobExecutor::Processes);
+        let job = Listed { number, executor, place, location: self.location, handed_in: event_loop.time() };
+        let key = event_loop.inner.jobs.add(job);
+        // Handed in once.
+        let _ = self.listed.set(InList { event_loop: event_loop.clone(), key });
+    }
+
+    fn in_list(&self, act: impl FnOnce(&ListedJobs, JobKey)) {
+        if let Some(InList { event_loop, key }) = self.listed.get() {
+            act(&event_loop.inner.jobs, *key);
+        }
+    }
+
+    /// Notes which process has it.
+    pub(super) fn taken_by(&self, pid: i32, now: Instant) {
+        self.taken.set(Some((pid.unsigned_abs(), now)));
+    }
+
     /// Gives the result to whoever waits.
     pub(super) fn finish(&self, result: Result<Vec<u8>, ProcessJobError>) {
         let former = {
@@ -69,6 +109,21 @@ impl Work {
     }
 }
 
+impl Look for Work {
+    fn name(&self) -> &str {
+        &self.function
+    }
+
+    fn state(&self) -> Option<JobState> {
+        let taken = self.taken.get().map(|(pid, since)| JobState::InProcess { pid, since });
+        match *self.state.borrow() {
+            State::Waiting(_) => Some(taken.unwrap_or(JobState::Queued)),
+            State::Done(_) => Some(JobState::Done),
+            State::Over => taken,
+        }
+    }
+}
+
 /// The options of a job for another process; [`start`](Self::start) or await it to begin. See
 /// [`ProcessPoolExecutor::submit`](crate::ProcessPoolExecutor::submit).
 #[must_use = "does nothing until it is started or awaited"]
@@ -92,6 +147,8 @@ impl<'a> SubmitJob<'a> {
             arguments: Cell::new(arguments),
             kills_when_dropped: false,
             state: RefCell::new(State::Waiting(None)),
+            taken: Cell::new(None),
+            listed: OnceCell::new(),
         };
         Self { pool, work }
     }
@@ -119,7 +176,10 @@ impl<'a> SubmitJob<'a> {
     pub fn start(self) -> Result<ProcessJob, JobRefused<Vec<u8>>> {
         let work = Rc::new(self.work);
         match self.pool.submit(&work) {
-            Ok(()) => Ok(ProcessJob { pool: Rc::clone(self.pool), work: Some(work) }),
+            Ok(()) => {
+                work.list(&self.pool.event_loop);
+                Ok(ProcessJob { pool: Rc::clone(self.pool), work: Some(work) })
+            }
             Err(reason) => Err(JobRefused::new(reason, work.arguments.take())),
         }
     }
@@ -156,6 +216,7 @@ impl ProcessJob {
     fn abandon(&mut self) {
         let Some(work) = self.work.take() else { return };
         let former = work.state.replace(State::Over);
+        work.in_list(ListedJobs::leave);
         if matches!(former, State::Waiting(_)) {
             self.pool.forget(&work, work.kills_when_dropped);
         }
@@ -174,6 +235,9 @@ impl Future for ProcessJob {
         let result = work.poll_result(cx.waker());
         if result.is_ready() {
             self.work = None;
+        } else {
+            let task = self.pool.event_loop.running_task();
+            work.in_list(|jobs, key| jobs.set_task(key, task));
         }
         result
     }

@@ -15,7 +15,7 @@ use super::job::Work;
 use super::worker::Worker;
 use crate::executor::job::quietly;
 use crate::executor::{JobRefusal, JobRefused, StuckJobs};
-use crate::{EventLoopHandle, Result};
+use crate::{EventLoopHandle, Result, TaskWait};
 
 /// What the owner of a pool, its workers and its jobs share.
 pub(super) struct Pool {
@@ -224,7 +224,7 @@ impl Pool {
     /// Waits until no process is left.
     pub(super) async fn ended(&self) -> Result<()> {
         let place = Place { pool: self, number: self.next_id() };
-        poll_fn(|cx| {
+        let ended = poll_fn(|cx| {
             if self.event_loop.inner.scheduler.take_cancel() {
                 return Poll::Ready(Err(Cancelled.into()));
             }
@@ -236,8 +236,8 @@ impl Pool {
             }
             self.awaiting.borrow_mut().push((place.number, waker));
             Poll::Pending
-        })
-        .await
+        });
+        self.event_loop.name_wait(TaskWait::ExecutorShutdown, ended).await
     }
 
     fn leave(&self, number: u64) -> Option<(u64, Waker)> {

@@ -173,6 +173,7 @@ impl Worker {
         *self.outgoing.borrow_mut() = Outgoing::request(&work, answer_bytes_max);
         self.phase.set(Phase::Busy);
         self.taken.set(self.taken.get() + 1);
+        work.taken_by(self.pid(), self.pool.event_loop.time());
         *self.work.borrow_mut() = Some(work);
         self.flush();
     }

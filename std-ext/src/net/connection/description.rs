@@ -1,8 +1,10 @@
 //! What a snapshot says of a connection.
 
+use rondel_core::SlotId;
+
 use super::Connection;
 use super::state::State;
-use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
+use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr, TaskWait};
 
 impl Describe for Connection {
     fn describe(&self, row: &mut DescriptorRow) {
@@ -21,5 +23,20 @@ impl Describe for Connection {
         } else {
             "open"
         };
+    }
+
+    fn waiter(&self) -> Option<SlotId> {
+        self.with_flow(|flow| flow.waiter).flatten()
+    }
+
+    /// Which of them it was that the task called, nobody has noted: this is what it lacks.
+    fn awaited(&self, fd: i32) -> TaskWait {
+        if self.has(State::STARTING | State::HANDSHAKING) {
+            TaskWait::Opened { fd }
+        } else if self.has(State::QUEUED) {
+            TaskWait::Drained { fd }
+        } else {
+            TaskWait::Closed { fd }
+        }
     }
 }

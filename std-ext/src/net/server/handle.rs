@@ -12,7 +12,7 @@ use super::make::MakeConnection;
 use super::state::{BeginTls, RefusedHook, ServerState, closed};
 use crate::net::address::Address;
 use crate::net::listener::Listener;
-use crate::{EventLoopHandle, Result};
+use crate::{EventLoopHandle, Result, TaskWait};
 
 /// A server that listens. It lives without this handle too (contract SV-12).
 ///
@@ -162,7 +162,8 @@ impl Server {
             return Ok(());
         }
         let over = self.state.over()?;
-        Ok(over.wait().await?)
+        let what = TaskWait::Server(self.state.local_addr);
+        Ok(self.state.event_loop.name_wait(what, over.wait()).await?)
     }
 
     /// Accepts until the task is cancelled, and then closes the server. Ends
