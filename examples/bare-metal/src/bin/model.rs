@@ -17,7 +17,7 @@ mod generate;
 mod ops;
 #[path = "../../../../tests/model/real.rs"]
 mod real;
-#[path = "../../../../tests/model/reference.rs"]
+#[path = "../../../../tests/model/reference/mod.rs"]
 mod reference;
 
 use alloc::string::String;
