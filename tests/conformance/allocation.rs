@@ -11,12 +11,10 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use rondel::{
-    Address, BufferedProtocol, DatagramProtocol, DatagramTransport, Error, NonBlocking, Protocol, Stream,
-    StreamReader, StreamWriter, Transport,
-};
+use rondel::{BufferedProtocol, Error, NonBlocking, Stream, StreamReader, StreamWriter, Transport};
 
 use crate::fixture::{Pending, any_port, manual, pair, peer, real, turns};
+use crate::protocols::Echo;
 
 struct Counting;
 
@@ -211,19 +209,6 @@ fn operations_on_a_socket_allocate_nothing_though_they_wait() {
 #[test]
 fn echoed_datagrams_allocate_nothing() {
     // FAULTS C-10
-    struct Echo;
-
-    impl DatagramProtocol for Echo {
-        fn datagram_received(
-            &mut self,
-            transport: &DatagramTransport,
-            data: &[u8],
-            addr: &Address,
-        ) -> rondel::Result<()> {
-            transport.sendto(data, addr)
-        }
-    }
-
     let event_loop = real();
     let path = std::env::temp_dir().join(format!("rondel-echo-{}", std::process::id()));
     let handle = event_loop.handle();
@@ -272,14 +257,6 @@ fn echoed_datagrams_allocate_nothing() {
     std::fs::remove_file(unix_path).unwrap();
 }
 
-struct StreamEcho;
-
-impl Protocol for StreamEcho {
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
-        transport.write(data)
-    }
-}
-
 struct BufferedEcho([u8; 64]);
 
 impl BufferedProtocol for BufferedEcho {
@@ -297,7 +274,7 @@ fn a_protocol_that_echoes_allocates_nothing_per_message() {
     // FAULTS C-10
     let event_loop = manual();
     let (ours, mut peer) = pair();
-    let echo = event_loop.create_connection_with_sock(|| StreamEcho, ours);
+    let echo = event_loop.create_connection_with_sock(|| Echo, ours);
     let _kept = event_loop.run_until_complete(echo).unwrap();
     let (ours, mut other_peer) = pair();
     let echo = event_loop.create_connection_with_sock(|| BufferedEcho([0; 64]), ours);

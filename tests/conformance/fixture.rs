@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::thread::JoinHandle;
 
-use rondel::{Config, EventLoop, EventLoopHandle, ManualClock, PanicPolicy, Refused};
+use rondel::{Config, Error, EventLoop, EventLoopHandle, Faults, ManualClock, PanicPolicy, Refused, Server};
 
 /// Records what happened, in order.
 #[derive(Clone, Default, Debug)]
@@ -428,6 +428,38 @@ impl rondel::Outcome for Trace {
     fn into_result(self) -> Result<Self, Self::Error> {
         Ok(self)
     }
+}
+
+/// Runs `test` on a loop that fails on request, and has nothing left in the end.
+#[track_caller]
+pub fn run_with_faults(test: impl AsyncFnOnce(EventLoopHandle, Faults) -> Result<(), Error>) {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
+    event_loop.run_until_complete(test(event_loop.handle(), faults)).unwrap();
+    turns(&event_loop, 3);
+    assert_nothing_left(&event_loop);
+}
+
+/// Asserts that the loop has nothing left.
+#[track_caller]
+pub fn assert_nothing_left(event_loop: &EventLoopHandle) {
+    let statistics = event_loop.statistics();
+    let left = (event_loop.watched_descriptors(), statistics.calls.live, statistics.tasks.live);
+    assert_eq!(left, (0, 0, 0), "descriptors, calls, tasks");
+    assert_eq!(event_loop.write_buffers_size(), 0);
+}
+
+/// Gives the loop some turns.
+pub async fn settle(event_loop: &EventLoopHandle) {
+    for _ in 0..12 {
+        event_loop.yield_now().await.unwrap();
+    }
+}
+
+/// Ends a server and whatever it has.
+pub async fn end(server: &Server) -> Result<(), Error> {
+    server.close();
+    server.abort_clients();
+    server.wait_closed().await
 }
 
 /// Makes each scenario a test, and one more test that runs them all in a process

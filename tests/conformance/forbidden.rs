@@ -5,9 +5,10 @@ use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::thread;
 
-use rondel::{Address, DatagramProtocol, DatagramTransport, Error, EventLoop, Protocol, Transport};
+use rondel::{Error, EventLoop, Protocol, Transport};
 
 use crate::fixture::{any_port, real, reports, small};
+use crate::protocols::Echo;
 
 /// Runs `body` in a thread to which the system refuses `calls`, with `errno`.
 /// Where filters can't be installed, it says so and does nothing.
@@ -58,20 +59,6 @@ fn p13_a_loop_that_the_system_denies_its_descriptors_is_a_typed_error() {
                 assert!(error.to_string().starts_with("EventLoop::new"), "{error}");
             });
         }
-    }
-}
-
-/// Sends back what it receives.
-struct Echo;
-
-impl DatagramProtocol for Echo {
-    fn datagram_received(
-        &mut self,
-        transport: &DatagramTransport,
-        data: &[u8],
-        addr: &Address,
-    ) -> rondel::Result<()> {
-        transport.sendto(data, addr)
     }
 }
 

@@ -8,26 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::thread;
 
-use rondel::{Config, Error, EventLoop, EventLoopHandle, Faults, Operation, Protocol, Transport};
+use rondel::{Config, Error, EventLoop, EventLoopHandle, Operation, Protocol, Transport};
 
-use crate::fixture::{Trace, alone, any_port, descriptors, never, reports, small, turns};
-
-/// Runs `test` on a loop that fails on request, and has nothing left in the end.
-#[track_caller]
-fn run(test: impl AsyncFnOnce(EventLoopHandle, Faults) -> Result<(), Error>) {
-    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
-    event_loop.run_until_complete(test(event_loop.handle(), faults)).unwrap();
-    turns(&event_loop, 3);
-    let statistics = event_loop.statistics();
-    let left = (event_loop.watched_descriptors(), statistics.calls.live, statistics.tasks.live);
-    assert_eq!(left, (0, 0, 0), "descriptors, calls, tasks");
-}
-
-async fn settle(event_loop: &EventLoopHandle) {
-    for _ in 0..12 {
-        event_loop.yield_now().await.unwrap();
-    }
-}
+use crate::fixture::{
+    Trace, alone, any_port, descriptors, never, reports, run_with_faults, settle, small, turns,
+};
 
 /// Keeps what it receives, and notes its end.
 #[derive(Clone, Default)]
@@ -64,7 +49,7 @@ fn pattern(length: usize) -> Vec<u8> {
 
 #[test]
 fn p12_a_registration_that_fails_is_a_typed_error_and_the_next_one_works() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let listener = TcpListener::bind(any_port())?;
         let addr = listener.local_addr()?;
         for errno in [libc::ENOSPC, libc::ENOMEM, libc::EBADF] {
@@ -90,7 +75,7 @@ fn p12_a_registration_that_fails_is_a_typed_error_and_the_next_one_works() {
 
 #[test]
 fn p12_a_registration_that_can_not_be_changed_ends_that_connection_only() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let told = reports(&event_loop);
         let (transport, kept, theirs) = connected(&event_loop).await?;
         let (other, others, mut peer) = connected(&event_loop).await?;
@@ -114,7 +99,7 @@ fn p12_a_registration_that_can_not_be_changed_ends_that_connection_only() {
 
 #[test]
 fn p12_a_registration_that_can_not_be_undone_keeps_nobody_from_closing() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         for errno in [libc::EBADF, libc::ENOENT, libc::ENOMEM] {
             let (transport, kept, mut theirs) = connected(&event_loop).await?;
             faults.fail(Operation::Deregister, errno);
@@ -161,7 +146,7 @@ fn p12_a_loop_that_can_not_be_made_leaks_no_descriptor() {
 
 #[test]
 fn n02_short_writes_and_reads_are_byte_exact() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         for (send, recv, length) in
             [(1, 4096, 3_000), (4096, 1, 3_000), (7, 5, 10_000), (4095, 4097, 1 << 20)]
         {
@@ -195,7 +180,7 @@ fn n02_short_writes_and_reads_are_byte_exact() {
 
 #[test]
 fn n02_a_first_write_of_several_buffers_may_be_short_at_any_byte() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let data = pattern(12);
         for limit in 1..=12 {
             faults.limit(Operation::Send, limit);
@@ -216,7 +201,7 @@ fn n02_a_first_write_of_several_buffers_may_be_short_at_any_byte() {
 
 #[test]
 fn n02_streams_are_byte_exact_too() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         const LENGTH: usize = 5_000;
         faults.limit(Operation::Send, 3);
         faults.limit(Operation::Recv, 2);
@@ -244,7 +229,7 @@ fn n02_streams_are_byte_exact_too() {
 
 #[test]
 fn spurious_readiness_delivers_nothing_and_loses_nothing() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let told = reports(&event_loop);
         let (transport, kept, mut theirs) = connected(&event_loop).await?;
         let (ours, _peer) = UnixStream::pair()?;
@@ -288,7 +273,7 @@ fn spurious_readiness_delivers_nothing_and_loses_nothing() {
 #[test]
 fn a_transfer_that_fails_ends_its_connection_once_and_everyday_errors_are_not_reported() {
     // FAULTS N-07
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let told = reports(&event_loop);
         for (operation, errno, is_everyday) in [
             (Operation::Recv, libc::ECONNRESET, true),
@@ -323,7 +308,7 @@ fn a_transfer_that_fails_ends_its_connection_once_and_everyday_errors_are_not_re
 
 #[test]
 fn a_failure_while_the_rest_is_sent_ends_the_connection_also_when_it_is_closing() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let (transport, kept, theirs) = connected(&event_loop).await?;
         transport.write(&vec![0; 1 << 20])?;
         assert!(transport.write_buffer_size() > 0);
@@ -342,7 +327,7 @@ fn a_failure_while_the_rest_is_sent_ends_the_connection_also_when_it_is_closing(
 
 #[test]
 fn an_end_of_the_stream_that_can_not_be_sent_is_silent_if_the_peer_is_gone() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let told = reports(&event_loop);
         for (errno, is_reported) in [(libc::ENOTCONN, false), (libc::ENOBUFS, true)] {
             let (transport, kept, theirs) = connected(&event_loop).await?;
@@ -361,7 +346,7 @@ fn an_end_of_the_stream_that_can_not_be_sent_is_silent_if_the_peer_is_gone() {
 #[test]
 fn what_connecting_asks_for_may_fail_at_each_step() {
     // FAULTS A-08
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let listener = TcpListener::bind(any_port())?;
         let addr = listener.local_addr()?;
         for (operation, errno) in [

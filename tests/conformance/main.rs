@@ -9,6 +9,7 @@ mod fixture;
 mod peer;
 mod pipe_fixture;
 mod probe;
+mod protocols;
 mod tls_fixture;
 
 mod test_base_events;

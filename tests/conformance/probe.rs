@@ -4,9 +4,7 @@ use core::time::Duration;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
-use rondel::{
-    AfterEof, BufferedProtocol, Error, EventLoop, EventLoopHandle, Protocol, ProtocolRef, Result, Transport,
-};
+use rondel::{AfterEof, BufferedProtocol, Error, EventLoop, Protocol, ProtocolRef, Result, Transport};
 
 use crate::fixture::{Trace, pair, turns};
 
@@ -212,13 +210,4 @@ pub fn until(event_loop: &EventLoop, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         event_loop.run_once().expect("a turn");
     }
-}
-
-/// Asserts that the loop has nothing left of any connection.
-#[track_caller]
-pub fn assert_nothing_left(event_loop: &EventLoopHandle) {
-    let statistics = event_loop.statistics();
-    let left = (event_loop.watched_descriptors(), statistics.calls.live, statistics.tasks.live);
-    assert_eq!(left, (0, 0, 0), "descriptors, calls, tasks");
-    assert_eq!(event_loop.write_buffers_size(), 0);
 }

@@ -12,13 +12,15 @@ use std::thread;
 
 use rondel::{
     AddrInfoFlags, Address, AfterEof, Config, ConnectError, Error, ErrorKind, EventLoop, EventLoopHandle,
-    Operation, Protocol, Result, Transport,
+    Operation, Result,
 };
 
 use crate::fixture::{
-    Counter, Oops, Trace, any_port, manual, manual_with, pair, real, reports, scenarios, small, turns,
+    Counter, Oops, Trace, any_port, assert_nothing_left, manual, manual_with, pair, real, reports, scenarios,
+    small, turns,
 };
-use crate::probe::{Probe, Told, assert_nothing_left, until};
+use crate::probe::{Probe, Told, until};
+use crate::protocols::Silent;
 
 scenarios! {
     cc2_stream_sockets_of_each_family_are_taken_and_others_refused
@@ -45,14 +47,6 @@ scenarios! {
     happy_eyeballs_lets_the_families_take_turns
     without_happy_eyeballs_an_attempt_waits_for_the_one_before
     w12_a_cancellation_beside_the_end_closes_the_connection
-}
-
-struct Quiet;
-
-impl Protocol for Quiet {
-    fn data_received(&mut self, _: &Transport, _: &[u8]) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// Runs `test` on a loop that has nothing left of it in the end.
@@ -101,7 +95,7 @@ fn cc2_stream_sockets_of_each_family_are_taken_and_others_refused() {
             sockets.push(TcpStream::connect(server.local_addr()?)?.into());
         }
         for socket in sockets {
-            let (transport, _) = event_loop.create_connection_with_sock(|| Quiet, socket).await?;
+            let (transport, _) = event_loop.create_connection_with_sock(|| Silent, socket).await?;
             transport.abort();
         }
         // One whose peer is gone already has still something to say.
@@ -124,7 +118,7 @@ fn cc2_stream_sockets_of_each_family_are_taken_and_others_refused() {
             (std::fs::File::open("/dev/null")?.into(), Kind::Other),
         ];
         for (socket, kind) in wrong {
-            let never = || -> Quiet { unreachable!("there is no connection") };
+            let never = || -> Silent { unreachable!("there is no connection") };
             let error = event_loop.create_connection_with_sock(never, socket).await.unwrap_err();
             // "Not a socket" has no name in `std`.
             let found = io_kind(&error);
@@ -148,7 +142,7 @@ fn cc2_a_socket_that_was_reset_before_says_so() {
             while ours.peer_addr().is_ok() {
                 thread::yield_now();
             }
-            let never = || -> Quiet { unreachable!("there is no connection") };
+            let never = || -> Silent { unreachable!("there is no connection") };
             let taken = if accepted {
                 event_loop.connect_accepted_socket(never, ours).await
             } else {
@@ -166,7 +160,7 @@ fn cc4_addresses_are_tried_in_order_until_one_connects() {
             let (server, addr) = listener();
             let (untried, later) = listener();
             let addrs = [nobody(), nobody(), addr, later];
-            let connecting = event_loop.create_connection(|| Quiet, addrs).happy_eyeballs_delay(delay);
+            let connecting = event_loop.create_connection(|| Silent, addrs).happy_eyeballs_delay(delay);
             let (transport, _) = connecting.await?;
             assert_eq!(transport.peer_addr().as_inet(), Some(addr));
             let (_accepted, peer) = server.accept()?;
@@ -182,11 +176,11 @@ fn cc4_addresses_are_tried_in_order_until_one_connects() {
 fn cc4_no_address_is_an_error() {
     run(manual(), async |event_loop| {
         let none: &[SocketAddr] = &[];
-        let error = event_loop.create_connection(|| Quiet, none).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, none).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NameResolution, "{error}");
-        let v4 = event_loop.create_connection(|| Quiet, any_port()).ipv6_only();
+        let v4 = event_loop.create_connection(|| Silent, any_port()).ipv6_only();
         assert_eq!(v4.await.unwrap_err().kind(), ErrorKind::NameResolution);
-        let error = event_loop.create_connection(|| Quiet, ("", 80)).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, ("", 80)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NameResolution);
         Ok(())
     });
@@ -199,21 +193,21 @@ fn cc5_local_addresses_are_tried_in_order_and_a_refused_one_is_named() {
         let free = nobody();
         // The first is refused, the second works; one of another family is not tried.
         let locals = [SocketAddr::from((Ipv6Addr::LOCALHOST, 1)), busy, free];
-        let (transport, _) = event_loop.create_connection(|| Quiet, addr).local_addr(locals).await?;
+        let (transport, _) = event_loop.create_connection(|| Silent, addr).local_addr(locals).await?;
         assert_eq!(transport.local_addr().and_then(|addr| addr.as_inet()), Some(free));
         assert_eq!(server.accept()?.1, free);
         transport.abort();
         // None works: the error names it, for every address that was tried.
         let (_other, second) = listener();
         let error =
-            event_loop.create_connection(|| Quiet, [addr, second]).local_addr(busy).await.unwrap_err();
+            event_loop.create_connection(|| Silent, [addr, second]).local_addr(busy).await.unwrap_err();
         assert_eq!(io_kind(&error), Kind::AddrInUse);
         let tried: Vec<_> = attempts(&error).iter().map(|attempt| attempt.0).collect();
         assert_eq!(tried, [addr, second]);
         assert!(attempts(&error).iter().all(|(_, error)| error.to_string().contains(&busy.to_string())));
         // Of the wrong family only.
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
-        let error = event_loop.create_connection(|| Quiet, addr).local_addr(v6).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, addr).local_addr(v6).await.unwrap_err();
         assert_eq!(io_kind(&error), Kind::InvalidInput);
         Ok(())
     });
@@ -223,13 +217,13 @@ fn cc6_the_error_names_every_attempt_and_equal_texts_once() {
     run(manual(), async |event_loop| {
         let (one, two) = (nobody(), nobody());
         let refused = "Connection refused (os error 111)";
-        let error = event_loop.create_connection(|| Quiet, one).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, one).await.unwrap_err();
         assert_eq!(error.to_string(), format!("create_connection: {one}: {refused}"));
         assert_eq!((io_kind(&error), attempts(&error).len()), (Kind::ConnectionRefused, 1));
-        let error = event_loop.create_connection(|| Quiet, [one, one, one]).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, [one, one, one]).await.unwrap_err();
         assert_eq!(error.to_string(), format!("create_connection: {one}: {refused}"), "all the same");
         assert_eq!(attempts(&error).len(), 3);
-        let error = event_loop.create_connection(|| Quiet, [one, two]).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, [one, two]).await.unwrap_err();
         let text = format!("create_connection: 2 attempts failed: {one}: {refused}; {two}: {refused}");
         assert_eq!(error.to_string(), text);
         let error = event_loop.open_connection([one, two]).await.unwrap_err();
@@ -245,10 +239,10 @@ fn cc7_a_literal_needs_no_look_up_and_a_name_does() {
         let (_server, addr) = listener();
         let port = addr.port();
         for transport in [
-            event_loop.create_connection(|| Quiet, addr).await?.0,
-            event_loop.create_connection(|| Quiet, ("127.0.0.1", port)).await?.0,
-            event_loop.create_connection(|| Quiet, format!("127.0.0.1:{port}")).await?.0,
-            event_loop.create_connection(|| Quiet, (IpAddr::from(Ipv4Addr::LOCALHOST), port)).await?.0,
+            event_loop.create_connection(|| Silent, addr).await?.0,
+            event_loop.create_connection(|| Silent, ("127.0.0.1", port)).await?.0,
+            event_loop.create_connection(|| Silent, format!("127.0.0.1:{port}")).await?.0,
+            event_loop.create_connection(|| Silent, (IpAddr::from(Ipv4Addr::LOCALHOST), port)).await?.0,
         ] {
             transport.abort();
         }
@@ -256,7 +250,7 @@ fn cc7_a_literal_needs_no_look_up_and_a_name_does() {
     });
     run(real(), async |event_loop| {
         let (_server, addr) = listener();
-        let connecting = event_loop.create_connection(|| Quiet, ("localhost", addr.port())).ipv4_only();
+        let connecting = event_loop.create_connection(|| Silent, ("localhost", addr.port())).ipv4_only();
         connecting.await?.0.abort();
         Ok(())
     });
@@ -280,7 +274,7 @@ fn cc8_the_factory_is_called_once_when_the_connection_stands() {
         noted.push("after");
         transport.abort();
         drop(protocol);
-        let never = || -> Quiet { unreachable!("there is no connection") };
+        let never = || -> Silent { unreachable!("there is no connection") };
         event_loop.create_connection(never, nobody()).await.unwrap_err();
         Ok(())
     });
@@ -354,15 +348,15 @@ fn cc10_cancelled_at_any_point_nothing_is_left() {
     let (_full, _filled, silent) = blackhole();
     let ways: [fn(&EventLoopHandle, [SocketAddr; 2]) -> rondel::Task<Result<()>>; 4] = [
         |event_loop, [addr, _]| {
-            let connecting = event_loop.create_connection(|| Quiet, addr);
+            let connecting = event_loop.create_connection(|| Silent, addr);
             event_loop.create_task(async { connecting.await.map(|made| made.0.abort()) }).unwrap()
         },
         |event_loop, [_, silent]| {
-            let connecting = event_loop.create_connection(|| Quiet, [silent, silent, silent]);
+            let connecting = event_loop.create_connection(|| Silent, [silent, silent, silent]);
             event_loop.create_task(async { connecting.await.map(|made| made.0.abort()) }).unwrap()
         },
         |event_loop, _| {
-            let connecting = event_loop.create_connection_with_sock(|| Quiet, pair().0);
+            let connecting = event_loop.create_connection_with_sock(|| Silent, pair().0);
             event_loop.create_task(async { connecting.await.map(|made| made.0.abort()) }).unwrap()
         },
         |event_loop, [addr, silent]| {
@@ -401,10 +395,10 @@ fn cc10_a_full_table_refuses_and_closes() {
         let event_loop = manual_with(config).0;
         for addr in [addr, silent] {
             let error =
-                event_loop.run_until_complete(event_loop.create_connection(|| Quiet, addr)).unwrap_err();
+                event_loop.run_until_complete(event_loop.create_connection(|| Silent, addr)).unwrap_err();
             assert!(error.is_full(), "{error}");
             let error =
-                event_loop.run_until_complete(event_loop.create_connection_with_sock(|| Quiet, pair().0));
+                event_loop.run_until_complete(event_loop.create_connection_with_sock(|| Silent, pair().0));
             assert!(error.unwrap_err().is_full());
         }
         assert_nothing_left(&event_loop);
@@ -416,16 +410,16 @@ fn cc10_a_socket_that_was_passed_in_is_closed_on_every_way() {
     let event_loop = manual();
     // Never awaited.
     let (ours, peer) = pair();
-    drop(event_loop.create_connection_with_sock(|| Quiet, ours));
+    drop(event_loop.create_connection_with_sock(|| Silent, ours));
     assert!(is_closed(peer));
     // Awaited, and never polled.
     let (ours, peer) = pair();
-    drop(event_loop.create_connection_with_sock(|| Quiet, ours).into_future());
+    drop(event_loop.create_connection_with_sock(|| Silent, ours).into_future());
     assert!(is_closed(peer));
     // The loop is closed before.
     let (ours, peer) = pair();
     let closed = manual();
-    let connecting = closed.create_connection_with_sock(|| Quiet, ours);
+    let connecting = closed.create_connection_with_sock(|| Silent, ours);
     closed.close().unwrap();
     let error = event_loop.run_until_complete(connecting).map(drop).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Io), "{error}");
@@ -433,7 +427,7 @@ fn cc10_a_socket_that_was_passed_in_is_closed_on_every_way() {
     // The factory panics.
     let _told = reports(&event_loop);
     let (ours, peer) = pair();
-    let connecting = event_loop.create_connection_with_sock(|| -> Quiet { panic!("no protocol") }, ours);
+    let connecting = event_loop.create_connection_with_sock(|| -> Silent { panic!("no protocol") }, ours);
     let ended = crate::fixture::quietly(|| event_loop.run_until_complete(connecting)).map(drop);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Panicked);
     assert!(is_closed(peer));
@@ -444,7 +438,7 @@ fn cc11_nodelay_is_on() {
     run(manual(), async |event_loop| {
         let servers = [listener().0].into_iter().chain(TcpListener::bind((Ipv6Addr::LOCALHOST, 0)));
         for server in servers {
-            let (transport, _) = event_loop.create_connection(|| Quiet, server.local_addr()?).await?;
+            let (transport, _) = event_loop.create_connection(|| Silent, server.local_addr()?).await?;
             assert!(transport.socket_options()?.nodelay()?);
             transport.abort();
             let (_reader, writer) = event_loop.open_connection(server.local_addr()?).await?;
@@ -471,13 +465,13 @@ fn ca1_an_accepted_socket_is_taken_over_and_made_nonblocking() {
         assert_eq!(trace.take(), ["made", "lost"]);
         drop((client, looks));
         let socket = UdpSocket::bind(any_port())?;
-        let refused = event_loop.connect_accepted_socket(|| Quiet, socket).await.unwrap_err();
+        let refused = event_loop.connect_accepted_socket(|| Silent, socket).await.unwrap_err();
         assert_eq!(io_kind(&refused), Kind::InvalidInput);
         let directory = std::env::temp_dir().join(format!("rondel-ca1-{}", std::process::id()));
         let server = UnixListener::bind(&directory)?;
         let client = UnixStream::connect(&directory)?;
         std::fs::remove_file(&directory)?;
-        let (transport, _) = event_loop.connect_accepted_socket(|| Quiet, server.accept()?.0).await?;
+        let (transport, _) = event_loop.connect_accepted_socket(|| Silent, server.accept()?.0).await?;
         assert!(matches!(transport.peer_addr(), Address::Unix(_)));
         transport.abort();
         drop(client);
@@ -488,7 +482,7 @@ fn ca1_an_accepted_socket_is_taken_over_and_made_nonblocking() {
 fn a06_a_connection_to_itself_is_refused_and_its_port_is_free() {
     run(manual(), async |event_loop| {
         let addr = nobody();
-        let never = || -> Quiet { unreachable!("there is no connection") };
+        let never = || -> Silent { unreachable!("there is no connection") };
         for _ in 0..3 {
             let error = event_loop.create_connection(never, addr).local_addr(addr).await.unwrap_err();
             assert_eq!(io_kind(&error), Kind::ConnectionRefused, "{error}");
@@ -517,9 +511,9 @@ fn a07_an_address_that_is_not_available_works_again_later() {
     run(event_loop, async move |event_loop| {
         let (_server, addr) = listener();
         faults.fail(Operation::Connect, libc::EADDRNOTAVAIL);
-        let error = event_loop.create_connection(|| Quiet, addr).await.unwrap_err();
+        let error = event_loop.create_connection(|| Silent, addr).await.unwrap_err();
         assert_eq!(io_kind(&error), Kind::AddrNotAvailable);
-        event_loop.create_connection(|| Quiet, addr).await?.0.abort();
+        event_loop.create_connection(|| Silent, addr).await?.0.abort();
         Ok(())
     });
 }
@@ -533,17 +527,17 @@ fn a08_the_systems_errors_arrive_as_they_are() {
         {
             for operation in [Operation::Connect, Operation::Socket] {
                 faults.fail(operation, errno);
-                let error = event_loop.create_connection(|| Quiet, addr).await.unwrap_err();
+                let error = event_loop.create_connection(|| Silent, addr).await.unwrap_err();
                 assert_eq!(attempts(&error)[0].1.raw_os_error(), Some(errno));
                 // The next address is tried all the same.
                 faults.fail(operation, errno);
-                event_loop.create_connection(|| Quiet, [addr, addr]).await?.0.abort();
+                event_loop.create_connection(|| Silent, [addr, addr]).await?.0.abort();
             }
         }
         // No room in the kernel's table of watched descriptors.
         for operation in [Operation::Register, Operation::Reregister] {
             faults.fail(operation, libc::ENOSPC);
-            let connected = event_loop.create_connection(|| Quiet, addr).await;
+            let connected = event_loop.create_connection(|| Silent, addr).await;
             assert!(connected.is_err(), "{operation:?}");
         }
         Ok(())
@@ -554,7 +548,7 @@ fn a08_a_connect_that_nobody_answers_ends_by_a_timeout() {
     let (event_loop, clock) = manual_with(small());
     run(event_loop, async move |event_loop| {
         let (_full, _filled, silent) = blackhole();
-        let connecting = event_loop.create_connection(|| Quiet, [silent, silent]);
+        let connecting = event_loop.create_connection(|| Silent, [silent, silent]);
         let ended = event_loop.timeout(Duration::from_secs(7), connecting.into_future()).await;
         assert!(matches!(ended, Err(rondel::TimeoutError::TimedOut)));
         assert_eq!(clock.now().as_nanos(), 7_000_000_000);
@@ -567,7 +561,7 @@ fn happy_eyeballs_begins_the_next_attempt_after_the_delay() {
     run(event_loop, async move |event_loop| {
         let (_full, _filled, silent) = blackhole();
         let (server, addr) = listener();
-        let connecting = event_loop.create_connection(|| Quiet, [silent, silent, addr]);
+        let connecting = event_loop.create_connection(|| Silent, [silent, silent, addr]);
         let connecting = connecting.happy_eyeballs_delay(Some(Duration::from_millis(300)));
         let (transport, _) = connecting.await?;
         assert_eq!(transport.peer_addr().as_inet(), Some(addr));
@@ -576,7 +570,7 @@ fn happy_eyeballs_begins_the_next_attempt_after_the_delay() {
         let _accepted = server.accept()?;
         transport.close();
         // A quarter of a second at first.
-        let (transport, _) = event_loop.create_connection(|| Quiet, [silent, addr]).await?;
+        let (transport, _) = event_loop.create_connection(|| Silent, [silent, addr]).await?;
         assert_eq!(clock.now().as_nanos(), 850_000_000);
         transport.close();
         Ok(())
@@ -589,7 +583,7 @@ fn happy_eyeballs_goes_on_at_once_when_the_last_attempt_fails() {
         let (_full, _filled, silent) = blackhole();
         let (_server, addr) = listener();
         let addrs = [silent, nobody(), nobody(), addr];
-        let (transport, _) = event_loop.create_connection(|| Quiet, addrs).await?;
+        let (transport, _) = event_loop.create_connection(|| Silent, addrs).await?;
         assert_eq!(transport.peer_addr().as_inet(), Some(addr));
         assert_eq!(clock.now().as_nanos(), 250_000_000, "one delay, for the silent one");
         transport.close();
@@ -610,7 +604,7 @@ fn happy_eyeballs_lets_the_families_take_turns() {
             for _ in 0..addrs.len() {
                 faults.fail(Operation::Socket, libc::EAFNOSUPPORT);
             }
-            let connecting = event_loop.create_connection(|| Quiet, addrs).interleave(interleave);
+            let connecting = event_loop.create_connection(|| Silent, addrs).interleave(interleave);
             let error = connecting.await.unwrap_err();
             let tried: Vec<_> = attempts(&error).iter().map(|(addr, _)| addr.port()).collect();
             assert_eq!(tried, order);
@@ -624,7 +618,7 @@ fn without_happy_eyeballs_an_attempt_waits_for_the_one_before() {
     run(event_loop, async move |event_loop| {
         let (_full, _filled, silent) = blackhole();
         let (server, addr) = listener();
-        let connecting = event_loop.create_connection(|| Quiet, [silent, addr]).happy_eyeballs_delay(None);
+        let connecting = event_loop.create_connection(|| Silent, [silent, addr]).happy_eyeballs_delay(None);
         let ended = event_loop.timeout(Duration::from_secs(60), connecting.into_future()).await;
         assert!(matches!(ended, Err(rondel::TimeoutError::TimedOut)));
         assert_eq!(clock.now().as_nanos(), 60_000_000_000);
@@ -689,18 +683,4 @@ fn proto_and_flags_reach_the_socket_and_the_look_up() {
             Ok::<(), Error>(())
         })
         .unwrap();
-}
-
-/// Hears nothing.
-struct Silent;
-
-impl rondel::DatagramProtocol for Silent {
-    fn datagram_received(
-        &mut self,
-        _: &rondel::DatagramTransport,
-        _: &[u8],
-        _: &rondel::Address,
-    ) -> rondel::Result<()> {
-        Ok(())
-    }
 }

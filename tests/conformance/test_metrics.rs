@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use rondel::{
-    Address, Config, DATAGRAM_CHARGE, DatagramProtocol, DatagramTransport, Error, EventLoop, Executor, Job,
-    JobRefused, Metrics, NonBlocking, Protocol, Resource, ThreadPoolConfig, ThreadPoolExecutor, Transport,
-    Usage,
+    Config, DATAGRAM_CHARGE, Error, EventLoop, Executor, Job, JobRefused, Metrics, NonBlocking, Resource,
+    ThreadPoolConfig, ThreadPoolExecutor, Usage,
 };
 
 use crate::allocation::counted;
 use crate::fixture::{Trace, any_port, manual, manual_with, pair, peer, real, run_until_idle, small, turns};
+use crate::protocols::Echo;
 
 const MS: Duration = Duration::from_millis(1);
 const MS_NANOS: u64 = 1_000_000;
@@ -25,26 +25,6 @@ fn measuring() -> (EventLoop, rondel::ManualClock) {
 
 fn live_peak_capacity(usage: Usage) -> (usize, usize, usize) {
     (usage.live, usage.peak, usage.capacity)
-}
-
-/// Sends back what comes.
-struct Echo;
-
-impl Protocol for Echo {
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
-        transport.write(data)
-    }
-}
-
-impl DatagramProtocol for Echo {
-    fn datagram_received(
-        &mut self,
-        transport: &DatagramTransport,
-        data: &[u8],
-        addr: &Address,
-    ) -> rondel::Result<()> {
-        transport.sendto(data, addr)
-    }
 }
 
 #[test]

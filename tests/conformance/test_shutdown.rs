@@ -12,7 +12,10 @@ use rondel::{
     SubprocessProtocol, SubprocessTransport, Transport, WaitError,
 };
 
-use crate::fixture::{Counter, Trace, alone, any_port, descriptors, manual, never, real, reports, scenarios};
+use crate::fixture::{
+    Counter, Trace, alone, any_port, descriptors, manual, never, real, reports, scenarios, settle,
+};
+use crate::protocols::Silent;
 use crate::tls_fixture;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,12 +58,6 @@ fn run(body: impl AsyncFnOnce(EventLoopHandle) -> rondel::Result<()>) {
     event_loop.run_until_complete(body(event_loop.handle())).expect("no error");
     event_loop.close().expect("closed");
     assert_eq!(told.take(), [""; 0]);
-}
-
-async fn settle(event_loop: &EventLoopHandle) {
-    for _ in 0..12 {
-        event_loop.yield_now().await.expect("room");
-    }
 }
 
 /// A future that hears of no request to end, and ends after a while.
@@ -293,20 +290,6 @@ fn k05_nothing_is_accepted_any_more() {
         assert_eq!(trace.take(), ["connection refused"]);
         Ok(())
     });
-}
-
-/// Knows nothing to say.
-struct Silent;
-
-impl rondel::DatagramProtocol for Silent {
-    fn datagram_received(
-        &mut self,
-        _: &rondel::DatagramTransport,
-        _: &[u8],
-        _: &rondel::Address,
-    ) -> rondel::Result<()> {
-        Ok(())
-    }
 }
 
 fn k05_datagrams_that_wait_are_sent_and_those_that_never_can_be_are_named() {

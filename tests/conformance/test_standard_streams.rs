@@ -15,9 +15,8 @@ use rondel::{
     StreamWriter,
 };
 
-use crate::fixture::{alone, descriptors, manual, panics, small, turns};
+use crate::fixture::{alone, assert_nothing_left, descriptors, manual, panics, small, turns};
 use crate::pipe_fixture::{Directory, drain, is_nonblocking, pipe, set_nonblocking, set_raw, terminal};
-use crate::probe::assert_nothing_left;
 
 /// Makes each function a test that runs in a process of its own.
 macro_rules! alone {

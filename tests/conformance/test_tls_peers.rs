@@ -70,7 +70,17 @@ struct Mischief<'a> {
     /// Is how many it sends before it ends the stream.
     cut: usize,
     /// Spoils what is sent, which begins at this position.
-    spoil: &'a mut dyn FnMut(usize, &mut Vec<u8>),
+    spoil: Box<dyn FnMut(usize, &mut Vec<u8>) + 'a>,
+}
+
+impl<'a> Mischief<'a> {
+    fn none(step: usize) -> Self {
+        Self::spoiling(step, |_, _| {})
+    }
+
+    fn spoiling(step: usize, spoil: impl FnMut(usize, &mut Vec<u8>) + 'a) -> Self {
+        Self { step, cut: usize::MAX, spoil: Box::new(spoil) }
+    }
 }
 
 /// A peer on a socket whose other end is ours.
@@ -199,17 +209,25 @@ impl World {
         self.talk_to(self.peers.connection(peer_is_client), mischief)
     }
 
-    fn talk_to(&self, tls: rustls::Connection, mischief: Mischief<'_>) -> (rondel::Result<Vec<u8>>, usize) {
-        let peer_is_client = matches!(tls, rustls::Connection::Client(_));
+    /// Puts a peer before our side, which has yet to connect.
+    fn meet<'a>(
+        &self,
+        tls: rustls::Connection,
+        mischief: Mischief<'a>,
+    ) -> (impl IntoFuture<Output = rondel::Result<(StreamReader, StreamWriter)>>, Peer<'a>) {
         let event_loop = self.event_loop.handle();
         let (ours, theirs) = pair();
-        let peer = Peer { tls, socket: theirs, sent: 0, mischief, event_loop: event_loop.clone() };
         let connecting = event_loop.open_connection_with_sock(ours);
-        let connecting = if peer_is_client {
-            connecting.tls_server(self.ours.1.clone())
-        } else {
-            connecting.tls(self.ours.0.clone())
+        let connecting = match tls {
+            rustls::Connection::Client(_) => connecting.tls_server(self.ours.1.clone()),
+            rustls::Connection::Server(_) => connecting.tls(self.ours.0.clone()),
         };
+        (connecting, Peer { tls, socket: theirs, sent: 0, mischief, event_loop })
+    }
+
+    fn talk_to(&self, tls: rustls::Connection, mischief: Mischief<'_>) -> (rondel::Result<Vec<u8>>, usize) {
+        let event_loop = self.event_loop.handle();
+        let (connecting, peer) = self.meet(tls, mischief);
         let talk = async {
             let ours = async {
                 let (reader, writer) = connecting.await?;
@@ -231,7 +249,7 @@ impl World {
     }
 
     fn well_with(&self, tls: impl Into<rustls::Connection>, step: usize) -> usize {
-        let mischief = Mischief { step, cut: usize::MAX, spoil: &mut |_, _| {} };
+        let mischief = Mischief::none(step);
         let (went, sent) = self.talk_to(tls.into(), mischief);
         assert_eq!(went.unwrap(), ANSWER);
         sent
@@ -290,7 +308,7 @@ fn l05_a_client_hello_may_come_in_records_of_a_byte() {
                         fragment(bytes, size);
                     }
                 };
-                let mischief = Mischief { step, cut: usize::MAX, spoil: &mut spoil };
+                let mischief = Mischief::spoiling(step, &mut spoil);
                 assert_eq!(world.talk(true, mischief).0.unwrap(), ANSWER);
             }
         }
@@ -366,7 +384,7 @@ fn cut_everywhere(world: &World, peer_is_client: bool) -> Vec<String> {
     // Signatures differ in length: the last bytes are cut in any case.
     let most = world.well(peer_is_client, 16_384) + 4;
     for cut in 0..most {
-        let mischief = Mischief { step: 16_384, cut, spoil: &mut |_, _| {} };
+        let mischief = Mischief { cut, ..Mischief::none(16_384) };
         let went = match world.talk(peer_is_client, mischief) {
             (Ok(answer), _) => {
                 assert_eq!(answer, ANSWER);
@@ -416,7 +434,7 @@ fn l01_an_end_that_is_accepted_is_never_within_a_record_or_a_handshake() {
             for cut in 0..world.well(peer_is_client, 16_384) {
                 let mut ends = Vec::new();
                 let mut spoil = |sent: usize, bytes: &mut Vec<u8>| add_record_ends(&mut ends, sent, bytes);
-                let mischief = Mischief { step: 16_384, cut, spoil: &mut spoil };
+                let mischief = Mischief { cut, ..Mischief::spoiling(16_384, &mut spoil) };
                 match world.talk(peer_is_client, mischief).0 {
                     Ok(answer) => {
                         // Signatures differ in length: the last bytes may be there.
@@ -469,7 +487,7 @@ fn l08_spoilt_records_in_any_state_end_a_session_and_nothing_else() {
                 }
             };
             let step = [1, 13, 16_384][random.usize(..3)];
-            let mischief = Mischief { step, cut: usize::MAX, spoil: &mut spoil };
+            let mischief = Mischief::spoiling(step, &mut spoil);
             if let (Ok(answer), _) = world.talk(peer_is_client, mischief) {
                 assert_eq!(answer, ANSWER);
             }
@@ -492,7 +510,7 @@ fn l08_random_records_instead_of_a_handshake_are_refused() {
                 bytes.extend(core::iter::repeat_with(|| random.u8(..)).take(length.into()));
             }
         };
-        let mischief = Mischief { step: 16_384, cut: 1000, spoil: &mut spoil };
+        let mischief = Mischief { cut: 1000, ..Mischief::spoiling(16_384, &mut spoil) };
         assert!(world.talk(round % 2 == 0, mischief).0.is_err());
     }
 }
@@ -501,15 +519,7 @@ fn l08_random_records_instead_of_a_handshake_are_refused() {
 fn l08_an_alert_follows_what_was_to_be_said_before_it() {
     let world = World::new(VERSIONS[1], None);
     let event_loop = world.event_loop.handle();
-    let (ours, theirs) = pair();
-    let connecting = event_loop.open_connection_with_sock(ours).tls_server(world.ours.1.clone());
-    let mut peer = Peer {
-        tls: world.peers.connection(true),
-        socket: theirs,
-        sent: 0,
-        mischief: Mischief { step: 16_384, cut: usize::MAX, spoil: &mut |_, _| {} },
-        event_loop: event_loop.clone(),
-    };
+    let (connecting, mut peer) = world.meet(world.peers.connection(true), Mischief::none(16_384));
     let talk = async {
         let theirs = async {
             while peer.tls.is_handshaking() {
@@ -549,7 +559,7 @@ fn l04_what_is_no_tls_is_refused_at_once() {
         let text = if peer_is_client { "GET / HTTP/1.1\r\n\r\n" } else { "HTTP/1.1 400 Bad Request\r\n\r\n" };
         let mut spoil = |_: usize, bytes: &mut Vec<u8>| *bytes = text.into();
         let begun = world.event_loop.handle().time();
-        let mischief = Mischief { step: 16_384, cut: 10_000, spoil: &mut spoil };
+        let mischief = Mischief { cut: 10_000, ..Mischief::spoiling(16_384, &mut spoil) };
         let error = world.talk(peer_is_client, mischief).0.unwrap_err();
         assert_eq!(error.as_tls(), Some(&TlsError::NotTls));
         // Two minutes is what `talk` lets pass at the end.
@@ -568,7 +578,7 @@ fn l04_a_close_notify_in_mid_handshake_is_an_error() {
                     *bytes = vec![21, 3, 3, 0, 2, 1, 0];
                 }
             };
-            let mischief = Mischief { step: 16_384, cut: 10_000, spoil: &mut spoil };
+            let mischief = Mischief { cut: 10_000, ..Mischief::spoiling(16_384, &mut spoil) };
             let begun = world.event_loop.handle().time();
             let error = world.talk(peer_is_client, mischief).0.unwrap_err();
             assert!(error.as_tls().is_some(), "{error:?}");
@@ -581,16 +591,7 @@ fn l04_a_close_notify_in_mid_handshake_is_an_error() {
 fn l09_key_updates_work_and_a_flood_of_them_is_refused() {
     for (updates, is_flood) in [(3, false), (200, true)] {
         let world = World::new(VERSIONS[1], None);
-        let event_loop = world.event_loop.handle();
-        let (ours, theirs) = pair();
-        let connecting = event_loop.open_connection_with_sock(ours).tls_server(world.ours.1.clone());
-        let mut peer = Peer {
-            tls: world.peers.connection(true),
-            socket: theirs,
-            sent: 0,
-            mischief: Mischief { step: 16_384, cut: usize::MAX, spoil: &mut |_, _| {} },
-            event_loop: event_loop.clone(),
-        };
+        let (connecting, mut peer) = world.meet(world.peers.connection(true), Mischief::none(16_384));
         let talk = async {
             let theirs = async {
                 while peer.tls.is_handshaking() {
@@ -627,16 +628,7 @@ fn l09_key_updates_work_and_a_flood_of_them_is_refused() {
 fn tl2_both_versions_are_told_apart() {
     for (versions, version) in VERSIONS.iter().zip([ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3]) {
         let world = World::new(versions, None);
-        let event_loop = world.event_loop.handle();
-        let (ours, theirs) = pair();
-        let connecting = event_loop.open_connection_with_sock(ours).tls(world.ours.0.clone());
-        let peer = Peer {
-            tls: world.peers.connection(false),
-            socket: theirs,
-            sent: 0,
-            mischief: Mischief { step: 16_384, cut: usize::MAX, spoil: &mut |_, _| {} },
-            event_loop: event_loop.clone(),
-        };
+        let (connecting, peer) = world.meet(world.peers.connection(false), Mischief::none(16_384));
         let talk = async {
             let ours = async {
                 let (reader, writer) = connecting.await?;

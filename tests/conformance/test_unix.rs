@@ -17,7 +17,7 @@ use rondel::{
     StreamWriter, TaskError, Transport, UnixAddr, UnixAddrError,
 };
 
-use crate::fixture::{Trace, leave_dead_socket, scenarios, small, turns};
+use crate::fixture::{Trace, end, leave_dead_socket, run_with_faults, scenarios, settle, small};
 
 scenarios! {
     streams_and_transports_work_over_a_path_and_tell_their_addresses
@@ -42,12 +42,7 @@ scenarios! {
 #[track_caller]
 fn run(test: impl AsyncFnOnce(EventLoopHandle, Faults, PathBuf) -> Result<(), Error>) {
     let directory = Directory::new();
-    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
-    event_loop.run_until_complete(test(event_loop.handle(), faults, directory.0.clone())).unwrap();
-    turns(&event_loop, 3);
-    let statistics = event_loop.statistics();
-    let left = (event_loop.watched_descriptors(), statistics.calls.live, statistics.tasks.live);
-    assert_eq!(left, (0, 0, 0), "descriptors, calls, tasks");
+    run_with_faults(async |event_loop, faults| test(event_loop, faults, directory.0.clone()).await);
 }
 
 /// A directory that is gone in the end.
@@ -92,19 +87,6 @@ impl Protocol for Echo {
 
 async fn serve(event_loop: &EventLoopHandle, path: impl AsRef<Path>) -> Result<Server, Error> {
     event_loop.create_unix_server(Echo::default, path).await
-}
-
-async fn settle(event_loop: &EventLoopHandle) {
-    for _ in 0..12 {
-        event_loop.yield_now().await.unwrap();
-    }
-}
-
-/// Ends a server and whatever it has.
-async fn end(server: &Server) -> Result<(), Error> {
-    server.close();
-    server.abort_clients();
-    server.wait_closed().await
 }
 
 fn inode(path: &Path) -> u64 {

@@ -10,10 +10,11 @@ use rondel::{
 };
 
 use super::digest::Digest;
-use super::servers::{DigestServer, EchoServer, serve_digest, serve_echo, serve_everywhere};
+use super::servers::{DigestServer, serve_digest, serve_echo, serve_everywhere};
 use super::{CROWD, Directory, MEGABYTES, hold, roomy, spelled};
 use crate::fixture::any_port;
 use crate::peer::{Peer, with_tool};
+use crate::protocols::Echo;
 
 /// The same, into memory of its own.
 struct BufferedDigestServer(Digest, Vec<u8>);
@@ -74,7 +75,7 @@ fn asyncio_clients_get_megabytes_back_while_they_send() {
     with_tool("python3", || {
         let (event_loop, directory) = (roomy(), Directory::new("echo"));
         hold(&event_loop, async {
-            let servers = serve_everywhere(&event_loop, &directory, || EchoServer, serve_echo).await?;
+            let servers = serve_everywhere(&event_loop, &directory, || Echo, serve_echo).await?;
             visited(&event_loop, &servers, &["echo", "client", &MEGABYTES.to_string()]).await
         });
         assert_eq!((event_loop.dropped_writes(), event_loop.write_buffers_size()), (0, 0));
@@ -86,7 +87,7 @@ fn asyncio_clients_come_in_a_crowd() {
     with_tool("python3", || {
         let (event_loop, directory) = (roomy(), Directory::new("crowd"));
         hold(&event_loop, async {
-            let servers = serve_everywhere(&event_loop, &directory, || EchoServer, serve_echo).await?;
+            let servers = serve_everywhere(&event_loop, &directory, || Echo, serve_echo).await?;
             visited(&event_loop, &servers, &["crowd", "client", &CROWD.to_string()]).await
         });
         assert_eq!(event_loop.statistics().tasks.live, 0);

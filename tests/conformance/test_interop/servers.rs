@@ -30,25 +30,6 @@ pub async fn serve_digest(mut reader: StreamReader, mut writer: StreamWriter) ->
     writer.write_all(digest.to_string().as_bytes()).await
 }
 
-/// Sends back what comes, and takes no more than goes.
-pub struct EchoServer;
-
-impl Protocol for EchoServer {
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result<()> {
-        transport.write(data)
-    }
-
-    fn pause_writing(&mut self, transport: &Transport) -> Result<()> {
-        transport.pause_reading();
-        Ok(())
-    }
-
-    fn resume_writing(&mut self, transport: &Transport) -> Result<()> {
-        transport.resume_reading();
-        Ok(())
-    }
-}
-
 pub async fn serve_echo(mut reader: StreamReader, mut writer: StreamWriter) -> Result<()> {
     let mut buffer = vec![0; 1 << 16];
     while let count @ 1.. = reader.read(&mut buffer).await? {

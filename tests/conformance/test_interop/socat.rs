@@ -6,9 +6,10 @@ use rondel::Error;
 
 use super::digest::{Digest, blob};
 use super::place::Place;
-use super::servers::{DigestServer, EchoServer, serve_digest, serve_echo, serve_everywhere};
+use super::servers::{DigestServer, serve_digest, serve_echo, serve_everywhere};
 use super::{Directory, hold, roomy, spelled};
 use crate::peer::{Peer, with_tool};
+use crate::protocols::Echo;
 
 #[test]
 fn socat_sends_a_megabyte_ends_its_side_and_is_answered() {
@@ -24,7 +25,7 @@ fn socat_sends_a_megabyte_ends_its_side_and_is_answered() {
                 assert_eq!(answer, Digest::of(&data).to_string().as_bytes());
                 server.close();
             }
-            let echoes = serve_everywhere(&event_loop, &directory, || EchoServer, serve_echo).await?;
+            let echoes = serve_everywhere(&event_loop, &directory, || Echo, serve_echo).await?;
             for server in &echoes {
                 let peer = Peer::socat(&["-", &dialled(&spelled(server))]);
                 assert!(peer.finished(&event_loop, data.clone()).await == data);

@@ -6,9 +6,9 @@ use std::io::{IoSlice, Write};
 use rondel::{Error, EventLoop, Operation};
 
 use super::{fill, read, run, write};
-use crate::fixture::{alone, manual, quietly, reports, scenarios, small, turns};
+use crate::fixture::{alone, assert_nothing_left, manual, quietly, reports, scenarios, small, turns};
 use crate::pipe_fixture::pipe;
-use crate::probe::{assert_nothing_left, until};
+use crate::probe::until;
 
 scenarios! {
     any_call_of_the_system_that_fails_ends_the_pipe_once

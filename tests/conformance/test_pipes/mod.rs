@@ -13,8 +13,7 @@ use rondel::{
     WritePipeProtocol, WriteTransport,
 };
 
-use crate::fixture::{Oops, Trace, manual, turns};
-use crate::probe::assert_nothing_left;
+use crate::fixture::{Oops, Trace, assert_nothing_left, manual, turns};
 
 /// Records what a pipe tells.
 struct Probe {

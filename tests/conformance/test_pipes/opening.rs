@@ -11,9 +11,11 @@ use std::rc::Rc;
 use rondel::{Error, ErrorKind, EventLoop, NotAPipe, Operation};
 
 use super::{Probe, read, try_read, try_write, write};
-use crate::fixture::{Trace, descriptors, manual, never, reports, scenarios, small, turns};
+use crate::fixture::{
+    Trace, assert_nothing_left, descriptors, manual, never, reports, scenarios, small, turns,
+};
 use crate::pipe_fixture::{Directory, drain, is_nonblocking, pipe, set_raw, terminal};
-use crate::probe::{assert_nothing_left, until};
+use crate::probe::until;
 
 scenarios! {
     pi1_whatever_is_a_stream_is_a_pipe

@@ -7,9 +7,9 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use rondel::{ReadPipeProtocol, ReadTransport, Result};
 
 use super::{Probe, read, write};
-use crate::fixture::{Oops, Trace, manual, reports, scenarios, turns};
+use crate::fixture::{Oops, Trace, assert_nothing_left, manual, reports, scenarios, turns};
 use crate::pipe_fixture::{pipe, set_raw, terminal};
-use crate::probe::{assert_nothing_left, until};
+use crate::probe::until;
 
 scenarios! {
     pi3_the_end_is_told_and_then_the_loss_whatever_eof_received_says

@@ -8,9 +8,8 @@ use std::process::{Command, Stdio};
 use rondel::{Error, ErrorKind, EventLoop, Operation};
 
 use super::run;
-use crate::fixture::{scenarios, small, turns};
+use crate::fixture::{assert_nothing_left, scenarios, small, turns};
 use crate::pipe_fixture::{Directory, pipe};
-use crate::probe::assert_nothing_left;
 
 scenarios! {
     streams_read_lines_and_write_all

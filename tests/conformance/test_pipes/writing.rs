@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream;
 use rondel::{Config, WriteBufferLimits, WriteTransport};
 
 use super::{fill, write};
-use crate::fixture::{log_lines, logged, manual, manual_with, reports, scenarios, small, turns};
+use crate::fixture::{
+    assert_nothing_left, log_lines, logged, manual, manual_with, reports, scenarios, small, turns,
+};
 use crate::pipe_fixture::{drain, pipe, set_nonblocking};
-use crate::probe::{assert_nothing_left, until};
+use crate::probe::until;
 
 scenarios! {
     pi5_the_reader_that_leaves_an_idle_pipe_is_noticed

@@ -5,8 +5,11 @@ use std::thread;
 
 use rondel::{Config, EventLoop, Operation};
 
-use super::{Hall, Idle, SECOND, byte, end, knock, run, settle};
-use crate::fixture::{Counter, Trace, any_port, quietly, reports, scenarios, small};
+use super::{Hall, SECOND, byte, knock};
+use crate::fixture::{
+    Counter, Trace, any_port, end, quietly, reports, run_with_faults, scenarios, settle, small,
+};
+use crate::protocols::Silent;
 
 scenarios! {
     a_turn_accepts_as_many_as_the_backlog_and_the_next_one_the_rest
@@ -19,8 +22,8 @@ scenarios! {
 
 fn a_turn_accepts_as_many_as_the_backlog_and_the_next_one_the_rest() {
     // SV-6, SV-7; FAULTS A-04
-    run(async |event_loop, faults| {
-        let server = event_loop.create_server(|| Idle, any_port()).backlog(2).await?;
+    run_with_faults(async |event_loop, faults| {
+        let server = event_loop.create_server(|| Silent, any_port()).backlog(2).await?;
         let clients: Vec<_> = (0..3).map(|_| knock(&server)).collect();
         let mut counts = Vec::new();
         for _ in 0..4 {
@@ -41,9 +44,9 @@ fn a_turn_accepts_as_many_as_the_backlog_and_the_next_one_the_rest() {
 
 fn a_readiness_without_a_connection_ends_quietly() {
     // SV-7
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let told = reports(&event_loop);
-        let server = event_loop.create_server(|| Idle, any_port()).await?;
+        let server = event_loop.create_server(|| Silent, any_port()).await?;
         settle(&event_loop).await;
         faults.wake_all();
         settle(&event_loop).await;
@@ -58,7 +61,7 @@ fn a_readiness_without_a_connection_ends_quietly() {
 
 fn a01_out_of_descriptors_is_one_report_and_one_timer_and_accepting_resumes() {
     // SV-8
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let (told, hall) = (reports(&event_loop), Hall::default());
         let server = event_loop.create_server(hall.guests(), any_port()).await?;
         let mut old = knock(&server);
@@ -102,7 +105,7 @@ fn a01_out_of_descriptors_is_one_report_and_one_timer_and_accepting_resumes() {
 
 fn a02_every_error_of_accept_skips_or_rests_and_the_listener_goes_on() {
     // SV-7
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let (told, hall) = (reports(&event_loop), Hall::default());
         let server = event_loop.create_server(hall.guests(), any_port()).await?;
         settle(&event_loop).await;
@@ -169,12 +172,12 @@ fn a02_every_error_of_accept_skips_or_rests_and_the_listener_goes_on() {
 fn a03_what_could_not_be_served_is_closed_counted_and_told_to_the_hook() {
     // SV-9; FAULTS P-12
     quietly(|| {
-        run(async |event_loop, faults| {
+        run_with_faults(async |event_loop, faults| {
             let (told, hooked, calls) = (reports(&event_loop), Trace::new(), Counter::new());
             let (noted, counted) = (hooked.clone(), calls.clone());
             let factory = move || {
                 assert!(counted.add() != 2, "the second");
-                Idle
+                Silent
             };
             let server = event_loop
                 .create_server(factory, any_port())
@@ -210,10 +213,10 @@ fn a03_what_could_not_be_served_is_closed_counted_and_told_to_the_hook() {
 
 fn a03_a_hook_that_panics_costs_a_report() {
     quietly(|| {
-        run(async |event_loop, faults| {
+        run_with_faults(async |event_loop, faults| {
             let told = reports(&event_loop);
             let server =
-                event_loop.create_server(|| Idle, any_port()).on_refused(|_, _| panic!("hook")).await?;
+                event_loop.create_server(|| Silent, any_port()).on_refused(|_, _| panic!("hook")).await?;
             faults.fail(Operation::Register, libc::ENOSPC);
             let clients = [knock(&server), knock(&server)];
             settle(&event_loop).await;
@@ -233,7 +236,7 @@ fn a04_a_storm_of_connects_takes_a_bounded_share_of_each_turn() {
     event_loop
         .run_until_complete(async move {
             let path = std::env::temp_dir().join(format!("rondel-storm-{}", std::process::id()));
-            let server = handle.create_unix_server(|| Idle, &path).backlog(BACKLOG).await?;
+            let server = handle.create_unix_server(|| Silent, &path).backlog(BACKLOG).await?;
             // A UNIX socket lets its clients wait where TCP has them try again.
             let clients: Vec<_> = (0..4)
                 .map(|_| {

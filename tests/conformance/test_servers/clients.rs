@@ -9,8 +9,8 @@ use std::thread;
 
 use rondel::{AfterEof, Operation, Protocol, StreamReader, StreamWriter, TaskError, Transport};
 
-use super::{Hall, SECOND, byte, end, knock, run, settle};
-use crate::fixture::{Counter, any_port, reports, scenarios};
+use super::{Hall, SECOND, byte, knock};
+use crate::fixture::{Counter, any_port, end, reports, run_with_faults, scenarios, settle};
 
 scenarios! {
     a10_shutdown_lets_the_others_end_and_returns_those_that_it_aborted
@@ -45,7 +45,7 @@ impl Protocol for Flood {
 #[test]
 fn close_clients_sends_what_was_written_and_abort_clients_does_not() {
     // SV-14
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         const BYTES: usize = 8 << 20;
         for aborts in [false, true] {
             let server = event_loop.create_server(|| Flood(BYTES), any_port()).await?;
@@ -72,7 +72,7 @@ fn close_clients_sends_what_was_written_and_abort_clients_does_not() {
 
 fn a10_shutdown_lets_the_others_end_and_returns_those_that_it_aborted() {
     // SV-14
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let bytes = Rc::new(RefCell::new(vec![0, 0, 8 << 20]));
         let sizes = Rc::clone(&bytes);
         let factory = move || Flood(sizes.borrow_mut().remove(0));
@@ -98,7 +98,7 @@ fn a10_shutdown_lets_the_others_end_and_returns_those_that_it_aborted() {
 }
 
 fn a10_a_cancelled_shutdown_has_closed_the_server() {
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let server = event_loop.create_server(|| Flood(8 << 20), any_port()).await?;
         let client = knock(&server);
         settle(&event_loop).await;
@@ -115,7 +115,7 @@ fn a10_a_cancelled_shutdown_has_closed_the_server() {
 }
 
 fn connections_beyond_the_limit_wait_in_the_backlog_until_one_goes() {
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let hall = Hall::default();
         let server = event_loop.create_server(hall.guests(), any_port()).max_connections(2).await?;
         let mut clients: Vec<_> = (0..5).map(|_| knock(&server)).collect();
@@ -149,7 +149,7 @@ fn connections_beyond_the_limit_wait_in_the_backlog_until_one_goes() {
 
 fn streams_are_limited_counted_and_ended_alike() {
     // SV-14
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let served = Counter::new();
         let counted = served.clone();
         let server = event_loop

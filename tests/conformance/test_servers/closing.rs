@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use rondel::{ErrorKind, EventLoop, Operation, Protocol, Server, TaskError, Transport};
 
-use super::{Hall, Idle, SECOND, byte, end, knock, run, settle};
-use crate::fixture::{Trace, any_port, scenarios, small, turns};
+use super::{Hall, SECOND, byte, knock};
+use crate::fixture::{Trace, any_port, end, run_with_faults, scenarios, settle, small, turns};
+use crate::protocols::Silent;
 
 scenarios! {
     close_stops_accepting_at_once_and_leaves_connections_alone
@@ -24,7 +25,7 @@ scenarios! {
 
 fn close_stops_accepting_at_once_and_leaves_connections_alone() {
     // SV-10
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let hall = Hall::default();
         let server = event_loop.create_server(hall.guests(), any_port()).await?;
         let mut client = knock(&server);
@@ -54,9 +55,9 @@ fn close_stops_accepting_at_once_and_leaves_connections_alone() {
 
 fn wait_closed_returns_when_closed_and_empty_in_either_order_for_any_number() {
     // SV-11
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         for client_first in [false, true] {
-            let server = event_loop.create_server(|| Idle, any_port()).await?;
+            let server = event_loop.create_server(|| Silent, any_port()).await?;
             let client = knock(&server);
             settle(&event_loop).await;
             let mut waiters = Vec::new();
@@ -90,7 +91,7 @@ fn wait_closed_returns_when_closed_and_empty_in_either_order_for_any_number() {
 
 fn a_transport_that_outlives_its_connection_leaves_the_next_one_its_place() {
     // SV-11
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let hall = Hall::default();
         let server = event_loop.create_server(hall.guests(), any_port()).await?;
         drop(knock(&server));
@@ -135,7 +136,7 @@ fn closing_a_loop_closes_its_servers_and_drops_their_factories() {
     let (own, dropped) = (Rc::clone(&slot), trace.on_drop("factory"));
     let factory = move || {
         let _kept = (&own, &dropped);
-        Idle
+        Silent
     };
     let server = event_loop.run_until_complete(event_loop.create_server(factory, any_port())).unwrap();
     slot.replace(Some(server));
@@ -146,7 +147,7 @@ fn closing_a_loop_closes_its_servers_and_drops_their_factories() {
 
 fn closing_from_within_the_factory_ends_the_batch() {
     // SV-13
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let trace = Trace::new();
         let slot = Rc::new(RefCell::new(None::<Server>));
         let (own, noted, dropped) = (Rc::clone(&slot), trace.clone(), trace.on_drop("factory dropped"));
@@ -155,7 +156,7 @@ fn closing_from_within_the_factory_ends_the_batch() {
             noted.push("factory");
             own.borrow().as_ref().unwrap().close();
             noted.push("closed");
-            Idle
+            Silent
         };
         let server = event_loop.create_server(factory, any_port()).await?;
         slot.replace(Some(server.clone()));
@@ -186,7 +187,7 @@ impl Protocol for Last {
 
 fn closing_from_connection_made_accepts_no_more() {
     // SV-13
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let (slot, trace) = (Rc::new(RefCell::new(None)), Trace::new());
         let (own, noted) = (Rc::clone(&slot), trace.clone());
         let factory = move || Last(Rc::clone(&own), noted.clone());
@@ -205,8 +206,8 @@ fn closing_from_connection_made_accepts_no_more() {
 
 fn a_delayed_start_binds_and_refuses_until_it_serves() {
     // SV-14
-    run(async |event_loop, faults| {
-        let server = event_loop.create_server(|| Idle, any_port()).start_serving(false).await?;
+    run_with_faults(async |event_loop, faults| {
+        let server = event_loop.create_server(|| Silent, any_port()).start_serving(false).await?;
         assert!(!server.is_serving() && server.local_addr().port() != 0);
         assert_eq!(TcpStream::connect(server.local_addr()).unwrap_err().kind(), Kind::ConnectionRefused);
         // A start that fails can be tried again.
@@ -231,14 +232,14 @@ fn a_delayed_start_binds_and_refuses_until_it_serves() {
         drop(client);
         end(&server).await?;
         // One that never serves is gone with its handle.
-        drop(event_loop.create_server(|| Idle, any_port()).start_serving(false).await?);
+        drop(event_loop.create_server(|| Silent, any_port()).start_serving(false).await?);
         Ok(())
     });
 }
 
 fn serve_forever_starts_serves_and_closes_when_cancelled() {
     // SV-14
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let hall = Hall::default();
         let server = event_loop.create_server(hall.guests(), any_port()).start_serving(false).await?;
         let own = server.clone();

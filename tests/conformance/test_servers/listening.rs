@@ -8,8 +8,9 @@ use std::os::unix::net::UnixDatagram;
 
 use rondel::{ErrorKind, EventLoop, Operation, Server};
 
-use super::{Hall, Idle, end, knock, run, settle};
-use crate::fixture::{any_port, descriptors, scenarios, small};
+use super::{Hall, knock};
+use crate::fixture::{any_port, descriptors, end, run_with_faults, scenarios, settle, small};
+use crate::protocols::Silent;
 
 scenarios! {
     a_socket_from_elsewhere_serves_and_one_of_another_kind_is_closed
@@ -28,7 +29,7 @@ fn inet(server: &Server) -> Vec<SocketAddr> {
 
 fn a_socket_from_elsewhere_serves_and_one_of_another_kind_is_closed() {
     // SV-1
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let listener = TcpListener::bind(any_port())?;
         let (addr, hall) = (listener.local_addr()?, Hall::default());
         let server = event_loop.create_server_with_sock(hall.guests(), listener).await?;
@@ -52,7 +53,7 @@ fn a_socket_from_elsewhere_serves_and_one_of_another_kind_is_closed() {
 
 fn a_list_of_addresses_gets_a_socket_each_and_the_same_one_once() {
     // SV-2, SV-3
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let (first, second) = (any_port(), SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)));
         let hosts = [first, second, first];
         let hall = Hall::default();
@@ -72,7 +73,7 @@ fn a_list_of_addresses_gets_a_socket_each_and_the_same_one_once() {
 #[test]
 fn an_empty_host_is_every_interface() {
     // SV-2
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         for only_v4 in [true, false] {
             let hall = Hall::default();
             let server = event_loop.create_server(hall.guests(), ("", 0));
@@ -94,7 +95,7 @@ fn an_empty_host_is_every_interface() {
 
 fn one_port_serves_both_families() {
     // SV-3
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         // The port may be taken in the other family, by somebody else.
         for _ in 0..20 {
             let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
@@ -103,7 +104,7 @@ fn one_port_serves_both_families() {
             drop(taken);
             let both = [(IpAddr::from(Ipv6Addr::UNSPECIFIED), port), (Ipv4Addr::UNSPECIFIED.into(), port)];
             let both = both.map(SocketAddr::from);
-            let server = match event_loop.create_server(|| Idle, both).await {
+            let server = match event_loop.create_server(|| Silent, both).await {
                 Err(error) if error.as_io().is_some_and(|error| error.kind() == Kind::AddrInUse) => continue,
                 server => server?,
             };
@@ -121,38 +122,38 @@ fn one_port_serves_both_families() {
 
 fn an_address_that_this_machine_does_not_have_is_skipped_unless_no_other_is_left() {
     // SV-4, FAULTS A-11
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let here = any_port();
         let nowhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 0));
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
         // There is no such family.
         for errno in [libc::EAFNOSUPPORT, libc::EPFNOSUPPORT, libc::EPROTONOSUPPORT] {
             faults.fail(Operation::Socket, errno);
-            let server = event_loop.create_server(|| Idle, [v6, here]).await?;
+            let server = event_loop.create_server(|| Silent, [v6, here]).await?;
             assert_eq!(inet(&server).len(), 1);
             end(&server).await?;
             faults.fail(Operation::Socket, errno);
-            let failed = event_loop.create_server(|| Idle, v6).await.unwrap_err();
+            let failed = event_loop.create_server(|| Silent, v6).await.unwrap_err();
             assert!(failed.to_string().contains("[::1]:0: "), "{failed}");
         }
         // The loopback of IPv6 is disabled.
         faults.fail(Operation::Bind, libc::EADDRNOTAVAIL);
-        let server = event_loop.create_server(|| Idle, [v6, here]).await?;
+        let server = event_loop.create_server(|| Silent, [v6, here]).await?;
         assert_eq!(inet(&server), [server.local_addr()]);
         let client = knock(&server);
         settle(&event_loop).await;
         assert_eq!(server.connections(), 1, "IPv4 is served");
         drop(client);
         end(&server).await?;
-        let server = event_loop.create_server(|| Idle, [nowhere, here]).await?;
+        let server = event_loop.create_server(|| Silent, [nowhere, here]).await?;
         assert_eq!(inet(&server).len(), 1);
         end(&server).await?;
-        let failed = event_loop.create_server(|| Idle, [nowhere]).await.unwrap_err();
+        let failed = event_loop.create_server(|| Silent, [nowhere]).await.unwrap_err();
         assert_eq!(failed.as_io().unwrap().kind(), Kind::AddrNotAvailable);
         assert!(failed.to_string().starts_with("create_server: 192.0.2.1:0: "), "{failed}");
         // A scope that does not exist is an error, and no other address hides it.
         let scoped: SocketAddr = "[fe80::1%4000000]:0".parse()?;
-        let failed = event_loop.create_server(|| Idle, [here, scoped]).await.unwrap_err();
+        let failed = event_loop.create_server(|| Silent, [here, scoped]).await.unwrap_err();
         assert!(failed.to_string().contains("fe80::1%4000000"), "{failed}");
         Ok(())
     });
@@ -160,7 +161,7 @@ fn an_address_that_this_machine_does_not_have_is_skipped_unless_no_other_is_left
 
 fn a_failed_bind_closes_every_socket_and_names_the_address() {
     // SV-5
-    run(async |event_loop, faults| {
+    run_with_faults(async |event_loop, faults| {
         let taken = TcpListener::bind(any_port())?;
         let addrs = [any_port(), taken.local_addr()?];
         for (operation, errno, kind) in [
@@ -176,7 +177,7 @@ fn a_failed_bind_closes_every_socket_and_names_the_address() {
             let before = descriptors_of_this_thread();
             let addrs =
                 if errno.is_some() { [any_port(), (Ipv4Addr::new(127, 0, 0, 3), 0).into()] } else { addrs };
-            let failed = event_loop.create_server(|| Idle, addrs).await.unwrap_err();
+            let failed = event_loop.create_server(|| Silent, addrs).await.unwrap_err();
             assert_eq!(failed.as_io().unwrap().kind(), kind, "{operation:?}");
             faults.heal(operation);
             assert!(failed.to_string().contains(&addrs[1].ip().to_string()), "{failed}");
@@ -197,12 +198,12 @@ fn is_alone() -> bool {
 
 fn a_port_is_shared_on_request_only() {
     // SV-6
-    run(async |event_loop, _| {
-        let first = event_loop.create_server(|| Idle, any_port()).reuse_port(true).await?;
+    run_with_faults(async |event_loop, _| {
+        let first = event_loop.create_server(|| Silent, any_port()).reuse_port(true).await?;
         let addr = first.local_addr();
-        let second = event_loop.create_server(|| Idle, addr).reuse_port(true).await?;
+        let second = event_loop.create_server(|| Silent, addr).reuse_port(true).await?;
         assert_eq!(second.local_addr(), addr);
-        let third = event_loop.create_server(|| Idle, addr).await.unwrap_err();
+        let third = event_loop.create_server(|| Silent, addr).await.unwrap_err();
         assert_eq!(third.as_io().unwrap().kind(), Kind::AddrInUse);
         end(&first).await?;
         end(&second).await
@@ -211,11 +212,11 @@ fn a_port_is_shared_on_request_only() {
 
 fn an_address_may_be_borrowed_from_something_that_ends_before_the_call_does() {
     // SV-1
-    run(async |event_loop, _| {
+    run_with_faults(async |event_loop, _| {
         let server = {
             let (host, addrs) = ("127.0.0.1".to_owned(), vec![any_port()]);
-            end(&event_loop.create_server(|| Idle, addrs.as_slice()).await?).await?;
-            let by_name = event_loop.create_server(|| Idle, (host.as_str(), 0));
+            end(&event_loop.create_server(|| Silent, addrs.as_slice()).await?).await?;
+            let by_name = event_loop.create_server(|| Silent, (host.as_str(), 0));
             by_name.await?
         };
         let client = {
@@ -231,11 +232,11 @@ fn an_address_may_be_borrowed_from_something_that_ends_before_the_call_does() {
 
 fn a_server_on_a_kernel_without_descriptors_is_refused() {
     let event_loop = EventLoop::without_descriptors(small()).unwrap();
-    let refused = event_loop.run_until_complete(event_loop.create_server(|| Idle, any_port())).unwrap_err();
+    let refused = event_loop.run_until_complete(event_loop.create_server(|| Silent, any_port())).unwrap_err();
     assert!(refused.to_string().contains("no descriptors"), "{refused}");
     let listener = TcpListener::bind(any_port()).unwrap();
     let addr = listener.local_addr().unwrap();
-    let server = event_loop.create_server_with_sock(|| Idle, listener);
+    let server = event_loop.create_server_with_sock(|| Silent, listener);
     assert!(event_loop.run_until_complete(server).is_err());
     assert!(TcpStream::connect(addr).is_err(), "the socket is closed");
 }

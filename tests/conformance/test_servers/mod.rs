@@ -12,22 +12,11 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::rc::Rc;
 
-use rondel::{Error, EventLoop, EventLoopHandle, Faults, Protocol, Server, Transport};
+use rondel::{Error, Protocol, Server, Transport};
 
-use crate::fixture::{Trace, small, turns};
+use crate::fixture::Trace;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Runs `test` on a loop that fails on request, and has nothing left in the end.
-#[track_caller]
-fn run(test: impl AsyncFnOnce(EventLoopHandle, Faults) -> Result<(), Error>) {
-    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
-    event_loop.run_until_complete(test(event_loop.handle(), faults)).unwrap();
-    turns(&event_loop, 3);
-    let statistics = event_loop.statistics();
-    let left = (event_loop.watched_descriptors(), statistics.calls.live, statistics.tasks.live);
-    assert_eq!(left, (0, 0, 0), "descriptors, calls, tasks");
-}
 
 /// What the connections of a server have been through.
 #[derive(Clone, Default)]
@@ -64,31 +53,8 @@ impl Protocol for Guest {
     }
 }
 
-/// Ignores what comes.
-struct Idle;
-
-impl Protocol for Idle {
-    fn data_received(&mut self, _: &Transport, _: &[u8]) -> rondel::Result<()> {
-        Ok(())
-    }
-}
-
 fn knock(server: &Server) -> TcpStream {
     TcpStream::connect(server.local_addr()).unwrap()
-}
-
-/// Gives the loop some turns.
-async fn settle(event_loop: &EventLoopHandle) {
-    for _ in 0..12 {
-        event_loop.yield_now().await.unwrap();
-    }
-}
-
-/// Ends a server and whatever it has.
-async fn end(server: &Server) -> Result<(), Error> {
-    server.close();
-    server.abort_clients();
-    server.wait_closed().await
 }
 
 /// Reads one byte, which is there or comes without the loop.

@@ -12,8 +12,9 @@ use std::thread;
 
 use rondel::{Error, EventLoop};
 
-use super::{Hall, Idle, byte};
+use super::{Hall, byte};
 use crate::fixture::{any_port, real, reports};
+use crate::protocols::Silent;
 
 /// Connects `count` times, and has one byte echoed each time.
 fn greet(addr: SocketAddr, count: usize) {
@@ -76,7 +77,7 @@ fn serve_until_killed(clients: usize) {
     let handle = event_loop.handle();
     event_loop
         .run_until_complete(async move {
-            let server = handle.create_server(|| Idle, any_port()).backlog(1024).await?;
+            let server = handle.create_server(|| Silent, any_port()).backlog(1024).await?;
             println!("port {}", server.local_addr().port());
             while server.connections() < clients {
                 handle.sleep(Duration::from_millis(1)).await?;
@@ -111,7 +112,7 @@ fn a09_a_server_killed_with_a_thousand_connections_is_restarted_at_once() {
     child.kill().unwrap();
     child.wait().unwrap();
     let event_loop = real();
-    let server = event_loop.run_until_complete(event_loop.create_server(|| Idle, addr)).unwrap();
+    let server = event_loop.run_until_complete(event_loop.create_server(|| Silent, addr)).unwrap();
     assert_eq!(server.local_addr(), addr);
     drop(clients);
 }

@@ -18,7 +18,7 @@ use std::os::unix::net::UnixStream;
 
 use rondel::{Error, ErrorKind, EventLoopHandle, NonBlocking, Task};
 
-use crate::fixture::{any_port, manual, turns};
+use crate::fixture::{any_port, assert_nothing_left, manual, turns};
 
 type Sock = NonBlocking<UnixStream>;
 
@@ -28,9 +28,7 @@ fn run(test: impl AsyncFnOnce(EventLoopHandle) -> Result<(), Error>) {
     let event_loop = manual();
     event_loop.run_until_complete(test(event_loop.handle())).unwrap();
     turns(&event_loop, 1);
-    let statistics = event_loop.statistics();
-    let left = (event_loop.watched_descriptors(), statistics.calls.live, statistics.tasks.live);
-    assert_eq!(left, (0, 0, 0), "descriptors, calls, tasks");
+    assert_nothing_left(&event_loop);
 }
 
 /// Makes two connected sockets. They block, which `NonBlocking` changes.

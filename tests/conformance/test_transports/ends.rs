@@ -10,9 +10,10 @@ use rondel::{AfterEof, Error, EventLoop, Operation, Result, Transport, WriteBuff
 
 use super::{assert_in_order, bye, tcp};
 use crate::fixture::{
-    Oops, Trace, any_port, manual, pair, panics, propagating, quietly, real, reports, scenarios, small, turns,
+    Oops, Trace, any_port, assert_nothing_left, manual, pair, panics, propagating, quietly, real, reports,
+    scenarios, small, turns,
 };
-use crate::probe::{Probe, Told, Wire, assert_nothing_left, quiet, until, wire};
+use crate::probe::{Probe, Told, Wire, quiet, until, wire};
 
 scenarios! {
     tr6_close_flushes_and_tells_from_the_loop_once

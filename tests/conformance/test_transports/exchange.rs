@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use rondel::{AfterEof, Error, EventLoop, Operation, Protocol, Result, Transport};
 
-use crate::fixture::{Counter, Oops, any_port, real, reports, scenarios, small, turns};
-use crate::probe::{Told, assert_nothing_left, until, wire};
+use crate::fixture::{Counter, Oops, any_port, assert_nothing_left, real, reports, scenarios, small, turns};
+use crate::probe::{Told, until, wire};
 
 scenarios! {
     n02_a_hundred_mebibytes_through_small_buffers_arrive_exactly

@@ -9,8 +9,10 @@ use rondel::{
 };
 
 use super::{assert_in_order, bye, tcp};
-use crate::fixture::{Oops, Trace, manual, manual_with, pair, panics, reports, scenarios, small, turns};
-use crate::probe::{Buffered, Probe, Told, Wire, assert_nothing_left, quiet, wire};
+use crate::fixture::{
+    Oops, Trace, assert_nothing_left, manual, manual_with, pair, panics, reports, scenarios, small, turns,
+};
+use crate::probe::{Buffered, Probe, Told, Wire, quiet, wire};
 
 scenarios! {
     tr21_another_protocol_is_told_of_all_that_follows

@@ -7,8 +7,10 @@ use std::rc::Rc;
 
 use rondel::{AfterEof, Config, Error, LimitsError, Result, Transport, WriteBufferLimits};
 
-use crate::fixture::{Oops, Trace, manual, manual_with, reports, scenarios, small, turns};
-use crate::probe::{Told, Wire, assert_nothing_left, quiet, wire};
+use crate::fixture::{
+    Oops, Trace, assert_nothing_left, manual, manual_with, reports, scenarios, small, turns,
+};
+use crate::probe::{Told, Wire, quiet, wire};
 
 scenarios! {
     tr16_pause_strictly_above_high_and_resume_at_low_alternate

@@ -7,9 +7,10 @@ use rondel::{AfterEof, Config, Error, WriteBufferLimits};
 
 use super::{bye, tcp};
 use crate::fixture::{
-    Trace, brought, manual, manual_with, pair, reports, scenarios, send_out_of_band, small, turns,
+    Trace, assert_nothing_left, brought, manual, manual_with, pair, reports, scenarios, send_out_of_band,
+    small, turns,
 };
-use crate::probe::{Buffered, Probe, Told, assert_nothing_left, quiet, until, wire};
+use crate::probe::{Buffered, Probe, Told, quiet, until, wire};
 
 scenarios! {
     tr1_made_then_data_then_eof_then_lost_and_nothing_after

@@ -9,6 +9,7 @@
 
 mod counts;
 mod datagrams;
+mod echoes;
 mod idle;
 mod load;
 mod matrix;

@@ -8,6 +8,8 @@
 //! See `benches/README.md`.
 
 mod alone;
+#[path = "../echo/echoes.rs"]
+mod echoes;
 mod heap;
 mod load;
 mod options;
@@ -34,7 +36,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
-        ["--serve", peer, cert, key, buffer] => peers::serve(peer, cert, key, buffer),
+        ["--serve", peer, buffer, cert, key] => peers::serve(peer, buffer, cert, key),
         _ => compare(&args),
     };
     if let Err(message) = done {

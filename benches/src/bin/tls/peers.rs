@@ -3,16 +3,14 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use ::rondel::{
-    EventLoop, Pem, Protocol, StreamReader, StreamWriter, TlsServerConfig, TlsServerOptions, TlsVersion,
-    Transport,
-};
+use ::rondel::{EventLoop, Pem, TlsServerConfig, TlsServerOptions, TlsVersion};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
+use crate::echoes::{Echo, echo};
 use crate::sys;
 
 pub(crate) struct Peer {
@@ -31,10 +29,10 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer { name: "asyncio", is_python: true },
 ];
 
-pub(crate) const PYTHON: &str = include_str!("python.py");
+pub(crate) const PYTHON: &str = include_str!("../echo/peers/python.py");
 
 /// Serves for ever.
-pub(crate) fn serve(peer: &str, cert: &str, key: &str, buffer: &str) -> Result<(), String> {
+pub(crate) fn serve(peer: &str, buffer: &str, cert: &str, key: &str) -> Result<(), String> {
     let buffer = buffer.parse().map_err(|_| format!("{buffer} is no size"))?;
     sys::raise_descriptor_limit();
     let listen = || {
@@ -117,40 +115,4 @@ fn by_rondel(
         ready();
         server.serve_forever().await
     })
-}
-
-struct Echo;
-
-impl Protocol for Echo {
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> rondel::Result<()> {
-        transport.write(data)
-    }
-
-    fn pause_writing(&mut self, transport: &Transport) -> rondel::Result<()> {
-        transport.pause_reading();
-        Ok(())
-    }
-
-    fn resume_writing(&mut self, transport: &Transport) -> rondel::Result<()> {
-        transport.resume_reading();
-        Ok(())
-    }
-}
-
-/// Echoes from the loop's own buffer, while the peer keeps up. The load resets its
-/// connections, so how one ends is nobody's business.
-async fn echo(mut reader: StreamReader, mut writer: StreamWriter) {
-    while reader.readable().await.is_ok() {
-        let rest = reader.try_read_with(|data| writer.try_write(data).map(|sent| data[sent..].to_vec()));
-        let is_alive = match rest {
-            Ok(None) => true,
-            Ok(Some(Ok(rest))) if rest.is_empty() => !reader.at_eof(),
-            // In a box, so that an idle connection doesn't keep the room for it.
-            Ok(Some(Ok(rest))) => Box::pin(writer.write_all(&rest)).await.is_ok(),
-            Ok(Some(Err(_))) | Err(_) => false,
-        };
-        if !is_alive {
-            return;
-        }
-    }
 }

@@ -57,14 +57,14 @@ impl Server {
     ) -> Result<Self, String> {
         let mut command = if peer.is_python {
             let mut command = Command::new("python3");
-            command.args(["-c", PYTHON]);
+            command.args(["-c", PYTHON, peer.name, "tcp", "127.0.0.1:0"]);
             command
         } else {
             let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
-            command.arg("--serve");
+            command.args(["--serve", peer.name]);
             command
         };
-        command.arg(peer.name).arg(certificate.cert()).arg(certificate.key()).arg(buffer.to_string());
+        command.arg(buffer.to_string()).arg(certificate.cert()).arg(certificate.key());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         cores.server();
         let child = command.spawn();
@@ -75,8 +75,8 @@ impl Server {
         let mut server = Self { child, address: String::new(), process };
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).map_err(|error| error.to_string())?;
-        match line.trim().split_once(' ') {
-            Some(("READY", address)) => server.address = address.into(),
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["READY", address, ..] => server.address = address.into(),
             _ if line.is_empty() => return Err("ended at once".into()),
             _ => return Err(line.trim().into()),
         }

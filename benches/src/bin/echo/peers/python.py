@@ -1,9 +1,10 @@
-# Sends back what it receives, with asyncio's protocols:
-#   python3 python.py asyncio|uvloop tcp|unix|udp ADDRESS BUFFER
+# Sends back what it receives, with asyncio's protocols; with a certificate and its key, by TLS:
+#   python3 python.py asyncio|uvloop tcp|unix|udp ADDRESS BUFFER [CERT KEY]
 import asyncio
 import os
 import resource
 import socket
+import ssl
 import sys
 
 
@@ -29,8 +30,17 @@ class EchoDatagrams(asyncio.DatagramProtocol):
         self.transport.sendto(data, addr)
 
 
-async def serve(mode, address):
+def tls(cert, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(cert, key)
+    return context
+
+
+async def serve(mode, address, context):
     loop = asyncio.get_running_loop()
+    # The load resets its connections.
+    loop.set_exception_handler(lambda loop, context: None)
     kind = socket.SOCK_DGRAM if mode == "udp" else socket.SOCK_STREAM
     if mode == "unix":
         if os.path.exists(address):
@@ -48,12 +58,12 @@ async def serve(mode, address):
     elif mode == "unix":
         await loop.create_unix_server(Echo, sock=listener, backlog=4096)
     else:
-        await loop.create_server(Echo, sock=listener, backlog=4096)
+        await loop.create_server(Echo, sock=listener, backlog=4096, ssl=context)
     print("READY", address, os.getpid(), flush=True)
     await asyncio.Event().wait()
 
 
-def main(name, mode, address, _buffer):
+def main(name, mode, address, _buffer, *certificate):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if name == "uvloop":
@@ -62,7 +72,7 @@ def main(name, mode, address, _buffer):
         except ImportError:
             sys.exit(print("python3 has no uvloop"))
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(serve(mode, address))
+    asyncio.run(serve(mode, address, tls(*certificate) if certificate else None))
 
 
 main(*sys.argv[1:])

@@ -1,171 +1,29 @@
-//! The figures of a loop as Prometheus scrapes them, in its text format 0.0.4.
-//!
-//! ```text
-//! $ cargo run --release --example metrics -- --addr 127.0.0.1:9464
-//! $ curl http://127.0.0.1:9464/metrics
-//! $ curl --request POST http://127.0.0.1:9464/stop
-//! ```
-//!
-//! rondel knows nothing of Prometheus: `EventLoopHandle::metrics` returns plain
-//! numbers, and this program writes them down. A program with several loops would
-//! give each a label, or sum up their histograms by `Histogram::merge`.
+//! Figures as Prometheus reads them, in its text format 0.0.4.
 
-use core::convert::Infallible;
 use core::fmt::{Display, Write};
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::time::Duration;
-use std::process::ExitCode;
-use std::rc::Rc;
+use core::ops::RangeInclusive;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use rondel::{Config, Error, EventLoop, EventLoopHandle, Histogram, Metrics, Stream, Usage};
-
-const HELP: &str = "\
-Serves the figures of its own loop over HTTP/1.1: GET /metrics for Prometheus,
-POST /stop ends the server.
-
-Usage: metrics [--addr ADDR]
-
-  --addr ADDR   where to listen: an address and a port; 127.0.0.1:9464 if not given
-  --help        print this";
-
-const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// Is how often the loop has something to do of its own.
-const TICK: Duration = Duration::from_millis(10);
+use rondel::{Histogram, Metrics, Usage};
 
 /// Are the bounds that are published, in powers of two of the unit: of durations
 /// about 1 µs to 17 s, of lengths 1 to 4,095.
-const DURATION_BITS: core::ops::RangeInclusive<u32> = 10..=34;
-const LENGTH_BITS: core::ops::RangeInclusive<u32> = 1..=12;
+const DURATION_BITS: RangeInclusive<u32> = 10..=34;
+const LENGTH_BITS: RangeInclusive<u32> = 1..=12;
 
-fn main() -> ExitCode {
-    let addr = match parse_addr() {
-        Ok(Some(addr)) => addr,
-        Ok(None) => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("metrics: {error}\n\n{HELP}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(addr) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("metrics: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Reads the command line; `None` if only help is wanted.
-fn parse_addr() -> Result<Option<String>, lexopt::Error> {
-    use lexopt::prelude::{Long, Short, ValueExt};
-    let mut addr = "127.0.0.1:9464".to_owned();
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("addr") => addr = parser.value()?.string()?,
-            Short('h') | Long("help") => return Ok(None),
-            unexpected => return Err(unexpected.unexpected()),
-        }
-    }
-    Ok(Some(addr))
-}
-
-fn run(addr: String) -> Result<(), Error> {
-    let event_loop = EventLoop::with_config(Config { metrics: true, ..Config::default() })?;
-    let handle = event_loop.handle();
-    event_loop.create_task(async move {
-        // Its lateness is that of a busy loop's timers.
-        while handle.sleep(TICK).await.is_ok() {}
-    })?;
-    event_loop.run_until_complete(serve(event_loop.handle(), addr))
-}
-
-async fn serve(event_loop: EventLoopHandle, addr: String) -> Result<(), Error> {
-    let stop = Rc::new(event_loop.create_future::<()>()?);
-    let (stops, handle) = (Rc::clone(&stop), event_loop.clone());
-    let server = event_loop.start_server(addr, move |reader, writer| {
-        connection(handle.clone(), Stream::new(reader, writer), Rc::clone(&stops))
-    });
-    let server = server.await?;
-    println!("READY, listening on http://{}/metrics", server.local_addr());
-    stop.wait().await?;
-    server.close();
-    server.wait_closed().await
-}
-
-/// Serves one connection until its end, or gracefully to the end of its request
-/// when the server stops.
-async fn connection(
-    event_loop: EventLoopHandle,
-    stream: Stream,
-    stop: Rc<rondel::Future<()>>,
-) -> Result<(), hyper::Error> {
-    let service = service_fn(|request| {
-        let answer = answer(&event_loop, &request, &stop);
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    let mut serves = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    let mut stopped = pin!(stop.wait());
-    let mut is_stopping = false;
-    poll_fn(move |cx| {
-        if !is_stopping && stopped.as_mut().poll(cx).is_ready() {
-            is_stopping = true;
-            serves.as_mut().graceful_shutdown();
-        }
-        serves.as_mut().poll(cx)
-    })
-    .await
-}
-
-fn answer(
-    event_loop: &EventLoopHandle,
-    request: &Request<Incoming>,
-    stop: &rondel::Future<()>,
-) -> Response<Full<Bytes>> {
-    match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => {
-            let mut figures = Response::new(Full::from(Exposition::of(&event_loop.metrics())));
-            figures.headers_mut().insert(CONTENT_TYPE, TEXT_FORMAT);
-            figures
-        }
-        (&Method::POST, "/stop") => {
-            // The second one finds it set.
-            let _ = stop.set_result(());
-            Response::new(Full::from("stopping\n"))
-        }
-        _ => {
-            let mut missing = Response::new(Full::from("there is nothing here\n"));
-            *missing.status_mut() = StatusCode::NOT_FOUND;
-            missing
-        }
-    }
+/// Writes all figures of a loop down.
+pub(crate) fn of(metrics: &Metrics) -> String {
+    let mut text = Exposition(String::new());
+    text.scheduler(metrics);
+    text.network(metrics);
+    text.usages(metrics);
+    text.histograms(metrics);
+    text.0
 }
 
 /// Figures in the text format: per name a line of help, one of its type, and samples.
 struct Exposition(String);
 
 impl Exposition {
-    fn of(metrics: &Metrics) -> String {
-        let mut text = Self(String::new());
-        text.scheduler(metrics);
-        text.network(metrics);
-        text.usages(metrics);
-        text.histograms(metrics);
-        text.0
-    }
-
     fn scheduler(&mut self, metrics: &Metrics) {
         let statistics = &metrics.statistics;
         self.counter("iterations", "Iterations of the loop.", statistics.iterations);
@@ -254,7 +112,7 @@ impl Exposition {
         &mut self,
         name: &str,
         histogram: &Histogram,
-        bits: core::ops::RangeInclusive<u32>,
+        bits: RangeInclusive<u32>,
         to_unit: impl Fn(u64) -> f64,
     ) {
         let mut sum = 0;
