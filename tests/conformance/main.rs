@@ -34,6 +34,7 @@ mod test_shutdown;
 mod test_signals;
 mod test_snapshot;
 mod test_snapshot_jobs;
+mod test_snapshot_waits;
 mod test_sock;
 mod test_standard_streams;
 mod test_streams;

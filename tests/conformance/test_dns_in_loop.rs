@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use rondel::{
     AddrInfo, AddrInfoFlags, Config, EaiError, EventLoop, EventLoopHandle, Host, InLoopConfig, IpFamily,
-    ManualClock, NameInfoFlags, NameServerSource, NameServers, Resolver, Result, SocketType,
+    ManualClock, NameInfoFlags, NameServerSource, NameServers, Resolver, Result, SocketType, TaskWait,
 };
 
 use crate::fixture::{Trace, log_lines, logged, manual_with, small, turns};
@@ -414,6 +414,8 @@ fn e07_other_work_goes_on_beside_lookups_that_wait() {
     }
     let lookup = event_loop.getaddrinfo("host.example", 80).family(IpFamily::V4);
     assert_eq!(event_loop.run_until_complete(lookup).unwrap()[0].addr.to_string(), "127.0.0.7:80");
+    let waits = crate::test_snapshot::tasks(event_loop).into_iter().filter_map(|row| row.wait);
+    assert_eq!(waits.filter(|&wait| wait == TaskWait::Lookup).count(), 4);
     assert_eq!(event_loop.run_until_complete(event_loop.run_in_executor(|| 7).unwrap()).unwrap(), 7);
 }
 

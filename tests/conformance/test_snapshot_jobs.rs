@@ -52,7 +52,7 @@ fn by_hand() -> (Arc<ByHand>, Arc<dyn Executor>) {
 }
 
 /// Makes a job that runs until what is returned is dropped or sent to, and returns when it runs.
-fn blocking(begun: &Sender<()>) -> (impl FnOnce() -> bool + Send + use<>, Sender<()>) {
+pub fn blocking(begun: &Sender<()>) -> (impl FnOnce() -> bool + Send + use<>, Sender<()>) {
     let (end, ends) = channel::<()>();
     let begun = begun.clone();
     let job = move || begun.send(()).is_ok() && ends.recv().is_ok();

@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
     use crate::sys::Threads;
-    use crate::{Config, EventLoop};
+    use crate::{Config, EventLoop, SnapshotRow, TaskWait};
 
     /// Starts threads that do nothing: a resolver that never answers.
     #[derive(Default)]
@@ -86,6 +86,14 @@ mod tests {
         // One too many is told so.
         assert!(event_loop.run_until_complete(lookup()).unwrap_err().is_full());
         assert_eq!(threads.0.lock().unwrap().len(), 2);
+        let mut rows = vec![SnapshotRow::Empty; event_loop.snapshot_len()];
+        let snapshot = event_loop.snapshot(&mut rows);
+        let is_lookup =
+            |row: &&SnapshotRow| matches!(row, SnapshotRow::Task(row) if row.wait == Some(TaskWait::Lookup));
+        assert_eq!(snapshot.rows().iter().filter(is_lookup).count(), 3);
+        let is_job =
+            |row: &&SnapshotRow| matches!(row, SnapshotRow::Job(row) if row.executor == JobExecutor::Lookups);
+        assert_eq!(snapshot.rows().iter().filter(is_job).count(), 3);
         // Other jobs run, and addresses need no resolver.
         let job = event_loop.run_in_executor(|| 7).unwrap();
         assert_eq!(event_loop.run_until_complete(job).unwrap(), 7);

@@ -140,6 +140,13 @@ impl ListedJobs {
     }
 }
 
+#[cfg(test)]
+impl ListedJobs {
+    pub(super) fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+}
+
 /// What snapshots ask.
 impl ListedJobs {
     /// Calls `note` with each task that waits for a job, and the job's key.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use crate::executor::{Executor, JobRefusal, ThreadPoolConfig, ThreadPoolExecutor};
 use crate::sys::{RealThreads, Threads};
-use crate::{ErrorKind, EventLoop};
+use crate::{ErrorKind, EventLoop, SnapshotRow};
 
 /// Starts so many threads, and refuses further ones as a system without resources does.
 #[derive(Default)]
@@ -88,4 +88,28 @@ fn a_worker_without_a_job_ends_after_its_time_and_another_comes() {
     }
     pool.shutdown_and_wait();
     assert_eq!(pool.workers(), 0);
+}
+
+// C-10
+#[test]
+fn c10_jobs_that_nobody_awaits_leave_no_entries_behind() {
+    let event_loop = EventLoop::new().unwrap();
+    let config = ThreadPoolConfig { max_workers: 1, ..ThreadPoolConfig::default() };
+    let executor: Arc<dyn Executor> = Arc::new(ThreadPoolExecutor::new(config));
+    let (begun, has_begun) = mpsc::channel();
+    for _ in 0..100 {
+        let (release, blocked) = mpsc::channel::<()>();
+        let begun = begun.clone();
+        let job = move || begun.send(()).is_ok() && blocked.recv().is_ok();
+        let job = event_loop.run_in_executor_of(&executor, job).unwrap();
+        has_begun.recv().unwrap();
+        drop(job);
+        assert!(event_loop.inner.jobs.len() <= 2, "this one, and the last, which may just have ended");
+        release.send(()).unwrap();
+    }
+    // Begins when the last has ended.
+    let last = event_loop.run_in_executor_of(&executor, || ()).unwrap();
+    event_loop.run_until_complete(last).unwrap();
+    let mut rows = vec![SnapshotRow::Empty; event_loop.snapshot_len()];
+    assert!(event_loop.snapshot(&mut rows).rows().is_empty());
 }
