@@ -27,7 +27,9 @@ pub struct Config {
     /// Is the most tasks at once.
     pub tasks: usize,
     /// Is the size of a task slot in bytes, 16 at least; a larger future is
-    /// boxed, a larger result refused.
+    /// boxed, and has the slot as well. At first as much as a handler of a
+    /// connection takes that waits in
+    /// [`readable`](crate::StreamReader::readable).
     pub task_bytes: usize,
     /// Is the most calls from other threads that wait for the next turn.
     pub threadsafe_calls: usize,
@@ -98,7 +100,7 @@ impl Default for Config {
             calls: 1 << 16,
             futures: 1 << 14,
             tasks: 1 << 14,
-            task_bytes: 256,
+            task_bytes: 80,
             threadsafe_calls: 1 << 12,
             descriptors: 1 << 14,
             events_per_turn: 256,

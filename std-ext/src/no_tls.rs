@@ -67,7 +67,7 @@ impl TlsState {
         match *self {}
     }
 
-    pub(crate) fn send_early(&mut self, _: &Connection) -> Result<()> {
+    pub(crate) fn begin_open(&mut self, _: &Connection) -> Result<()> {
         match *self {}
     }
 

@@ -1,7 +1,7 @@
 //! The addresses of sockets: internet and UNIX.
 
 use core::fmt;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -59,34 +59,6 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-/// An address in half the space, for what there are very many of.
-pub(crate) enum PackedAddress {
-    V4(SocketAddrV4),
-    /// Is a UNIX socket without a name, as clients have.
-    Unnamed,
-    Other(Box<Address>),
-}
-
-impl PackedAddress {
-    pub(crate) fn unpack(&self) -> Address {
-        match self {
-            Self::V4(addr) => Address::Inet(SocketAddr::V4(*addr)),
-            Self::Unnamed => Address::Unix(UnixAddr::default()),
-            Self::Other(addr) => Address::clone(addr),
-        }
-    }
-}
-
-impl From<Address> for PackedAddress {
-    fn from(addr: Address) -> Self {
-        match addr {
-            Address::Inet(SocketAddr::V4(addr)) => Self::V4(addr),
-            Address::Unix(addr) if addr.is_unnamed() => Self::Unnamed,
-            other => Self::Other(Box::new(other)),
-        }
     }
 }
 

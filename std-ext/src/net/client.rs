@@ -18,6 +18,7 @@ use crate::net::address::{Address, UnixAddr, UnixAddrError};
 use crate::net::connect::{Race, RaceOptions, connect_unix};
 use crate::net::connection::{Connection, Until};
 use crate::net::listener::adopt;
+use crate::net::server::Origin;
 use crate::net::to_addrs::ToAddrs;
 use crate::protocol::{ProtocolRef, Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
@@ -273,7 +274,7 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
                 // What can never be is told before the network is asked for anything.
                 let tls = tls?;
                 let (fd, token, peer) = connected.await?;
-                let connection = Connection::new(&event_loop, fd, token, peer, None)?;
+                let connection = Connection::new(Origin::of(&event_loop), fd, token, peer)?;
                 if let Some(tls) = tls {
                     connection.start_tls(tls)?;
                     let unwanted = AbortOnDrop(&connection);

@@ -148,6 +148,8 @@ pub(crate) struct Flow {
     pub(crate) error: Option<Error>,
     /// Counts the bytes that are sent before a file, which goes before all others.
     pub(crate) before_file: Option<usize>,
+    /// Counts the writes that were dropped, up to where that is worth a warning.
+    pub(crate) dropped_writes: u8,
 }
 
 /// Is the room that is kept in front, at least, before bytes are moved.

@@ -12,7 +12,7 @@ use rondel_core::{Callback, Context, ExceptionContext, SlotId};
 
 use crate::dns::{AddrInfoFlags, IpFamily};
 use crate::net::address::Address;
-use crate::net::server::ServerState;
+use crate::net::server::{Origin, ServerState};
 use crate::net::unix::{self, SocketFile};
 use crate::shutdown::Phase;
 use crate::sources::{Direction, Owner};
@@ -166,7 +166,8 @@ impl Listener {
         };
         self.token.set(Some(token));
         self.event_loop.set_description(token, Rc::<ServerState>::downgrade(server));
-        let acceptor = Acceptor { listener: Rc::clone(self), server: Rc::clone(server) };
+        let (listener, server, origin) = (Rc::clone(self), Rc::clone(server), Origin::of_server(server));
+        let acceptor = Acceptor { listener, server, origin };
         let erase = |acceptor: Acceptor| Callback::handler(move |_: &EventLoopHandle| acceptor.accept());
         let handler = self.event_loop.inner.scheduler.add_handler(acceptor, erase, Location::caller());
         let handler = handler.map_err(|refused| refused.refusal())?;
@@ -306,12 +307,13 @@ impl From<AddressError> for Error {
 struct Acceptor {
     listener: Rc<Listener>,
     server: Rc<ServerState>,
+    origin: Rc<Origin>,
 }
 
 impl Acceptor {
     /// Accepts up to `backlog` connections; the rest follows in the next turn.
     fn accept(&self) {
-        let Self { listener, server } = self;
+        let Self { listener, server, origin } = self;
         let mut denied = None;
         for _ in 0..listener.backlog {
             // A callback of the batch may have closed it (SV-13).
@@ -326,7 +328,7 @@ impl Acceptor {
                     // The kernel reports what waits already no second time (FAULTS A-03).
                     denied = None;
                     let again = Again(listener);
-                    server.connected(fd, peer);
+                    ServerState::connected(origin, fd, peer);
                     core::mem::forget(again);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

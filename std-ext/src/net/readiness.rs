@@ -7,7 +7,7 @@ use core::task::{Context as PollContext, Poll};
 use rondel_core::Cancelled;
 
 use crate::Result;
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, Halves};
 use crate::sources::Direction;
 
 /// Is how many operations of streams a task makes in one step, before it gives way
@@ -31,14 +31,6 @@ impl StepBudget {
     }
 }
 
-/// Tells whether the last operation of one direction of a stream is pending. It
-/// stays with the half, so that an operation can be polled from anywhere; who waits
-/// is known to the source, and there is one for a half alone.
-#[derive(Debug, Default)]
-pub(crate) struct Wait {
-    is_pending: bool,
-}
-
 /// How a poll begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Begun {
@@ -51,18 +43,15 @@ impl Connection {
     /// Begins a poll of an operation, which gives way if the step that runs has made
     /// many, and ends if that was asked for while it was pending.
     #[inline]
-    fn begin(&self, direction: Direction, wait: &mut Wait) -> Begun {
+    fn begin(&self, direction: Direction) -> Begun {
         let inner = &self.event_loop().inner;
-        if wait.is_pending {
-            self.stop_waiting(direction, wait);
-            if inner.scheduler.take_cancel() {
-                return Begun::Cancelled;
-            }
+        if self.stop_waiting(direction) && inner.scheduler.take_cancel() {
+            return Begun::Cancelled;
         }
         if inner.step_budget.spend(inner.scheduler.step_number()) {
             return Begun::Going;
         }
-        wait.is_pending = true;
+        self.set_half(Halves::pending(direction));
         Begun::GivingWay
     }
 
@@ -72,13 +61,13 @@ impl Connection {
     /// `Cancelled`, `Busy` if somebody else listens, or if there is no room for the
     /// wait: which can't be for a task's own waker.
     #[inline]
-    fn wait(&self, direction: Direction, wait: &mut Wait, cx: &PollContext<'_>) -> Result<()> {
+    fn wait(&self, direction: Direction, cx: &PollContext<'_>) -> Result<()> {
         let event_loop = self.event_loop();
         if event_loop.inner.scheduler.take_cancel() {
             return Err(Cancelled.into());
         }
         event_loop.wait_ready(self.token(), direction, cx.waker(), Location::caller())?;
-        wait.is_pending = true;
+        self.set_half(Halves::pending(direction));
         Ok(())
     }
 
@@ -91,11 +80,10 @@ impl Connection {
     pub(crate) fn poll_with<T>(
         &self,
         direction: Direction,
-        wait: &mut Wait,
         cx: &mut PollContext<'_>,
         attempt: impl FnOnce(&Self) -> Result<Option<T>>,
     ) -> Poll<Result<T>> {
-        match self.begin(direction, wait) {
+        match self.begin(direction) {
             Begun::Going => {}
             Begun::GivingWay => {
                 cx.waker().wake_by_ref();
@@ -107,19 +95,21 @@ impl Connection {
             return Poll::Ready(Ok(moved));
         }
         if self.has_more_at_once(direction) {
-            wait.is_pending = true;
+            self.set_half(Halves::pending(direction));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.wait(direction, wait, cx)?;
+        self.wait(direction, cx)?;
         Poll::Pending
     }
 
-    /// Takes a wait back.
+    /// Takes a wait back; tells whether an operation was pending.
     #[inline]
-    pub(crate) fn stop_waiting(&self, direction: Direction, wait: &mut Wait) {
-        if core::mem::take(&mut wait.is_pending) {
+    pub(crate) fn stop_waiting(&self, direction: Direction) -> bool {
+        let was_pending = self.unset_half(Halves::pending(direction));
+        if was_pending {
             self.event_loop().stop_waiter(self.token(), direction);
         }
+        was_pending
     }
 }

@@ -2,12 +2,14 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use std::rc::Rc;
 
 use rondel_core::{CallItem, FutureItem, HandleId, SlotId, TaskId, TaskItem};
 
 use super::job::JobRow;
 use super::wait::TaskWait;
 use crate::Address;
+use crate::net::connection::Connection;
 
 /// A row of a [`Snapshot`](super::Snapshot): a copy of what is known of one thing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,6 +147,11 @@ pub(crate) trait Describe {
     fn awaited(&self, fd: i32) -> TaskWait {
         let _ = fd;
         TaskWait::Waker
+    }
+
+    /// Returns the connection that it is, if it is one.
+    fn as_connection(self: Rc<Self>) -> Option<Rc<Connection>> {
+        None
     }
 }
 

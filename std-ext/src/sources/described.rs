@@ -1,10 +1,11 @@
 //! What a snapshot asks of the watched descriptors.
 
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 
 use rondel_core::SlotId;
 
 use super::{Listener, Waiter};
+use crate::net::connection::Connection;
 use crate::snapshot::{Clue, Describe, DescriptorRow};
 use crate::sys::Token;
 use crate::{EventLoopHandle, TaskWait};
@@ -15,6 +16,13 @@ impl EventLoopHandle {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             source.described_by = Some(description);
         }
+    }
+
+    /// Returns the connections that have a source, in the order of their slots.
+    pub(crate) fn connections(&self) -> Vec<Rc<Connection>> {
+        let sources = self.inner.sources.borrow();
+        let described = sources.slab.iter().filter_map(|(_, source)| source.described_by.as_ref()?.upgrade());
+        described.filter_map(<dyn Describe>::as_connection).collect()
     }
 
     /// Calls `note` with each task that waits for a descriptor or for what it belongs to, and a clue to

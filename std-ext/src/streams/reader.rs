@@ -1,17 +1,16 @@
 //! The half that reads.
 
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::ops::{Deref, DerefMut};
 use core::task::{Context as PollContext, Poll, ready};
 use std::io;
 use std::rc::Rc;
 
-use super::close_unheld;
+use super::{DEFAULT_LIMIT, close_unheld};
 use crate::net::address::Address;
-use crate::net::connection::Connection;
+use crate::net::connection::{Connection, Halves};
 use crate::net::read_buffer::SharedBuffer;
-use crate::net::readiness::Wait;
 use crate::sources::Direction;
 use crate::{Error, ErrorKind, Result};
 
@@ -27,26 +26,65 @@ use crate::{Error, ErrorKind, Result};
 /// `asyncio.StreamReader`.
 pub struct StreamReader {
     connection: Rc<Connection>,
-    /// Invariant: `buffer[start..]` was received and not read.
-    buffer: Vec<u8>,
-    start: usize,
-    limit: usize,
-    has_ended: bool,
-    wait: Wait,
+    /// Is made when something is received and not read at once, or for a limit of the user's.
+    ahead: Option<Box<ReadAhead>>,
 }
+
+/// What a reader has received and not read.
+struct ReadAhead {
+    /// Invariant: `bytes[start..]` was received and not read.
+    bytes: Vec<u8>,
+    start: usize,
+    /// Is the most bytes that are kept here.
+    limit: usize,
+}
+
+impl Default for ReadAhead {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), start: 0, limit: DEFAULT_LIMIT }
+    }
+}
+
+impl ReadAhead {
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+// A task that waits for a stream keeps it, twice if it is an `async fn`.
+const _: () = assert!(size_of::<StreamReader>() <= 16);
 
 impl StreamReader {
     pub(super) fn new(connection: Rc<Connection>, limit: usize) -> Self {
-        let limit = limit.max(1);
-        Self { connection, buffer: Vec::new(), start: 0, limit, has_ended: false, wait: Wait::default() }
+        // A reader before this one may have come to the end of what was not encrypted.
+        connection.unset_half(Halves::HAS_ENDED);
+        let mut reader = Self { connection, ahead: None };
+        if limit != DEFAULT_LIMIT {
+            reader.ahead_mut().limit = limit.max(1);
+        }
+        reader
+    }
+
+    fn ahead_mut(&mut self) -> &mut ReadAhead {
+        self.ahead.get_or_insert_default()
+    }
+
+    /// Returns the most bytes that are received and not read.
+    fn limit(&self) -> usize {
+        self.ahead.as_ref().map_or(DEFAULT_LIMIT, |ahead| ahead.limit)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.connection.has_half(Halves::HAS_ENDED)
     }
 
     /// Takes out what was received and not read.
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS uses it"))]
     pub(crate) fn take_buffered(&mut self) -> Vec<u8> {
-        let buffered = self.buffer.split_off(self.start);
-        (self.buffer, self.start) = (Vec::new(), 0);
-        buffered
+        let Some(ahead) = &mut self.ahead else { return Vec::new() };
+        let unread = ahead.bytes.split_off(ahead.start);
+        (ahead.bytes, ahead.start) = (Vec::new(), 0);
+        unread
     }
 
     /// Returns the address of the peer.
@@ -61,7 +99,7 @@ impl StreamReader {
     /// `reader.at_eof()`.
     #[must_use]
     pub fn at_eof(&self) -> bool {
-        self.has_ended && self.buffered().is_empty()
+        self.has_ended() && self.buffered().is_empty()
     }
 
     /// Returns what was received and not read: after an error of
@@ -70,7 +108,7 @@ impl StreamReader {
     #[must_use]
     #[inline]
     pub fn buffered(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        self.ahead.as_deref().map_or(&[], ReadAhead::unread)
     }
 
     /// Waits until there may be something to read, or the end of the stream.
@@ -84,17 +122,17 @@ impl StreamReader {
     /// # Cancellation
     /// Safe: nothing is read.
     #[inline]
-    pub async fn readable(&mut self) -> Result<()> {
-        if !self.buffered().is_empty() || self.has_ended {
-            return Ok(());
-        }
-        let mut this = Waiting(self);
-        poll_fn(move |cx| this.poll_readable(cx)).await
+    pub fn readable(&mut self) -> impl Future<Output = Result<()>> {
+        let this = Waiting(self);
+        poll_fn(move |cx| this.poll_readable(cx))
     }
 
     #[inline]
-    fn poll_readable(&mut self, cx: &mut PollContext<'_>) -> Poll<Result<()>> {
-        self.connection.poll_with(Direction::Read, &mut self.wait, cx, |connection| {
+    fn poll_readable(&self, cx: &mut PollContext<'_>) -> Poll<Result<()>> {
+        if !self.buffered().is_empty() || self.has_ended() {
+            return Poll::Ready(Ok(()));
+        }
+        self.connection.poll_with(Direction::Read, cx, |connection| {
             connection.check()?;
             Ok(connection.is_ready(Direction::Read).then_some(()))
         })
@@ -107,17 +145,18 @@ impl StreamReader {
     /// # Errors
     /// If the connection broke or was closed.
     pub fn try_read_with<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
-        if !self.buffered().is_empty() {
-            let result = look(self.buffered());
-            self.start = self.buffer.len();
+        if let Some(ahead) = &mut self.ahead
+            && !ahead.unread().is_empty()
+        {
+            let result = look(ahead.unread());
+            ahead.start = ahead.bytes.len();
             return Ok(Some(result));
         }
-        if self.has_ended {
+        if self.has_ended() {
             return Ok(Some(look(&[])));
         }
         let mut shared = SharedBuffer::take(self.connection.event_loop());
-        let received = self.connection.try_receive(&mut shared.bytes)?;
-        self.has_ended = received == Some(0);
+        let received = try_receive(&self.connection, &mut shared.bytes)?;
         Ok(received.map(|received| look(&shared.bytes[..received])))
     }
 
@@ -133,9 +172,9 @@ impl StreamReader {
     /// # Python
     /// `await reader.read(n)`.
     #[inline]
-    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = Result<usize>> {
         let mut this = Waiting(self);
-        poll_fn(move |cx| this.poll_read(cx, buffer)).await
+        poll_fn(move |cx| this.poll_read(cx, buffer))
     }
 
     /// Polls a read; what is pending stays with the reader.
@@ -144,21 +183,20 @@ impl StreamReader {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let Self { connection, wait, buffer: held, start, has_ended, .. } = self;
-        connection.poll_with(Direction::Read, wait, cx, |connection| {
-            let buffered = &held[*start..];
-            if !buffered.is_empty() {
-                let count = buffered.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&buffered[..count]);
-                *start += count;
+        let Self { connection, ahead } = self;
+        connection.poll_with(Direction::Read, cx, |connection| {
+            if let Some(ahead) = ahead
+                && !ahead.unread().is_empty()
+            {
+                let count = ahead.unread().len().min(buffer.len());
+                buffer[..count].copy_from_slice(&ahead.unread()[..count]);
+                ahead.start += count;
                 return Ok(Some(count));
             }
-            if *has_ended {
+            if connection.has_half(Halves::HAS_ENDED) {
                 return Ok(Some(0));
             }
-            let received = connection.try_receive(buffer)?;
-            *has_ended = received == Some(0);
-            Ok(received)
+            try_receive(connection, buffer)
         })
     }
 
@@ -185,7 +223,7 @@ impl StreamReader {
                 let message = format!("the stream has more than the {limit} bytes that were asked for");
                 return Err(Error::of(ErrorKind::TooLarge, message));
             }
-            if self.has_ended {
+            if self.has_ended() {
                 return Ok(count);
             }
             self.receive().await?;
@@ -270,11 +308,11 @@ impl StreamReader {
             if let Some(found) = position(&buffered[searched..], separator) {
                 return Ok(Some(searched + found + separator.len()));
             }
-            if self.has_ended {
+            if self.has_ended() {
                 return Ok(None);
             }
-            if buffered.len() >= self.limit {
-                let message = format!("no separator within {} bytes, the reader's limit", self.limit);
+            if buffered.len() >= self.limit() {
+                let message = format!("no separator within {} bytes, the reader's limit", self.limit());
                 return Err(Error::of(ErrorKind::TooLarge, message));
             }
             // Its first part may be there already.
@@ -301,11 +339,11 @@ impl StreamReader {
         let mut filled = 0;
         while filled < buffer.len() {
             let missing = buffer.len() - filled;
-            while self.buffered().len() < missing.min(self.limit) && !self.has_ended {
+            while self.buffered().len() < missing.min(self.limit()) && !self.has_ended() {
                 self.receive().await?;
             }
             let count = self.buffered().len().min(missing);
-            if count < missing && self.has_ended {
+            if count < missing && self.has_ended() {
                 let incomplete = IncompleteRead { partial: filled + count, expected: Some(buffer.len()) };
                 return Err(incomplete.into());
             }
@@ -318,59 +356,65 @@ impl StreamReader {
 
     /// Counts what there is in the buffer as read, up to `count` bytes.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.start += count.min(self.buffered().len());
+        self.take(count.min(self.buffered().len()));
     }
 
     /// Reads what is in the buffer.
     fn take(&mut self, count: usize) -> &[u8] {
-        let start = self.start;
-        self.start += count;
-        &self.buffer[start..start + count]
+        let Some(ahead) = &mut self.ahead else { return &[] };
+        let start = ahead.start;
+        ahead.start += count;
+        &ahead.bytes[start..start + count]
     }
 
     /// Counts an operation that may find all it needs in the buffer.
     #[inline]
-    async fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self) -> impl Future<Output = Result<()>> {
         let this = Waiting(self);
-        poll_fn(move |cx| {
-            let Self { connection, wait, .. } = &mut *this.0;
-            connection.poll_with(Direction::Read, wait, cx, |_| Ok(Some(())))
-        })
-        .await
+        poll_fn(move |cx| this.connection.poll_with(Direction::Read, cx, |_| Ok(Some(()))))
     }
 
     /// Receives more into the buffer, which has room below the limit.
-    async fn receive(&mut self) -> Result<()> {
+    fn receive(&mut self) -> impl Future<Output = Result<()>> {
         let mut this = Waiting(self);
-        poll_fn(move |cx| this.poll_receive(cx)).await
+        poll_fn(move |cx| this.poll_receive(cx))
     }
 
     #[inline]
     pub(super) fn poll_receive(&mut self, cx: &mut PollContext<'_>) -> Poll<Result<()>> {
-        let Self { connection, wait, buffer, start, limit, has_ended } = self;
-        connection.poll_with(Direction::Read, wait, cx, |connection| {
-            if *start > 0 {
-                buffer.drain(..*start);
-                *start = 0;
+        let Self { connection, ahead } = self;
+        connection.poll_with(Direction::Read, cx, |connection| {
+            let ahead = ahead.get_or_insert_default();
+            if ahead.start > 0 {
+                ahead.bytes.drain(..ahead.start);
+                ahead.start = 0;
             }
             let mut shared = SharedBuffer::take(connection.event_loop());
-            let room = shared.bytes.len().min(*limit - buffer.len());
-            let Some(received) = connection.try_receive(&mut shared.bytes[..room])? else {
+            let room = shared.bytes.len().min(ahead.limit - ahead.bytes.len());
+            let Some(received) = try_receive(connection, &mut shared.bytes[..room])? else {
                 return Ok(None);
             };
-            buffer.extend_from_slice(&shared.bytes[..received]);
-            *has_ended = received == 0;
+            ahead.bytes.extend_from_slice(&shared.bytes[..received]);
             Ok(Some(()))
         })
     }
 
     /// Polls for bytes in the buffer; there are none at the end.
     pub(crate) fn poll_buffered(&mut self, cx: &mut PollContext<'_>) -> Poll<Result<&[u8]>> {
-        if self.buffered().is_empty() && !self.has_ended {
+        if self.buffered().is_empty() && !self.has_ended() {
             ready!(self.poll_receive(cx))?;
         }
         Poll::Ready(Ok(self.buffered()))
     }
+}
+
+/// Receives into `buffer`, which is not empty, and notes the end of the stream.
+fn try_receive(connection: &Connection, buffer: &mut [u8]) -> Result<Option<usize>> {
+    let received = connection.try_receive(buffer)?;
+    if received == Some(0) {
+        connection.set_half(Halves::HAS_ENDED);
+    }
+    Ok(received)
 }
 
 /// Finds where `separator`, which is not empty, begins.
@@ -382,6 +426,9 @@ fn position(data: &[u8], separator: &[u8]) -> Option<usize> {
 }
 
 /// A reader that may be waiting: the wait is taken back when this is dropped.
+///
+/// The operations are made of one and a closure: an `async fn` keeps what it was given twice, and would be
+/// three times as large in the future of each task that waits.
 struct Waiting<'a>(&'a mut StreamReader);
 
 impl Deref for Waiting<'_> {
@@ -403,14 +450,13 @@ impl DerefMut for Waiting<'_> {
 impl Drop for Waiting<'_> {
     #[inline]
     fn drop(&mut self) {
-        let StreamReader { connection, wait, .. } = &mut *self.0;
-        connection.stop_waiting(Direction::Read, wait);
+        self.connection.stop_waiting(Direction::Read);
     }
 }
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        self.connection.stop_waiting(Direction::Read, &mut self.wait);
+        self.connection.stop_waiting(Direction::Read);
         close_unheld(&self.connection);
     }
 }

@@ -9,10 +9,9 @@ use std::rc::Rc;
 
 use super::close_unheld;
 use crate::net::address::Address;
-use crate::net::connection::{Connection, Until};
+use crate::net::connection::{Connection, Halves, Until};
 use crate::net::flow::WriteBufferLimits;
 use crate::net::options::SocketOptions;
-use crate::net::readiness::Wait;
 use crate::sources::Direction;
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
@@ -30,9 +29,6 @@ const TLS_PIECE: usize = 64 * 1024;
 /// `asyncio.StreamWriter`.
 pub struct StreamWriter {
     connection: Rc<Connection>,
-    wait: Wait,
-    /// Tells that a wait for what is queued was suspended.
-    is_draining: bool,
 }
 
 impl StreamWriter {
@@ -42,7 +38,7 @@ impl StreamWriter {
     }
 
     pub(super) fn new(connection: Rc<Connection>) -> Self {
-        Self { connection, wait: Wait::default(), is_draining: false }
+        Self { connection }
     }
 
     /// Returns the loop.
@@ -140,6 +136,13 @@ impl StreamWriter {
     /// If the connection broke or was closed; `Busy` while something is queued by
     /// [`write`](Self::write).
     pub fn try_write(&mut self, data: &[u8]) -> Result<usize> {
+        if self.connection.writes_at_once() && !data.is_empty() {
+            return Ok(self.connection.try_send(data)?.unwrap_or(0));
+        }
+        self.try_write_otherwise(data)
+    }
+
+    fn try_write_otherwise(&mut self, data: &[u8]) -> Result<usize> {
         self.check()?;
         if self.connection.queued() > 0 {
             return Err(Error::of(ErrorKind::Busy, "what was written before is still to be sent"));
@@ -189,9 +192,9 @@ impl StreamWriter {
         }
         let this = Waiting(self);
         while !data.is_empty() {
-            let Self { connection, wait, .. } = &mut *this.0;
+            let connection = &this.0.connection;
             let sent = poll_fn(|cx| {
-                connection.poll_with(Direction::Write, wait, cx, |connection| connection.try_send(data))
+                connection.poll_with(Direction::Write, cx, |connection| connection.try_send(data))
             });
             data = &data[sent.await?..];
         }
@@ -209,7 +212,7 @@ impl StreamWriter {
 
     /// Returns the connection, for which no polled write waits any more.
     pub(crate) fn unwaited(&mut self) -> &Rc<Connection> {
-        self.connection.stop_waiting(Direction::Write, &mut self.wait);
+        self.connection.stop_waiting(Direction::Write);
         &self.connection
     }
 
@@ -299,8 +302,7 @@ impl StreamWriter {
         if self.connection.is_driven() {
             return self.poll_queue(cx, data);
         }
-        let Self { connection, wait, .. } = self;
-        connection.poll_with(Direction::Write, wait, cx, |connection| connection.try_send(data))
+        self.connection.poll_with(Direction::Write, cx, |connection| connection.try_send(data))
     }
 
     /// Writes a part of `bufs`, at least a byte unless all are empty.
@@ -316,8 +318,7 @@ impl StreamWriter {
         }
         self.check()?;
         let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let Self { connection, wait, .. } = self;
-        connection.poll_with(Direction::Write, wait, cx, |it| it.try_send_vectored(bufs, asked))
+        self.connection.poll_with(Direction::Write, cx, |it| it.try_send_vectored(bufs, asked))
     }
 
     /// Writes a part of `data` behind what is queued, when that is not too much.
@@ -353,11 +354,13 @@ impl StreamWriter {
 
     fn poll_until(&mut self, cx: &mut PollContext<'_>, until: Until) -> Poll<Result<()>> {
         let mut drained = self.connection.until(until);
-        if core::mem::take(&mut self.is_draining) {
+        if self.connection.unset_half(Halves::DRAINING) {
             drained = drained.resume();
         }
         let polled = Pin::new(&mut drained).poll(cx);
-        self.is_draining = drained.suspend();
+        if drained.suspend() {
+            self.connection.set_half(Halves::DRAINING);
+        }
         polled
     }
 }
@@ -368,15 +371,14 @@ struct Waiting<'a>(&'a mut StreamWriter);
 impl Drop for Waiting<'_> {
     #[inline]
     fn drop(&mut self) {
-        let StreamWriter { connection, wait, .. } = &mut *self.0;
-        connection.stop_waiting(Direction::Write, wait);
+        self.0.connection.stop_waiting(Direction::Write);
     }
 }
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        self.connection.stop_waiting(Direction::Write, &mut self.wait);
-        if self.is_draining {
+        self.connection.stop_waiting(Direction::Write);
+        if self.connection.unset_half(Halves::DRAINING) {
             drop(self.connection.until(Until::Empty).resume());
         }
         close_unheld(&self.connection);

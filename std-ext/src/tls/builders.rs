@@ -8,6 +8,7 @@ use core::pin::Pin;
 use core::time::Duration;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
@@ -38,12 +39,12 @@ use crate::{Error, EventLoopHandle, Result, StreamReader, StreamWriter};
 pub struct TlsClientOptions {
     config: TlsClientConfig,
     server_hostname: Option<String>,
-    terms: TlsTerms,
+    terms: Arc<TlsTerms>,
 }
 
 impl From<TlsClientConfig> for TlsClientOptions {
     fn from(config: TlsClientConfig) -> Self {
-        Self { config, server_hostname: None, terms: TlsTerms::default() }
+        Self { config, server_hostname: None, terms: Arc::default() }
     }
 }
 
@@ -67,7 +68,7 @@ impl TlsClientOptions {
     /// with `InvalidInput` before anything is connected.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.terms.handshake = limit;
+        Arc::make_mut(&mut self.terms).handshake = limit;
         self
     }
 
@@ -75,7 +76,7 @@ impl TlsClientOptions {
     /// first (TL-6). Zero fails as that of the handshake does.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.terms.shutdown = limit;
+        Arc::make_mut(&mut self.terms).shutdown = limit;
         self
     }
 
@@ -92,7 +93,7 @@ impl TlsClientOptions {
     /// `ssl.OP_IGNORE_UNEXPECTED_EOF`; asyncio takes any end for a clean one.
     #[must_use]
     pub fn accept_missing_close_notify(mut self) -> Self {
-        self.terms.accepts_missing_close_notify = true;
+        Arc::make_mut(&mut self.terms).accepts_missing_close_notify = true;
         self
     }
 
@@ -156,12 +157,12 @@ impl<M> CreateConnection<Connected, M> {
 #[derive(Clone, Debug)]
 pub struct TlsServerOptions {
     config: TlsServerConfig,
-    terms: TlsTerms,
+    terms: Arc<TlsTerms>,
 }
 
 impl From<TlsServerConfig> for TlsServerOptions {
     fn from(config: TlsServerConfig) -> Self {
-        Self { config, terms: TlsTerms::default() }
+        Self { config, terms: Arc::default() }
     }
 }
 
@@ -176,7 +177,7 @@ impl TlsServerOptions {
     /// fails with `InvalidInput` before anything is listened on.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.terms.handshake = limit;
+        Arc::make_mut(&mut self.terms).handshake = limit;
         self
     }
 
@@ -184,7 +185,7 @@ impl TlsServerOptions {
     /// first (TL-6). Zero fails as that of the handshake does.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.terms.shutdown = limit;
+        Arc::make_mut(&mut self.terms).shutdown = limit;
         self
     }
 
@@ -193,14 +194,15 @@ impl TlsServerOptions {
     /// [`TlsClientOptions::accept_missing_close_notify`] does (FAULTS L-01).
     #[must_use]
     pub fn accept_missing_close_notify(mut self) -> Self {
-        self.terms.accepts_missing_close_notify = true;
+        Arc::make_mut(&mut self.terms).accepts_missing_close_notify = true;
         self
     }
 
     /// Begins a session with a client, if there can be one.
     fn begin(&self, received: impl FnOnce() -> Vec<u8>) -> Result<Box<TlsState>> {
         self.terms.check()?;
-        Ok(TlsState::new(Session::server(self.config.rustls())?, self.terms, received()))
+        let session = Session::server(self.config.rustls())?;
+        Ok(TlsState::new(session, Arc::clone(&self.terms), received()))
     }
 }
 

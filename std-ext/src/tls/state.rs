@@ -7,6 +7,7 @@ use crate::tls::session::{Held, Moved, Session, ToSend};
 use crate::{Error, Result, TimerHandle};
 use core::time::Duration;
 use std::io;
+use std::sync::Arc;
 
 /// Is the most that a peer may send before a record, or a message of the
 /// handshake, is whole; rustls takes handshakes of up to 64 KiB.
@@ -58,35 +59,44 @@ pub(crate) struct TlsState {
     /// Was decrypted, and not read: `plain[start..]`.
     plain: Vec<u8>,
     start: usize,
-    /// Was written before the handshake was over.
-    early: Vec<u8>,
     /// Tells that the peer has ended its side.
     peer_closed: bool,
     /// Is why the session is of no use any more. Invariant: it isn't touched again
     /// then, since rustls would look for what is not in `incomplete`.
     failure: Option<Box<TlsError>>,
-    terms: TlsTerms,
+    /// Are those of all sessions that were asked for together.
+    terms: Arc<TlsTerms>,
+    passage: Option<Box<Passage>>,
+}
+
+// Each connection with TLS has one, beside rustls's own: a block of 104 bytes.
+const _: () = assert!(size_of::<TlsState>() <= 104);
+
+/// What a session has only while it begins or ends.
+#[derive(Default)]
+struct Passage {
     timer: Option<TimerHandle>,
+    /// Was written before the handshake was over.
+    early: Vec<u8>,
 }
 
 impl TlsState {
     /// Begins a session; `received` came from the socket before.
-    pub(crate) fn new(session: Session, terms: TlsTerms, received: Vec<u8>) -> Box<Self> {
+    pub(crate) fn new(session: Session, terms: Arc<TlsTerms>, received: Vec<u8>) -> Box<Self> {
         Box::new(Self {
             session,
             incomplete: received,
             plain: Vec::new(),
             start: 0,
-            early: Vec::new(),
             peer_closed: false,
             failure: None,
             terms,
-            timer: None,
+            passage: None,
         })
     }
 
     pub(crate) fn terms(&self) -> TlsTerms {
-        self.terms
+        *self.terms
     }
 
     pub(crate) fn info(&self) -> TlsInfo {
@@ -119,7 +129,7 @@ impl TlsState {
 
     /// Counts the bytes that were written before the handshake was over.
     pub(crate) fn early_bytes(&self) -> usize {
-        self.early.len()
+        self.passage.as_ref().map_or(0, |passage| passage.early.len())
     }
 
     /// Receives plaintext: `None` if there is none at the moment, zero at the end
@@ -267,16 +277,18 @@ impl TlsState {
         Ok(true)
     }
 
-    /// Sends what was written before the handshake was over.
-    pub(crate) fn send_early(&mut self, connection: &Connection) -> Result<()> {
+    /// Sends what was written before the handshake was over, as it is now.
+    pub(crate) fn begin_open(&mut self, connection: &Connection) -> Result<()> {
+        self.stop_timer();
         let early = self.forget_early(connection);
+        self.passage = None;
         self.write_now(connection, &early)
     }
 
     /// Takes out what was written before the handshake was over.
     pub(crate) fn forget_early(&mut self, connection: &Connection) -> Vec<u8> {
-        connection.event_loop().inner.write_budget.remove(self.early.len());
-        core::mem::take(&mut self.early)
+        connection.event_loop().inner.write_budget.remove(self.early_bytes());
+        self.passage.as_mut().map(|passage| core::mem::take(&mut passage.early)).unwrap_or_default()
     }
 
     /// Encrypts and sends `data`, which the budget has room for.
@@ -285,7 +297,7 @@ impl TlsState {
     /// As the socket; `Tls` if the session can't send any more.
     pub(crate) fn write(&mut self, connection: &Connection, data: &[u8]) -> Result<()> {
         if connection.is_shaking_hands() {
-            self.early.extend_from_slice(data);
+            self.passage.get_or_insert_default().early.extend_from_slice(data);
             connection.event_loop().inner.write_budget.add(data.len());
             return Ok(());
         }
@@ -337,7 +349,7 @@ impl TlsState {
 
     /// Keeps the timer of the handshake, or of the end.
     pub(crate) fn set_timer(&mut self, timer: TimerHandle) {
-        self.timer = Some(timer);
+        self.passage.get_or_insert_default().timer = Some(timer);
     }
 
     pub(crate) fn handshake_timeout(&mut self) -> Error {
@@ -350,7 +362,9 @@ impl TlsState {
 
     /// Takes back the timer of the handshake, or of the end.
     pub(crate) fn stop_timer(&mut self) {
-        if let Some(timer) = self.timer.take() {
+        if let Some(passage) = &mut self.passage
+            && let Some(timer) = passage.timer.take()
+        {
             timer.cancel();
         }
     }

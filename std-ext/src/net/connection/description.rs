@@ -1,5 +1,7 @@
 //! What a snapshot says of a connection.
 
+use std::rc::Rc;
+
 use rondel_core::SlotId;
 
 use super::Connection;
@@ -7,6 +9,10 @@ use super::state::State;
 use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr, TaskWait};
 
 impl Describe for Connection {
+    fn as_connection(self: Rc<Self>) -> Option<Rc<Connection>> {
+        Some(self)
+    }
+
     fn describe(&self, row: &mut DescriptorRow) {
         row.peer = SnapshotAddr::new(&self.peer_addr());
         row.local = self.local_addr().map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));

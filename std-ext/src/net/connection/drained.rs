@@ -23,7 +23,7 @@ impl Connection {
     pub(super) fn wake_waiter(&self) {
         let waiter = self.with_flow(|flow| flow.waiter.take()).flatten();
         if let Some(waiter) = waiter {
-            self.event_loop.inner.scheduler.wake_waiter(&self.event_loop, waiter);
+            self.event_loop().inner.scheduler.wake_waiter(self.event_loop(), waiter);
         }
     }
 }
@@ -75,7 +75,7 @@ impl Drained<'_> {
                 flow.waiter = None;
             }
         });
-        self.connection.event_loop.inner.scheduler.cancel_call(&self.connection.event_loop, waiter);
+        self.connection.event_loop().inner.scheduler.cancel_call(self.connection.event_loop(), waiter);
     }
 
     fn is_over(&self) -> Result<bool> {
@@ -110,7 +110,7 @@ impl Future for Drained<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Result<()>> {
         self.stop_waiting();
         let connection = self.connection;
-        let event_loop = &connection.event_loop;
+        let event_loop = connection.event_loop();
         if event_loop.inner.scheduler.take_cancel() {
             return Poll::Ready(Err(Cancelled.into()));
         }

@@ -28,7 +28,7 @@ impl Connection {
             return Err(error);
         }
         if let Some(driver) = self.driver() {
-            self.event_loop.listen(self.token, Direction::Read, driver);
+            self.event_loop().listen(self.token, Direction::Read, driver);
         }
         self.drive_soon();
         Ok(())
@@ -54,7 +54,7 @@ impl Connection {
         if self.is_driven() {
             return Ok(());
         }
-        let scheduler = &self.event_loop.inner.scheduler;
+        let scheduler = &self.event_loop().inner.scheduler;
         let driven = Driven(Transport { connection: Rc::clone(self) });
         let erase = |driven: Driven| {
             Callback::handler(move |_: &EventLoopHandle| driven.0.connection.turn(&driven.0))
@@ -62,7 +62,7 @@ impl Connection {
         let driver = scheduler.add_handler(driven, erase, Location::caller());
         let driver = driver.map_err(|refused| refused.refusal())?;
         self.set(State::DRIVEN);
-        self.event_loop.listen(self.token, Direction::Write, driver);
+        self.event_loop().listen(self.token, Direction::Write, driver);
         Ok(())
     }
 
@@ -72,13 +72,13 @@ impl Connection {
 
     /// Returns the handler that drives it, which stands where it listens.
     pub(super) fn driver(&self) -> Option<SlotId> {
-        if self.is_driven() { self.event_loop.handler(self.token, Direction::Write) } else { None }
+        if self.is_driven() { self.event_loop().handler(self.token, Direction::Write) } else { None }
     }
 
     /// Has the handler run in the next turn.
     pub(super) fn drive_soon(&self) {
         if let Some(driver) = self.driver() {
-            self.event_loop.inner.scheduler.make_ready(driver);
+            self.event_loop().inner.scheduler.make_ready(driver);
         }
     }
 

@@ -10,6 +10,7 @@ use super::state::State;
 use crate::method::Method;
 use crate::net::finally::Finally;
 use crate::shutdown::{AbortedKind, Phase};
+use crate::streams::holders;
 use crate::sys::is_terminal_gone;
 use crate::transport::Transport;
 use crate::{Error, ErrorKind, Result};
@@ -18,7 +19,7 @@ impl Connection {
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         // A closed loop watches nothing: whoever waited would wait for ever.
-        if self.has(State::ENDING | State::CLOSED) || self.event_loop.is_closed() {
+        if self.has(State::ENDING | State::CLOSED) || self.event_loop().is_closed() {
             return Err(self.why_closed());
         }
         Ok(())
@@ -73,7 +74,7 @@ impl Connection {
             return;
         }
         self.unset(State::SUMMONED);
-        let shutdown = &self.event_loop.inner.shutdown;
+        let shutdown = &self.event_loop().inner.shutdown;
         match shutdown.phase() {
             Phase::None => {}
             Phase::Draining => self.close(),
@@ -120,9 +121,9 @@ impl Connection {
             self.with_new_flow(|flow| flow.error = Some(error));
         }
         let driver = self.driver();
-        if !driver.is_some_and(|driver| self.event_loop.inner.scheduler.make_ready(driver)) {
+        if !driver.is_some_and(|driver| self.event_loop().inner.scheduler.make_ready(driver)) {
             // Nobody drives it, or it will be driven already.
-            if driver.is_none_or(|driver| !self.event_loop.inner.scheduler.is_scheduled(driver)) {
+            if driver.is_none_or(|driver| !self.event_loop().inner.scheduler.is_scheduled(driver)) {
                 self.lose();
             }
         }
@@ -142,20 +143,26 @@ impl Connection {
     pub(super) fn forget_queued(&self) {
         if self.queued() > 0 {
             self.forget_bytes();
-            let _ = self.event_loop.inner.kernel.set_linger(self.fd, Some(0));
+            let _ = self.event_loop().inner.kernel.set_linger(self.fd, Some(0));
         }
         self.unset(State::QUEUED);
     }
 
     pub(super) fn forget_bytes(&self) {
         self.with_tls(|tls| tls.forget_early(self));
-        self.with_flow(|flow| flow.clear(&self.event_loop.inner.write_budget));
+        self.with_flow(|flow| flow.clear(&self.event_loop().inner.write_budget));
     }
 
     /// Tells the protocol, and closes the socket.
     pub(super) fn lose(self: &Rc<Self>) {
         self.set(State::CLOSING | State::ENDING);
-        let _closed = Finally(|| self.finish());
+        let _closed = Finally(|| {
+            // Whoever still holds it may ask.
+            if !self.is_driven() || holders(self) > 0 {
+                self.keep_local_addr();
+            }
+            self.finish();
+        });
         let Some(protocol) = self.protocol.take() else { return };
         // One that never heard of the connection doesn't hear of its end (TR-1).
         if self.has(State::STARTING) {
@@ -177,21 +184,14 @@ impl Connection {
             return;
         }
         // Before the number can be used again (FAULTS P-06).
-        self.event_loop.unwatch(self.token);
-        let kernel = &self.event_loop.inner.kernel;
-        if self.local.get().is_none()
-            && let Ok(addr) = kernel.local_addr(self.fd)
-        {
-            let _ = self.local.set(addr.into());
-        }
+        self.event_loop().unwatch(self.token);
+        let kernel = &self.event_loop().inner.kernel;
         if self.has(State::LENT) {
             kernel.give_back();
         }
         kernel.close(self.fd);
-        self.event_loop.inner.meters.connections_closed.add(1);
-        if let Some(server) = &self.server {
-            server.detach();
-        }
+        self.event_loop().inner.meters.connections_closed.add(1);
+        self.leave_server();
         self.wake_waiter();
     }
 }

@@ -60,7 +60,7 @@ impl Connection {
             let transport = Transport { connection: Rc::clone(self) };
             let method = if is_paused { Method::PauseWriting } else { Method::ResumeWriting };
             let tell = || protocol.tell_writing(&transport, is_paused);
-            let told = self.event_loop.guard(|| self.call(method, &*protocol, tell));
+            let told = self.event_loop().guard(|| self.call(method, &*protocol, tell));
             match told {
                 Ok(None) => {
                     self.flip_told(!is_paused);

@@ -12,29 +12,37 @@ mod marks;
 mod queue;
 mod transfer;
 
+mod details;
+
+mod served;
+
 mod description;
 mod drained;
 mod handled;
 mod pipe;
 mod tls;
 
-use core::cell::{Cell, OnceCell};
+#[cfg(all(test, target_pointer_width = "64"))]
+mod account;
+
+use core::cell::Cell;
 use core::fmt;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 
 use rondel_core::Refusal;
 
+use self::details::Details;
 pub(crate) use self::drained::Until;
 pub(crate) use self::handled::Handled;
 pub(crate) use self::pipe::PipeEnd;
+pub(crate) use self::state::Halves;
 use self::state::State;
-use crate::net::address::{Address, PackedAddress};
-use crate::net::flow::Flow;
-use crate::net::server::Attached;
+use crate::net::address::{Address, UnixAddr};
+use crate::net::server::{Membership, Origin};
 use crate::protocol::AnyProtocol;
 use crate::sources::Owner;
 use crate::sys::{Fd, Interest, SocketOption, Token};
-use crate::tls::TlsState;
 use crate::{Error, EventLoopHandle, Result};
 
 /// A connected stream socket, or the end of a pipe. Registered once; edges tell when to try again, so
@@ -44,37 +52,31 @@ use crate::{Error, EventLoopHandle, Result};
 /// it is a stream, and tasks read; those get a handler only when something has
 /// to be sent for them in the background.
 pub(crate) struct Connection {
-    event_loop: EventLoopHandle,
-    fd: Fd,
-    state: Cell<State>,
+    origin: Rc<Origin>,
     token: Token,
     /// Invariant: taken out only for a moment, in which no other code runs.
     protocol: Cell<Option<Rc<dyn AnyProtocol>>>,
-    /// Is made when something is queued, or waited for, for the first time.
+    /// Is made by the first who needs some of it.
     /// Invariant: as of `protocol`.
-    flow: Cell<Option<Box<Flow>>>,
-    /// Invariant: as of `protocol`.
-    tls: Cell<Option<Box<TlsState>>>,
-    peer: PackedAddress,
-    local: OnceCell<PackedAddress>,
-    /// Is told when the connection is gone.
-    server: Option<Attached>,
-    /// Counts the writes that were dropped, up to where that is worth a warning.
-    dropped_writes: Cell<u8>,
+    details: Cell<Option<Box<Details>>>,
+    state: Cell<State>,
+    fd: Fd,
+    /// Is the address of the peer if `State::IPV4` says so; any other is among the details.
+    peer: SocketAddrV4,
+    membership: Cell<Membership>,
+    halves: Cell<Halves>,
 }
+
+// There are very many: with the two counts of its `Rc` it fills a block of 72 bytes.
+const _: () = assert!(size_of::<Connection>() <= 56);
 
 impl Connection {
     /// Takes over a connected socket; `token` names it if it is watched already.
     ///
     /// # Errors
     /// If the descriptor table is full; the socket is closed then.
-    pub(crate) fn new(
-        event_loop: &EventLoopHandle,
-        fd: Fd,
-        token: Option<Token>,
-        peer: Address,
-        server: Option<Attached>,
-    ) -> Result<Rc<Self>> {
+    pub(crate) fn new(origin: Rc<Origin>, fd: Fd, token: Option<Token>, peer: Address) -> Result<Rc<Self>> {
+        let event_loop = &origin.event_loop;
         let kernel = &event_loop.inner.kernel;
         if peer.as_inet().is_some() {
             // A socket that can't do it is served without (CC-11).
@@ -96,38 +98,72 @@ impl Connection {
                 return Err(error);
             }
         };
-        let connection = Rc::new(Self {
-            event_loop: event_loop.clone(),
-            fd,
-            // The first send will tell.
-            state: Cell::new(State(State::WRITABLE)),
-            token,
-            protocol: Cell::new(None),
-            flow: Cell::new(None),
-            tls: Cell::new(None),
-            peer: peer.into(),
-            local: OnceCell::new(),
-            server,
-            dropped_writes: Cell::new(0),
-        });
+        // The first send will tell.
+        let connection = Rc::new(Self::watched(origin, fd, token, State(State::WRITABLE), peer));
+        let event_loop = connection.event_loop();
         event_loop.set_description(token, Rc::<Self>::downgrade(&connection));
         event_loop.inner.meters.connections_opened.add(1);
         Ok(connection)
     }
 
+    /// Makes a connection of a descriptor that is watched.
+    fn watched(origin: Rc<Origin>, fd: Fd, token: Token, mut state: State, peer: Address) -> Self {
+        let mut details = None;
+        let peer = match peer {
+            Address::Inet(SocketAddr::V4(peer)) => {
+                state.0 |= State::IPV4;
+                peer
+            }
+            peer => {
+                if peer != Address::from(UnixAddr::default()) {
+                    details = Some(Box::new(Details { peer: Some(Box::new(peer)), ..Details::default() }));
+                }
+                SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)
+            }
+        };
+        Self {
+            origin,
+            token,
+            protocol: Cell::new(None),
+            details: Cell::new(details),
+            state: Cell::new(state),
+            fd,
+            peer,
+            membership: Cell::default(),
+            halves: Cell::default(),
+        }
+    }
+
+    #[inline]
     pub(crate) fn event_loop(&self) -> &EventLoopHandle {
-        &self.event_loop
+        &self.origin.event_loop
     }
 
     pub(crate) fn peer_addr(&self) -> Address {
-        self.peer.unpack()
+        if self.has(State::IPV4) {
+            return SocketAddr::V4(self.peer).into();
+        }
+        let peer = self.with_details(|details| details.peer.as_deref().cloned()).flatten();
+        peer.unwrap_or_else(|| UnixAddr::default().into())
     }
 
     pub(crate) fn local_addr(&self) -> Option<Address> {
-        if self.local.get().is_none() && !self.has(State::CLOSED) {
-            let _ = self.local.set(self.event_loop.inner.kernel.local_addr(self.fd).ok()?.into());
+        if self.is_pipe() {
+            return Some(UnixAddr::default().into());
         }
-        self.local.get().map(PackedAddress::unpack)
+        if self.has(State::CLOSED) {
+            return self.with_details(|details| details.local.as_deref().cloned()).flatten();
+        }
+        self.event_loop().inner.kernel.local_addr(self.fd).ok()
+    }
+
+    /// Keeps the address of our side, which the system tells while the socket is open.
+    fn keep_local_addr(&self) {
+        if !self.is_pipe()
+            && let Some(addr) = self.local_addr()
+        {
+            self.with_new_details(|details| details.local = Some(Box::new(addr)));
+        }
     }
 
     pub(super) fn token(&self) -> Token {
@@ -162,21 +198,22 @@ impl Connection {
         self.state.set(State(self.state.get().0 & !flags));
     }
 
-    /// Calls `look` with what there is to send, if there ever was something.
     #[inline]
-    fn with_flow<R>(&self, look: impl FnOnce(&mut Flow) -> R) -> Option<R> {
-        let mut flow = self.flow.take()?;
-        let result = look(&mut flow);
-        self.flow.set(Some(flow));
-        Some(result)
+    pub(crate) fn has_half(&self, flag: u8) -> bool {
+        self.halves.get().0 & flag != 0
     }
 
-    /// Calls `look` with what there is to send.
-    fn with_new_flow<R>(&self, look: impl FnOnce(&mut Flow) -> R) -> R {
-        let mut flow = self.flow.take().unwrap_or_default();
-        let result = look(&mut flow);
-        self.flow.set(Some(flow));
-        result
+    #[inline]
+    pub(crate) fn set_half(&self, flag: u8) {
+        self.halves.set(Halves(self.halves.get().0 | flag));
+    }
+
+    /// Clears a flag; tells whether it was set.
+    #[inline]
+    pub(crate) fn unset_half(&self, flag: u8) -> bool {
+        let halves = self.halves.get().0;
+        self.halves.set(Halves(halves & !flag));
+        halves & flag != 0
     }
 }
 

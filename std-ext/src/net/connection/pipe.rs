@@ -1,13 +1,13 @@
 //! A connection that is one end of a pipe, or a device: read or written as a file,
 //! in one direction.
 
-use core::cell::{Cell, OnceCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use super::Connection;
 use super::state::State;
-use crate::net::address::{Address, PackedAddress, UnixAddr};
+use crate::net::address::UnixAddr;
+use crate::net::server::Origin;
 use crate::sources::{Direction, Owner};
 use crate::sys::{Fd, Interest, is_always_ready};
 use crate::{Error, EventLoopHandle, Result};
@@ -86,20 +86,7 @@ impl Connection {
             }
         };
         event_loop.inner.meters.connections_opened.add(1);
-        let unnamed = Address::from(UnixAddr::from_kernel(&[]));
-        Ok(Self {
-            event_loop: event_loop.clone(),
-            fd: end.fd,
-            state: Cell::new(state),
-            token,
-            protocol: Cell::new(None),
-            flow: Cell::new(None),
-            tls: Cell::new(None),
-            peer: unnamed.clone().into(),
-            local: OnceCell::from(PackedAddress::from(unnamed)),
-            server: None,
-            dropped_writes: Cell::new(0),
-        })
+        Ok(Self::watched(Origin::of(event_loop), end.fd, token, state, UnixAddr::default().into()))
     }
 
     pub(super) fn is_pipe(&self) -> bool {
@@ -122,7 +109,7 @@ impl Connection {
         if !self.is_ready(Direction::Read) {
             return Ok(None);
         }
-        let kernel = &self.event_loop.inner.kernel;
+        let kernel = &self.event_loop().inner.kernel;
         let read = if self.has(State::SOCKET_END) {
             kernel.recv(self.fd, buffer)
         } else {
@@ -130,7 +117,7 @@ impl Connection {
         };
         match read {
             Ok(count) => {
-                self.event_loop.inner.meters.bytes_received.add(count);
+                self.event_loop().inner.meters.bytes_received.add(count);
                 if count < buffer.len() {
                     self.note_partial(State::READABLE);
                 }
@@ -147,13 +134,13 @@ impl Connection {
 
     /// Writes to the pipe; as the kernel's `send`.
     pub(super) fn write_once(&self, data: &[u8]) -> io::Result<usize> {
-        let kernel = &self.event_loop.inner.kernel;
+        let kernel = &self.event_loop().inner.kernel;
         if self.has(State::SOCKET_END) { kernel.send(self.fd, data) } else { kernel.write(self.fd, data) }
     }
 
     /// Writes to the pipe; as the kernel's `send_vectored`.
     pub(super) fn write_vectored_once(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let kernel = &self.event_loop.inner.kernel;
+        let kernel = &self.event_loop().inner.kernel;
         if self.has(State::SOCKET_END) {
             kernel.send_vectored(self.fd, bufs)
         } else {

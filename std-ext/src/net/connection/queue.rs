@@ -20,7 +20,7 @@ impl Connection {
     /// the buffers may hold: nothing of it was taken (TR-24).
     #[inline]
     pub(crate) fn write(self: &Rc<Self>, data: &[u8]) -> Result<()> {
-        if self.has(State::WRITE_EOF | State::CLOSING | State::QUEUED | State::TLS) || data.is_empty() {
+        if !self.writes_at_once() || data.is_empty() {
             return self.write_later(data);
         }
         self.check_budget(0, data.len())?;
@@ -30,6 +30,13 @@ impl Connection {
             Err(error) => self.write_failed(error),
         }
         Ok(())
+    }
+
+    /// Tells whether the kernel may be asked at once to take what is written.
+    #[inline]
+    pub(crate) fn writes_at_once(&self) -> bool {
+        let not = State::WRITE_EOF | State::CLOSING | State::QUEUED | State::HANDSHAKING | State::TLS;
+        !self.has(not)
     }
 
     /// Writes behind what is queued, or not at all.
@@ -81,8 +88,8 @@ impl Connection {
     /// Tells whether the buffers have room for `more` bytes; a refusal is counted.
     #[inline]
     fn check_budget(&self, queued: usize, more: usize) -> Result<()> {
-        let Err(full) = self.event_loop.inner.write_budget.check(queued, more) else { return Ok(()) };
-        Err(self.event_loop.inner.scheduler.note_refusal(full).into())
+        let Err(full) = self.event_loop().inner.write_budget.check(queued, more) else { return Ok(()) };
+        Err(self.event_loop().inner.scheduler.note_refusal(full).into())
     }
 
     /// Tells whether a write is dropped; counted (TR-13, TR-14).
@@ -92,10 +99,12 @@ impl Connection {
         }
         let drops = self.has(State::CLOSING);
         if drops {
-            let dropped = &self.event_loop.inner.dropped_writes;
+            let dropped = &self.event_loop().inner.dropped_writes;
             dropped.set(dropped.get() + 1);
-            let dropped = self.dropped_writes.get().saturating_add(1);
-            self.dropped_writes.set(dropped);
+            let dropped = self.with_new_flow(|flow| {
+                flow.dropped_writes = flow.dropped_writes.saturating_add(1);
+                flow.dropped_writes
+            });
             if dropped >= DROPPED_WRITES_WARNED {
                 self.warn("a write to a closed connection was dropped");
             }
@@ -109,7 +118,7 @@ impl Connection {
         let is_over = self.with_new_flow(|flow| {
             for buf in bufs {
                 let skipped = sent.min(buf.len());
-                flow.push(&buf[skipped..], &self.event_loop.inner.write_budget);
+                flow.push(&buf[skipped..], &self.event_loop().inner.write_budget);
                 sent -= skipped;
             }
             flow.len() > flow.limits.high()
@@ -124,30 +133,32 @@ impl Connection {
     }
 
     /// Counts the bytes that wait to be sent.
+    #[inline]
     pub(crate) fn queued(&self) -> usize {
-        if !self.has(State::QUEUED | State::HANDSHAKING) {
-            return 0;
-        }
+        if self.has(State::QUEUED | State::HANDSHAKING) { self.count_queued() } else { 0 }
+    }
+
+    fn count_queued(&self) -> usize {
         let early = if self.has(State::HANDSHAKING) { self.with_tls(|tls| tls.early_bytes()) } else { None };
         self.with_flow(|flow| flow.len()).unwrap_or(0) + early.unwrap_or(0)
     }
 
     /// Sends what is queued, as far as there is room.
     pub(super) fn flush(self: &Rc<Self>) {
-        let Some(flow) = self.flow.take() else { return };
+        let Some(flow) = self.take_flow() else { return };
         if flow.is_files_turn() {
-            self.flow.set(Some(flow));
+            self.put_flow(flow);
             return self.wake_waiter();
         }
         let sent = self.try_send(flow.as_slice());
-        self.flow.set(Some(flow));
+        self.put_flow(flow);
         let count = match sent {
             Ok(None) => return,
             Ok(Some(count)) => count,
             Err(error) => return self.write_failed(error),
         };
         self.with_flow(|flow| {
-            flow.consume(count, &self.event_loop.inner.write_budget);
+            flow.consume(count, &self.event_loop().inner.write_budget);
             if flow.is_empty() {
                 self.unset(State::QUEUED);
             }
@@ -200,7 +211,7 @@ impl Connection {
     }
 
     fn shut_down(self: &Rc<Self>) {
-        match self.event_loop.inner.kernel.shutdown_write(self.fd) {
+        match self.event_loop().inner.kernel.shutdown_write(self.fd) {
             // The peer is gone, which reading finds out.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
             Err(error) => self.fail("shutdown failed", error.into()),

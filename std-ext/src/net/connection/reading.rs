@@ -15,7 +15,7 @@ impl Connection {
         let Some(protocol) = self.protocol() else { return };
         let panicked = FailOnPanic(self);
         let callee = || self.callee(protocol.receives(), &*protocol);
-        match self.event_loop.call_protocol(callee, || protocol.receive(transport)) {
+        match self.event_loop().call_protocol(callee, || protocol.receive(transport)) {
             Received::Nothing => {}
             Received::Data(Ok(())) => {}
             Received::Data(Err(error)) => self.fail(protocol.receives().failed(), error),
@@ -58,7 +58,7 @@ impl Connection {
             return;
         }
         self.unset(State::READABLE);
-        if let Ok(Some(error)) = self.event_loop.inner.kernel.take_error(self.fd) {
+        if let Ok(Some(error)) = self.event_loop().inner.kernel.take_error(self.fd) {
             self.fail("the connection broke", error.into());
         }
     }

@@ -19,7 +19,7 @@ impl Connection {
         protocol: &dyn AnyProtocol,
         body: impl FnOnce() -> R,
     ) -> R {
-        self.event_loop.call_protocol(|| self.callee(method, protocol), body)
+        self.event_loop().call_protocol(|| self.callee(method, protocol), body)
     }
 
     pub(super) fn callee(self: &Rc<Self>, method: Method, protocol: &dyn AnyProtocol) -> Callee {
@@ -43,11 +43,11 @@ impl Connection {
         context.protocol = protocol.as_ref().map(|protocol| protocol as _);
         context.transport = Some(&self);
         context.socket = Some(&socket);
-        self.event_loop.call_exception_handler(&context);
+        self.event_loop().call_exception_handler(&context);
     }
 
     pub(super) fn warn(&self, what: &str) {
         let report = Report { level: log::Level::Warn, what, location: None };
-        self.event_loop.report(report, format_args!("{what}: {self:?}"));
+        self.event_loop().report(report, format_args!("{what}: {self:?}"));
     }
 }

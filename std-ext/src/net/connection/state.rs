@@ -1,4 +1,6 @@
-//! What a connection has been through.
+//! What a connection has been through, and the halves of its stream.
+
+use crate::sources::Direction;
 
 /// What a connection has been through, a bit for each.
 #[derive(Clone, Copy, Default)]
@@ -67,4 +69,30 @@ impl State {
     pub(super) const SOCKET_END: u32 = 1 << 28;
     /// The open file blocks, though no read and no write of ours does.
     pub(super) const BLOCKING: u32 = 1 << 29;
+    /// The peer has an IPv4 address.
+    pub(super) const IPV4: u32 = 1 << 30;
+}
+
+/// What the two halves of a stream have been through, a bit for each. There is one that reads and one that
+/// writes, and an operation may be polled from anywhere.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Halves(pub(super) u8);
+
+impl Halves {
+    /// The last read is pending; who waits is known to the source.
+    const READ_PENDING: u8 = 1;
+    /// The last write is pending.
+    const WRITE_PENDING: u8 = 1 << 1;
+    /// The end of the stream was read.
+    pub(crate) const HAS_ENDED: u8 = 1 << 2;
+    /// A polled wait for what is queued was suspended.
+    pub(crate) const DRAINING: u8 = 1 << 3;
+
+    #[inline]
+    pub(crate) const fn pending(direction: Direction) -> u8 {
+        match direction {
+            Direction::Read => Self::READ_PENDING,
+            Direction::Write => Self::WRITE_PENDING,
+        }
+    }
 }

@@ -8,20 +8,12 @@ use rondel_core::Refusal;
 
 use super::Connection;
 use super::state::State;
+use crate::net::server::Membership;
 use crate::sources::Direction;
 use crate::tls::TlsState;
 use crate::{Error, ErrorKind, Result, TimerHandle};
 
 impl Connection {
-    /// Calls `look` with the session, if there is one.
-    #[inline]
-    pub(crate) fn with_tls<R>(&self, look: impl FnOnce(&mut TlsState) -> R) -> Option<R> {
-        let mut tls = self.tls.take()?;
-        let result = look(&mut tls);
-        self.tls.set(Some(tls));
-        Some(result)
-    }
-
     /// Begins a session, whose handshake the loop drives; `Until::Open` is its
     /// end.
     ///
@@ -36,7 +28,7 @@ impl Connection {
             return Err(error);
         }
         tls.set_timer(timer);
-        self.tls.set(Some(tls));
+        self.with_new_details(|details| details.tls = Some(tls));
         self.set(State::TLS | State::HANDSHAKING);
         self.listen_to_both();
         self.drive_soon();
@@ -46,7 +38,7 @@ impl Connection {
     /// Calls `then` with the connection after a while, if it is still there.
     fn arm(self: &Rc<Self>, delay: Duration, then: fn(&Rc<Self>)) -> Result<TimerHandle> {
         let connection = Rc::downgrade(self);
-        let timer = self.event_loop.call_later(delay, move |_| {
+        let timer = self.event_loop().call_later(delay, move |_| {
             if let Some(connection) = connection.upgrade() {
                 then(&connection);
             }
@@ -57,7 +49,7 @@ impl Connection {
     /// Has the handler told of what there is to read, too.
     fn listen_to_both(&self) {
         if let Some(driver) = self.driver() {
-            self.event_loop.listen(self.token, Direction::Read, driver);
+            self.event_loop().listen(self.token, Direction::Read, driver);
         }
     }
 
@@ -96,8 +88,7 @@ impl Connection {
             if !tls.shake_hands(self)? {
                 return Ok(false);
             }
-            tls.stop_timer();
-            tls.send_early(self)?;
+            tls.begin_open(self)?;
             Ok(true)
         });
         match over {
@@ -109,11 +100,9 @@ impl Connection {
         self.note_decrypted();
         if self.protocol().is_none() {
             // From now on tasks wait for it.
-            self.event_loop.unlisten(self.token, Direction::Read);
+            self.event_loop().unlisten(self.token, Direction::Read);
         }
-        if let Some(server) = &self.server {
-            server.opened(self);
-        }
+        self.make_of_server();
         self.wake_waiter();
         self.flush();
         self.weigh();
@@ -121,13 +110,13 @@ impl Connection {
     }
 
     fn handshake_failed(self: &Rc<Self>, error: Error) {
-        if let Some(server) = &self.server {
-            server.handshake_failed(&error);
+        if let Some(server) = self.server().filter(|_| self.membership.get() != Membership::Made) {
+            server.refuse(&error);
         }
         // An alert may be on its way: the peer is to read it, so no reset follows.
-        if let Some(flow) = self.flow.take() {
+        if let Some(flow) = self.take_flow() {
             let _ = self.try_send(flow.as_slice());
-            self.flow.set(Some(flow));
+            self.put_flow(flow);
         }
         self.forget_bytes();
         self.unset(State::QUEUED);
@@ -180,7 +169,7 @@ impl Connection {
         let sent = if self.has(State::QUEUED) { 0 } else { self.try_send(data)?.unwrap_or(0) };
         if sent < data.len() {
             self.set(State::QUEUED);
-            self.with_new_flow(|flow| flow.push(&data[sent..], &self.event_loop.inner.write_budget));
+            self.with_new_flow(|flow| flow.push(&data[sent..], &self.event_loop().inner.write_budget));
             if self.is_ready(Direction::Write) {
                 self.drive_soon();
             }

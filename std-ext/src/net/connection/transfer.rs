@@ -36,9 +36,9 @@ impl Connection {
                 return Ok(None);
             }
         }
-        match self.event_loop.inner.kernel.recv(self.fd, buffer) {
+        match self.event_loop().inner.kernel.recv(self.fd, buffer) {
             Ok(count) => {
-                self.event_loop.inner.meters.bytes_received.add(count);
+                self.event_loop().inner.meters.bytes_received.add(count);
                 if count < buffer.len() {
                     self.note_partial(State::READABLE);
                 }
@@ -62,7 +62,7 @@ impl Connection {
         let sent = if self.is_pipe() {
             self.write_once(data)
         } else {
-            self.event_loop.inner.kernel.send(self.fd, data)
+            self.event_loop().inner.kernel.send(self.fd, data)
         };
         match sent {
             Ok(count) if count == data.len() => Ok(Some(self.note_sent(count))),
@@ -83,7 +83,7 @@ impl Connection {
         let sent = if self.is_pipe() {
             self.write_vectored_once(bufs)
         } else {
-            self.event_loop.inner.kernel.send_vectored(self.fd, bufs)
+            self.event_loop().inner.kernel.send_vectored(self.fd, bufs)
         };
         match sent {
             Ok(count) if count == asked => Ok(Some(self.note_sent(count))),
@@ -100,7 +100,7 @@ impl Connection {
         if !self.is_ready(Direction::Write) {
             return Ok(None);
         }
-        match attempt(&*self.event_loop.inner.kernel, self.fd) {
+        match attempt(&*self.event_loop().inner.kernel, self.fd) {
             // Less than was asked for may be all that there is.
             Ok(count) => Ok(Some(self.note_sent(count))),
             failed => self.sent_less(failed),
@@ -110,7 +110,7 @@ impl Connection {
     /// Counts bytes that the kernel took.
     #[inline]
     fn note_sent(&self, count: usize) -> usize {
-        self.event_loop.inner.meters.bytes_sent.add(count);
+        self.event_loop().inner.meters.bytes_sent.add(count);
         count
     }
 
@@ -158,7 +158,7 @@ impl Connection {
     /// Takes over what the loop has noticed.
     #[inline]
     pub(super) fn look(&self) {
-        let Some(noticed) = self.event_loop.take_readiness(self.token) else { return };
+        let Some(noticed) = self.event_loop().take_readiness(self.token) else { return };
         let readable = if noticed.is_readable { State::READABLE } else { 0 };
         let writable = if noticed.is_writable { State::WRITABLE } else { 0 };
         let last = if noticed.is_final { State::FINAL } else { 0 };
@@ -173,7 +173,7 @@ impl Connection {
         if !self.has(State::WRITES_WATCHED) {
             let interest =
                 if self.is_pipe() { Interest::BOTH } else { Interest::STREAM | Interest::WRITABLE };
-            self.event_loop.inner.kernel.reregister(self.fd, self.token, interest)?;
+            self.event_loop().inner.kernel.reregister(self.fd, self.token, interest)?;
             self.set(State::WRITES_WATCHED);
         }
         Ok(())

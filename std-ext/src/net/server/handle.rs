@@ -6,8 +6,6 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
-use slab::Slab;
-
 use super::make::MakeConnection;
 use super::state::{BeginTls, RefusedHook, ServerState, closed};
 use crate::net::address::Address;
@@ -38,7 +36,7 @@ impl Server {
             local_addr: first.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
             listeners: RefCell::new(listeners.into_iter().map(Rc::new).collect()),
             make: RefCell::new(Some(Box::new(move |connection| make.connected(connection)))),
-            clients: RefCell::new(Slab::new()),
+            clients: Cell::new(0),
             max_connections,
             accepted: Cell::new(0),
             refused: Cell::new(0),
@@ -101,7 +99,7 @@ impl Server {
     /// Counts the open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.state.clients.borrow().len()
+        self.state.clients.get()
     }
 
     /// Counts the connections that were accepted and taken on since the start; with

@@ -18,7 +18,7 @@ use rondel_core::Outcome;
 pub use self::builder::CreateServer;
 pub use self::handle::Server;
 use self::make::{WithProtocol, WithStreams};
-pub(crate) use self::state::{Attached, ServerState};
+pub(crate) use self::state::{Membership, Origin, ServerState};
 use self::target::{Inet, Sock, UnixPath};
 use crate::EventLoopHandle;
 use crate::net::to_addrs::ToAddrs;

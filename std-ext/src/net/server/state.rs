@@ -2,10 +2,9 @@
 
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use rondel_core::{Context, ExceptionContext};
-use slab::Slab;
 
 use crate::net::address::Address;
 use crate::net::connection::Connection;
@@ -31,7 +30,8 @@ pub(crate) struct ServerState {
     pub(super) listeners: RefCell<Vec<Rc<Listener>>>,
     /// Is gone when the server is closed.
     pub(super) make: RefCell<Option<Factory>>,
-    pub(super) clients: RefCell<Slab<Weak<Connection>>>,
+    /// Counts the connections whose sockets are open.
+    pub(super) clients: Cell<usize>,
     pub(super) max_connections: usize,
     pub(super) accepted: Cell<u64>,
     pub(super) refused: Cell<u64>,
@@ -46,46 +46,44 @@ impl Describe for ServerState {
     fn describe(&self, row: &mut DescriptorRow) {
         let addr = self.event_loop.inner.kernel.local_addr(Fd::from_raw(row.fd));
         row.local = addr.map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
-        row.connections = Some(self.clients.borrow().len());
+        row.connections = Some(self.clients.get());
         row.state = "listening";
     }
 }
 
 impl ServerState {
     pub(crate) fn is_full(&self) -> bool {
-        self.clients.borrow().len() >= self.max_connections
+        self.clients.get() >= self.max_connections
     }
 
     /// Takes over an accepted connection, or closes it, counted and told.
-    pub(crate) fn connected(self: &Rc<Self>, fd: Fd, peer: Address) {
-        let key = self.clients.borrow_mut().insert(Weak::new());
-        let (key_of_it, is_made) = (Cell::new(Some(key)), Cell::new(self.begin_tls.is_none()));
-        let attached = Attached { server: Rc::clone(self), key: key_of_it, is_made };
-        match self.make_connection(fd, peer, attached) {
-            Ok(connection) => {
-                self.accepted.set(self.accepted.get() + 1);
-                self.event_loop.inner.meters.connections_accepted.add(1);
-                if let Some(client) = self.clients.borrow_mut().get_mut(key)
-                    && !connection.is_closed()
-                {
-                    *client = Rc::downgrade(&connection);
-                }
+    pub(crate) fn connected(origin: &Rc<Origin>, fd: Fd, peer: Address) {
+        let Some(server) = &origin.server else { return };
+        match server.make_connection(origin, fd, peer) {
+            Ok(()) => {
+                server.accepted.set(server.accepted.get() + 1);
+                server.event_loop.inner.meters.connections_accepted.add(1);
             }
-            Err(error) => self.refuse(&error),
+            Err(error) => server.refuse(&error),
         }
     }
 
-    fn make_connection(&self, fd: Fd, peer: Address, attached: Attached) -> Result<Rc<Connection>> {
-        let connection = Connection::new(&self.event_loop, fd, None, peer, Some(attached))?;
-        match &self.begin_tls {
-            Some(begin_tls) => connection.start_tls(begin_tls()?)?,
-            None => self.make(&connection)?,
+    fn make_connection(&self, origin: &Rc<Origin>, fd: Fd, peer: Address) -> Result<()> {
+        let connection = Connection::new(Rc::clone(origin), fd, None, peer)?;
+        self.clients.set(self.clients.get() + 1);
+        connection.join_server();
+        if let Some(begin_tls) = &self.begin_tls {
+            connection.start_tls(begin_tls()?)?;
+            connection.set_membership(Membership::Handshaking);
+        } else {
+            self.make(&connection)?;
+            connection.set_membership(Membership::Made);
         }
-        Ok(connection)
+        Ok(())
     }
 
     /// Makes something of a connection that is ready for it.
-    fn make(&self, connection: &Rc<Connection>) -> Result<()> {
+    pub(crate) fn make(&self, connection: &Rc<Connection>) -> Result<()> {
         let Some(make) = self.make.take() else { return Err(closed()) };
         let mut lent = Lent { server: self, make: Some(make) };
         self.event_loop
@@ -93,7 +91,8 @@ impl ServerState {
             .unwrap_or_else(|_| Err(Error::of(ErrorKind::Panicked, "the factory panicked")))
     }
 
-    fn refuse(&self, error: &Error) {
+    /// Counts and tells why a connection was not served (SV-9).
+    pub(crate) fn refuse(&self, error: &Error) {
         self.refused.set(self.refused.get() + 1);
         self.event_loop.inner.meters.connections_refused.add(1);
         match &self.on_refused {
@@ -130,7 +129,7 @@ impl ServerState {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        (self.is_closed.get() || self.event_loop.is_closed()) && self.clients.borrow().is_empty()
+        (self.is_closed.get() || self.event_loop.is_closed()) && self.clients.get() == 0
     }
 
     pub(crate) fn tell_waiters(&self) {
@@ -152,8 +151,23 @@ impl ServerState {
         Ok(over)
     }
 
-    pub(super) fn clients(&self) -> Vec<Rc<Connection>> {
-        self.clients.borrow().iter().filter_map(|(_, client)| client.upgrade()).collect()
+    /// Returns the connections that stand, or whose handshake is going on.
+    pub(super) fn clients(self: &Rc<Self>) -> Vec<Rc<Connection>> {
+        let mut connections = self.event_loop.connections();
+        connections.retain(|connection| connection.is_client_of(self));
+        connections
+    }
+
+    /// Is called when the socket of a connection is closed.
+    pub(crate) fn client_left(&self) {
+        let was_full = self.is_full();
+        self.clients.set(self.clients.get() - 1);
+        if was_full {
+            for listener in &*self.listeners.borrow() {
+                listener.accept_again();
+            }
+        }
+        self.tell_waiters();
     }
 }
 
@@ -182,50 +196,34 @@ pub(super) fn closed() -> Error {
     Error::of(ErrorKind::Closed, "the server is closed")
 }
 
-/// Says that a connection belongs to a server, and when it doesn't any more.
-pub(crate) struct Attached {
-    server: Rc<ServerState>,
-    /// Tells that something was made of the connection.
-    is_made: Cell<bool>,
-    /// Is the place among the clients, until the socket is closed: it is somebody
-    /// else's afterwards, and the connection may live on in a transport's hands.
-    key: Cell<Option<usize>>,
+/// Where connections come from: one for all that a listener accepts, and for each that is made otherwise.
+pub(crate) struct Origin {
+    pub(crate) event_loop: EventLoopHandle,
+    /// Is told when a connection is gone.
+    pub(crate) server: Option<Rc<ServerState>>,
 }
 
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.detach();
+impl Origin {
+    /// Is that of a connection that no server has accepted.
+    pub(crate) fn of(event_loop: &EventLoopHandle) -> Rc<Self> {
+        Rc::new(Self { event_loop: event_loop.clone(), server: None })
+    }
+
+    pub(crate) fn of_server(server: &Rc<ServerState>) -> Rc<Self> {
+        Rc::new(Self { event_loop: server.event_loop.clone(), server: Some(Rc::clone(server)) })
     }
 }
 
-impl Attached {
-    /// Is called when the handshake of an accepted connection is over.
-    pub(crate) fn opened(&self, connection: &Rc<Connection>) {
-        if !self.is_made.replace(true)
-            && let Err(error) = self.server.make(connection)
-        {
-            self.server.refuse(&error);
-            connection.abort();
-        }
-    }
-
-    /// Is called when the handshake has failed, counted and told (SV-9).
-    pub(crate) fn handshake_failed(&self, error: &Error) {
-        if !self.is_made.get() {
-            self.server.refuse(error);
-        }
-    }
-
-    /// Is called when the connection's socket is closed.
-    pub(crate) fn detach(&self) {
-        let Some(key) = self.key.take() else { return };
-        let was_full = self.server.is_full();
-        self.server.clients.borrow_mut().try_remove(key);
-        if was_full {
-            for listener in &*self.server.listeners.borrow() {
-                listener.accept_again();
-            }
-        }
-        self.server.tell_waiters();
-    }
+/// What a connection is to the server that has accepted it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Membership {
+    /// No server has accepted it, or its socket is closed.
+    #[default]
+    None,
+    /// It counts, and nothing was made of it yet.
+    New,
+    /// It shakes hands, and something is made of it afterwards.
+    Handshaking,
+    /// Something was made of it.
+    Made,
 }
