@@ -124,6 +124,22 @@ fn a_job_that_runs_names_its_thread_and_the_one_behind_it_is_queued() {
 }
 
 #[test]
+fn an_executor_of_ones_own_may_run_a_job_in_a_thread_without_a_name() {
+    let event_loop = manual();
+    let ((hand, executor), (begun, has_begun)) = (by_hand(), channel());
+    let (job, end) = blocking(&begun);
+    let job = event_loop.run_in_executor_of(&executor, job).unwrap();
+    let running = std::thread::spawn(move || hand.take().into_iter().for_each(Job::run));
+    has_begun.recv().unwrap();
+    let [row] = jobs(&event_loop)[..] else { panic!("one job") };
+    assert!(matches!(row.state, JobState::InThread { thread, since: None } if thread.as_str().is_empty()));
+    assert!(job_lines(&event_loop)[0].contains(", runs in a thread, since 0ns; created at "));
+    end.send(()).unwrap();
+    assert!(event_loop.run_until_complete(job).unwrap());
+    running.join().unwrap();
+}
+
+#[test]
 fn on_the_clock_of_the_system_a_running_job_says_since_when() {
     let event_loop = real();
     let (begun, has_begun) = channel();

@@ -126,7 +126,10 @@ impl fmt::Display for JobLine<'_> {
         write!(f, "job {} of {}, {},", job.number, job.executor, job.name.as_str())?;
         match job.state {
             JobState::Queued => f.write_str(" is queued")?,
-            JobState::InThread { thread, .. } => write!(f, " runs in thread {}", thread.as_str())?,
+            JobState::InThread { thread, .. } => match thread.as_str() {
+                "" => f.write_str(" runs in a thread")?,
+                name => write!(f, " runs in thread {name}")?,
+            },
             JobState::InProcess { pid, .. } => write!(f, " runs in process {pid}")?,
             JobState::Done => f.write_str(" is done")?,
         }
