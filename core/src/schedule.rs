@@ -136,6 +136,16 @@ impl<C: Context> Scheduler<C> {
         self.tables.with(|tables| tables.calls.get(id).is_some())
     }
 
+    /// Returns where a call was created, as long as it is there.
+    pub fn call_location(&self, id: SlotId) -> Option<&'static Location<'static>> {
+        self.tables.with(|tables| Some(tables.calls.get(id)?.value.callback.location))
+    }
+
+    /// Returns where a task was created, as long as it is there.
+    pub fn task_location(&self, id: SlotId) -> Option<&'static Location<'static>> {
+        self.with_task(id, |task| task.location)
+    }
+
     /// Cancels the callback or timer with this id; false if it ran or was cancelled.
     pub fn cancel_handle(&self, context: &C, id: crate::HandleId) -> bool {
         self.cancel_call(context, id.0)

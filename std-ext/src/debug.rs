@@ -7,6 +7,7 @@ use core::time::Duration;
 use rondel_core::{Instant, Running};
 
 use crate::EventLoopHandle;
+use crate::method::{Doing, RunningMethod};
 use crate::observers::DEBUG;
 use crate::reporter::write_line;
 
@@ -20,6 +21,8 @@ pub(crate) struct Debug {
     slow_callback_duration: Cell<Duration>,
     /// Is when the callback or wait that runs began, if debug mode was on then.
     begun: Cell<Option<Instant>>,
+    /// Is the method that has held the callback up which runs.
+    slow_method: Cell<Option<RunningMethod>>,
 }
 
 impl Debug {
@@ -28,6 +31,7 @@ impl Debug {
             is_on: Cell::new(is_on),
             slow_callback_duration: Cell::new(slow_callback_duration),
             begun: Cell::new(None),
+            slow_method: Cell::new(None),
         }
     }
 
@@ -48,21 +52,22 @@ impl Debug {
 
     /// Names a callback or step that took long, after it ended (DB-2).
     pub(crate) fn end_callback(&self, now: Instant, running: &Running) {
+        let method = self.slow_method.take();
         let Some(begun) = self.begun.take() else { return };
         let took = now - begun;
         if took < self.slow_callback_duration.get() {
             return;
         }
         let secs = Thousandths::of_seconds(took);
-        match running.task() {
-            Some(task) => write_line(
-                log::Level::Warn,
-                format_args!("Executing {task} created at {} took {secs} seconds", running.location),
-            ),
-            None => write_line(
-                log::Level::Warn,
-                format_args!("Executing callback created at {} took {secs} seconds", running.location),
-            ),
+        let doing = Doing { running: *running, method };
+        write_line(log::Level::Warn, format_args!("Executing {doing} took {secs} seconds"));
+    }
+
+    /// Notes a method that took long, to be named when the callback or step has ended in which it ran: the
+    /// first of them, which is the innermost.
+    pub(crate) fn end_method(&self, took: Duration, method: RunningMethod) {
+        if took >= self.slow_callback_duration.get() && self.slow_method.get().is_none() {
+            self.slow_method.set(Some(method));
         }
     }
 

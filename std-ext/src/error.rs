@@ -11,6 +11,7 @@ use rondel_core::{
 
 use crate::dns::EaiError;
 use crate::streams::IncompleteRead;
+use crate::tls;
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -173,21 +174,32 @@ impl StdError for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        let is_ours = error.get_ref().is_some_and(|inner| inner.is::<Cancelled>());
-        let kind = match error.kind() {
-            _ if is_ours => return Cancelled.into(),
-            io::ErrorKind::TimedOut => ErrorKind::TimedOut,
-            _ => ErrorKind::Io,
-        };
-        Self::of(kind, error)
+        let Some(inner) = error.get_ref() else { return Self::of(kind_of(&error), error) };
+        if inner.is::<Cancelled>() {
+            return Cancelled.into();
+        }
+        tls::error_in(&error).unwrap_or_else(|| Self::of(kind_of(&error), error))
+    }
+}
+
+/// Returns what kind an error of the system's is.
+fn kind_of(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+        _ => ErrorKind::Io,
     }
 }
 
 impl From<Error> for io::Error {
     /// For interfaces that know no other errors: the operating system's stay what
-    /// they are, a cancelled task's can be recognized by `Error::from`, and of others
-    /// kind and message are kept.
+    /// they are, TLS's and a cancelled task's can be recognized by `Error::from`, and of others
+    /// kind and message are kept. A TLS stream that was cut off is an `UnexpectedEof`, as
+    /// elsewhere (FAULTS L-01).
     fn from(error: Error) -> Self {
+        let error = match tls::into_io(error) {
+            Ok(error) => return error,
+            Err(error) => error,
+        };
         let kind = match error.kind() {
             ErrorKind::Cancelled => return Self::other(Cancelled),
             ErrorKind::Closed => io::ErrorKind::NotConnected,

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use rondel_core::raw::Clipped;
 use rondel_core::{ExceptionContext, Outcome};
 
-use crate::method::ProtocolName;
 use crate::reporter::Report;
+use crate::subject::Subject;
 use crate::{EventLoopHandle, Result};
 
 /// Is told about errors that nobody looks at.
@@ -121,23 +121,17 @@ impl EventLoopHandle {
     /// Reports a panic in user code, with what was running (H-5).
     pub(crate) fn report_panic(&self, payload: Box<dyn Any + Send>) {
         let panic = PanicMessage::of(payload);
-        let running = self.inner.scheduler.running();
-        let mut context = match running.and_then(|running| running.task()) {
-            Some(task) => ExceptionContext::new("Task panicked").with_task(task),
-            None => ExceptionContext::new("Callback panicked"),
+        let (subject, message) = match self.inner.unwound.take() {
+            Some(callee) => (callee.subject, callee.method.panicked()),
+            None => (Subject::default(), self.panicked()),
         };
-        context.location = running.map(|running| running.location);
-        context.handle = running.and_then(|running| running.handle());
-        context.exception = Some(&panic);
-        let Some(callee) = self.inner.unwound.take() else {
-            return self.call_exception_handler(&context);
-        };
-        let protocol = ProtocolName(callee.protocol);
-        context.message = callee.method.panicked();
-        context.protocol = Some(&protocol);
-        context.transport = Some(&callee.transport);
-        context.socket = Some(&callee.socket);
-        self.call_exception_handler(&context);
+        self.report_about(&subject, message, Some(&panic));
+    }
+
+    /// Says what has panicked, if it is no method.
+    fn panicked(&self) -> &'static str {
+        let is_task = self.inner.scheduler.running().is_some_and(|running| running.task().is_some());
+        if is_task { "Task panicked" } else { "Callback panicked" }
     }
 }
 

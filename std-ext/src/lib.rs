@@ -390,6 +390,7 @@ mod method;
 mod observers;
 mod pulse;
 mod reporter;
+mod subject;
 mod watchdog;
 
 mod debug;

@@ -1,11 +1,10 @@
-//! The methods of protocols, by name, and which of them runs.
+//! What of the user's runs within a callback or step: the methods of protocols, and others.
 
 use core::fmt;
-use std::rc::Rc;
 
-use crate::EventLoopHandle;
+use rondel_core::Running;
 
-/// A method of a protocol.
+/// A method of a protocol, or a function that something of the loop's calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Method {
     ConnectionMade,
@@ -17,18 +16,29 @@ pub(crate) enum Method {
     DatagramReceived,
     DatagramTruncated,
     ErrorReceived,
+    PipeDataReceived,
+    PipeConnectionLost,
+    ProcessExited,
     ConnectionLost,
+    /// Makes the protocol of an accepted connection.
+    ProtocolFactory,
+    /// Makes the handler of an accepted connection.
+    ClientConnected,
+    /// Is told of a connection that could not be served.
+    OnRefused,
+    /// Shakes hands: what the configuration of TLS has of the user's.
+    Handshake,
 }
 
 /// Returns the texts about a method.
 macro_rules! texts {
-    ($self:ident, $($method:ident = $name:literal),*) => {
+    ($self:ident, $($owner:literal { $($method:ident = $name:literal),* $(,)? })*) => {
         match $self {
-            $(Self::$method => Texts {
+            $($(Self::$method => Texts {
                 name: $name,
-                failed: concat!("protocol.", $name, "() failed"),
-                panicked: concat!("protocol.", $name, "() panicked"),
-            }),*
+                failed: concat!($owner, $name, "() failed"),
+                panicked: concat!($owner, $name, "() panicked"),
+            }),*),*
         }
     };
 }
@@ -43,16 +53,27 @@ impl Method {
     const fn texts(self) -> Texts {
         texts!(
             self,
-            ConnectionMade = "connection_made",
-            DataReceived = "data_received",
-            BufferUpdated = "buffer_updated",
-            EofReceived = "eof_received",
-            PauseWriting = "pause_writing",
-            ResumeWriting = "resume_writing",
-            DatagramReceived = "datagram_received",
-            DatagramTruncated = "datagram_truncated",
-            ErrorReceived = "error_received",
-            ConnectionLost = "connection_lost"
+            "protocol." {
+                ConnectionMade = "connection_made",
+                DataReceived = "data_received",
+                BufferUpdated = "buffer_updated",
+                EofReceived = "eof_received",
+                PauseWriting = "pause_writing",
+                ResumeWriting = "resume_writing",
+                DatagramReceived = "datagram_received",
+                DatagramTruncated = "datagram_truncated",
+                ErrorReceived = "error_received",
+                PipeDataReceived = "pipe_data_received",
+                PipeConnectionLost = "pipe_connection_lost",
+                ProcessExited = "process_exited",
+                ConnectionLost = "connection_lost",
+            }
+            "" {
+                ProtocolFactory = "protocol_factory",
+                ClientConnected = "client_connected",
+                OnRefused = "on_refused",
+                Handshake = "handshake",
+            }
         )
     }
 
@@ -69,51 +90,39 @@ impl Method {
     }
 }
 
-/// Which method of whose runs: what a report says about it.
-pub(crate) struct Callee {
-    pub(crate) method: Method,
+/// A method that runs, as those who look on see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunningMethod {
+    pub(crate) name: &'static str,
     /// Is the name of the protocol's type.
-    pub(crate) protocol: &'static str,
-    pub(crate) transport: Rc<dyn fmt::Debug>,
-    pub(crate) socket: i32,
+    pub(crate) protocol: Option<&'static str>,
+    pub(crate) socket: Option<i32>,
 }
 
-/// Prints the name of a protocol's type.
-#[derive(Clone, Copy)]
-pub(crate) struct ProtocolName(pub(crate) &'static str);
+/// Says what the loop runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doing {
+    pub(crate) running: Running,
+    /// Is the method that runs within.
+    pub(crate) method: Option<RunningMethod>,
+}
 
-impl fmt::Debug for ProtocolName {
+impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl EventLoopHandle {
-    /// Runs a method of a protocol. If it unwinds, its report says whose it was.
-    #[inline]
-    pub(crate) fn call_protocol<R>(&self, callee: impl Fn() -> Callee, body: impl FnOnce() -> R) -> R {
-        let unwound = OnUnwind(|| self.protocol_unwound(callee()));
-        self.inner.observers.begin_method(&callee);
-        let result = body();
-        self.inner.observers.end_method();
-        core::mem::forget(unwound);
-        result
-    }
-
-    /// Keeps whose method unwinds for the report, if there will be one.
-    #[cold]
-    fn protocol_unwound(&self, callee: Callee) {
-        if !self.inner.propagates_panics() {
-            self.inner.unwound.set(Some(callee));
+        if let Some(method) = self.method {
+            f.write_str(method.name)?;
+            if let Some(protocol) = method.protocol {
+                write!(f, " of {protocol}")?;
+            }
+            if let Some(socket) = method.socket {
+                write!(f, " with fd={socket}")?;
+            }
+            f.write_str(", in ")?;
         }
-    }
-}
-
-/// Runs a closure when dropped, which is to happen only by unwinding.
-struct OnUnwind<F: Fn()>(F);
-
-impl<F: Fn()> Drop for OnUnwind<F> {
-    fn drop(&mut self) {
-        (self.0)();
+        let location = self.running.location;
+        match self.running.task() {
+            Some(task) => write!(f, "{task} created at {location}"),
+            None => write!(f, "a callback created at {location}"),
+        }
     }
 }

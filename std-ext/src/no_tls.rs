@@ -2,8 +2,23 @@
 
 use core::time::Duration;
 
+use std::io;
+
 use crate::net::connection::Connection;
 use crate::{Error, Result, TimerHandle};
+
+/// Returns TLS's error inside one of the system's: there is none.
+pub(crate) fn error_in(_: &io::Error) -> Option<Error> {
+    None
+}
+
+/// Makes TLS's error one of the system's: it is none of TLS's.
+///
+/// # Errors
+/// Itself.
+pub(crate) fn into_io(error: Error) -> Result<io::Error> {
+    Err(error)
+}
 
 /// How a session may begin and end.
 pub(crate) struct TlsTerms {

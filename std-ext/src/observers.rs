@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rondel_core::Running;
 
-use crate::method::Callee;
+use crate::method::RunningMethod;
 use crate::pulse::{Pulse, Seen};
 use crate::watchdog::Watchdog;
 
@@ -91,18 +91,14 @@ impl Observers {
         }
     }
 
-    /// Notes which method of whose protocol begins.
+    /// Tells whether somebody wants to know which methods run.
     #[inline]
-    pub(crate) fn begin_method(&self, callee: impl Fn() -> Callee) {
-        if self.has(WATCHED) {
-            self.seen.set_method(Some(callee().into()));
-        }
+    pub(crate) fn look_at_methods(&self) -> bool {
+        self.has(DEBUG | WATCHED)
     }
 
-    #[inline]
-    pub(crate) fn end_method(&self) {
-        if self.has(WATCHED) {
-            self.seen.set_method(None);
-        }
+    /// Notes which method runs, and returns which did.
+    pub(crate) fn replace_method(&self, method: Option<RunningMethod>) -> Option<RunningMethod> {
+        if self.has(WATCHED) { self.seen.replace_method(method) } else { None }
     }
 }

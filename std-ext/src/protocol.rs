@@ -199,6 +199,19 @@ pub(crate) enum Received {
     Error(Error),
 }
 
+/// Receives into the buffer that the loop's connections share, and tells of it.
+#[inline]
+pub(crate) fn receive(transport: &Transport, tell: impl FnOnce(&[u8]) -> Result<()>) -> Received {
+    let connection = &transport.connection;
+    let mut shared = SharedBuffer::take(connection.event_loop());
+    match connection.try_receive(&mut shared.bytes) {
+        Ok(None) => Received::Nothing,
+        Ok(Some(0)) => Received::Eof,
+        Ok(Some(count)) => Received::Data(tell(&shared.bytes[..count])),
+        Err(error) => Received::Error(error),
+    }
+}
+
 pub(crate) mod sealed {
     use super::*;
 
@@ -241,14 +254,7 @@ macro_rules! forward {
 #[allow(private_interfaces, reason = "nobody outside can name it")]
 impl<P: Protocol> sealed::Sealed<kind::Streaming> for P {
     fn receive(&mut self, transport: &Transport) -> Received {
-        let connection = &transport.connection;
-        let mut shared = SharedBuffer::take(connection.event_loop());
-        match connection.try_receive(&mut shared.bytes) {
-            Ok(None) => Received::Nothing,
-            Ok(Some(0)) => Received::Eof,
-            Ok(Some(count)) => Received::Data(self.data_received(transport, &shared.bytes[..count])),
-            Err(error) => Received::Error(error),
-        }
+        receive(transport, |data| self.data_received(transport, data))
     }
 
     forward!(Protocol);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rondel_core::Running;
 
 use crate::EventLoopHandle;
-use crate::method::{Callee, Method};
+use crate::method::RunningMethod;
 
 /// Tells other threads whether a loop turns: what feeds a watchdog outside of the
 /// process only while it does.
@@ -69,21 +69,6 @@ pub(crate) struct Activity {
     pub(crate) method: Option<RunningMethod>,
 }
 
-/// A method of a protocol that runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RunningMethod {
-    pub(crate) method: Method,
-    pub(crate) protocol: &'static str,
-    pub(crate) socket: i32,
-}
-
-impl From<Callee> for RunningMethod {
-    fn from(callee: Callee) -> Self {
-        let Callee { method, protocol, socket, .. } = callee;
-        Self { method, protocol, socket }
-    }
-}
-
 impl Seen {
     /// The lock is held for as long as it takes to copy what is in it.
     fn lock(&self) -> MutexGuard<'_, Activity> {
@@ -105,8 +90,8 @@ impl Seen {
         *activity = Activity { steps: activity.steps + 1, running: Some(running), method: None };
     }
 
-    pub(crate) fn set_method(&self, method: Option<RunningMethod>) {
-        self.lock().method = method;
+    pub(crate) fn replace_method(&self, method: Option<RunningMethod>) -> Option<RunningMethod> {
+        core::mem::replace(&mut self.lock().method, method)
     }
 
     /// Notes that nothing runs.

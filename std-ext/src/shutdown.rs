@@ -15,9 +15,9 @@ use crate::{Error, ErrorKind, EventLoop, EventLoopHandle, Result, StuckJobs, Tas
 /// Is the most names that a report holds; the others are counted.
 const NAMES_MAX: usize = 100;
 
-/// Is how many turns what was aborted has for its end: it takes one, and one more for what its
-/// `connection_lost` begins.
-const LAST_TURNS: usize = 4;
+/// Is the most turns that what was aborted has for its end. It takes one, and one more for what its
+/// `connection_lost` begins; what never comes to rest takes them all.
+const LAST_TURNS: usize = 16;
 
 /// How far a shutdown is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -149,22 +149,33 @@ impl EventLoopHandle {
         let shutdown = &self.inner.shutdown;
         shutdown.phase.set(Phase::Aborting);
         if self.end_children(Ending::Abort) > 0 {
-            // One for those who are told of their exits, as this task may come before them in it.
-            self.yield_now().await?;
-            self.yield_now().await?;
+            // Those who hear of their exits may end by themselves.
+            self.come_to_rest(|| ()).await?;
         }
-        for _ in 0..LAST_TURNS {
-            for task in self.other_tasks() {
-                shutdown.aborted(AbortedKind::Task, TaskName(&task));
-                task.abort();
-            }
-            if self.summon(None) == 0 {
-                break;
-            }
-            self.yield_now().await?;
-        }
+        self.come_to_rest(|| self.abort_open()).await?;
         let jobs = self.give_default_executor_up(limit);
         shutdown.gave_up(&jobs);
+        Ok(())
+    }
+
+    /// Aborts all other tasks, and everything that has a descriptor.
+    fn abort_open(&self) {
+        for task in self.other_tasks() {
+            self.inner.shutdown.aborted(AbortedKind::Task, TaskName(&task));
+            task.abort();
+        }
+        self.summon(None);
+    }
+
+    /// Does something before each turn until one leaves nothing ready, for [`LAST_TURNS`] at the longest.
+    async fn come_to_rest(&self, before_turn: impl Fn()) -> Result<()> {
+        for _ in 0..LAST_TURNS {
+            before_turn();
+            self.yield_now().await?;
+            if self.statistics().ready == 0 {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use rondel_core::{HandleId, TaskId};
 
 use crate::debug::Thousandths;
 use crate::exception::discard;
+use crate::method::Doing;
 use crate::pulse::{Activity, Seen};
 use crate::reporter::write_line;
 use crate::{Error, EventLoopHandle, Result};
@@ -36,20 +37,15 @@ pub struct Blocked {
     pub protocol: Option<&'static str>,
     /// Is the name of that method.
     pub method: Option<&'static str>,
-    /// Is the descriptor of the protocol's transport.
+    /// Is the descriptor of the protocol's transport, if that has one.
     pub socket: Option<i32>,
+    doing: Doing,
 }
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "The loop is blocked, for {} seconds by now, by ", Thousandths::of_seconds(self.duration))?;
-        if let (Some(protocol), Some(method), Some(socket)) = (self.protocol, self.method, self.socket) {
-            write!(f, "{method} of {protocol} with fd={socket}, in ")?;
-        }
-        match self.task {
-            Some(task) => write!(f, "{task} created at {}", self.location),
-            None => write!(f, "a callback created at {}", self.location),
-        }
+        let secs = Thousandths::of_seconds(self.duration);
+        write!(f, "The loop is blocked, for {secs} seconds by now, by {}", self.doing)
     }
 }
 
@@ -179,9 +175,10 @@ impl Checker {
             location: running.location,
             task: running.task(),
             handle: running.handle(),
-            protocol: method.map(|method| method.protocol),
-            method: method.map(|method| method.method.name()),
-            socket: method.map(|method| method.socket),
+            protocol: method.and_then(|method| method.protocol),
+            method: method.map(|method| method.name),
+            socket: method.and_then(|method| method.socket),
+            doing: Doing { running, method },
         })
     }
 }

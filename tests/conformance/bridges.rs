@@ -3,9 +3,12 @@
 use std::io::{ErrorKind as Kind, IoSlice};
 use std::os::unix::net::UnixStream;
 
-use rondel::{Error, EventLoop, EventLoopHandle, Faults, Operation, Stream};
+use rondel::{
+    Error, ErrorKind, EventLoop, EventLoopHandle, Faults, Operation, Stream, TlsClientOptions, TlsError,
+};
 
 use crate::fixture::{real, small};
+use crate::tls_fixture::{client, server};
 
 /// Gives both ends of a connection to `test`, in one loop.
 fn with_ends(test: impl AsyncFnOnce(EventLoopHandle, Stream, Stream) -> Result<(), Error> + 'static) {
@@ -39,6 +42,25 @@ fn with_faults(
         .unwrap();
     assert_eq!(event_loop.watched_descriptors(), 0);
     assert_eq!(event_loop.statistics().calls.live, 0, "no wait is left behind");
+}
+
+/// Gives both ends of a connection by TLS to `test`, in one loop.
+fn with_tls_ends(test: impl AsyncFnOnce(Stream, Stream) -> Result<(), Error> + 'static) {
+    let event_loop = real();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(async move {
+            let (ours, theirs) = UnixStream::pair()?;
+            let client = TlsClientOptions::from(client().build()?).server_hostname("localhost");
+            // Sends nothing that is not read: that would make a reset of an end.
+            let server = server().tickets_per_handshake(0).build()?;
+            let connecting = handle.open_connection_with_sock(ours).tls(client);
+            let accepting = handle.open_connection_with_sock(theirs).tls_server(server);
+            let (ours, theirs) =
+                futures_lite::future::zip(connecting.into_future(), accepting.into_future()).await;
+            test(ours?.into(), theirs?.into()).await
+        })
+        .unwrap();
 }
 
 fn pattern() -> Vec<u8> {
@@ -145,6 +167,23 @@ macro_rules! bridge {
                 }
                 AsyncWriteExt::$end(&mut ours).await?;
                 assert_eq!(receives.await??, data);
+                Ok(())
+            });
+        }
+
+        #[test]
+        fn l01_a_tls_stream_that_is_cut_off_is_an_unexpected_end_of_file() {
+            with_tls_ends(async |ours, mut theirs| {
+                AsyncWriteExt::write_all(&mut theirs, b"a part").await?;
+                theirs.writer.abort();
+                let (mut reader, _writer) = ours.into_halves();
+                let mut all = Vec::new();
+                let error = AsyncReadExt::read_to_end(&mut reader, &mut all).await.unwrap_err();
+                assert_eq!((&all[..], error.kind()), (&b"a part"[..], Kind::UnexpectedEof));
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+                assert_eq!(inner, Some(&TlsError::Truncated));
+                let error = Error::from(error);
+                assert_eq!((error.kind(), error.as_tls()), (ErrorKind::Tls, Some(&TlsError::Truncated)));
                 Ok(())
             });
         }

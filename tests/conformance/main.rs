@@ -19,6 +19,7 @@ mod test_debug;
 mod test_dns;
 mod test_dns_in_loop;
 mod test_events;
+mod test_exception_contexts;
 mod test_exceptions;
 mod test_executor;
 mod test_futures;

@@ -1,11 +1,13 @@
 //! Debug mode: DB.
 
 use core::time::Duration;
+use std::io::Write;
 use std::process::Command;
 
-use rondel::{Config, EventLoop};
+use rondel::{AfterEof, Config, EventLoop, ManualClock, SubprocessProtocol, SubprocessTransport};
 
-use crate::fixture::{Oops, Trace, log_lines, logged, manual_with, run_until_idle, small};
+use crate::fixture::{Oops, Trace, log_lines, logged, manual_with, quietly, run_until_idle, small, turns};
+use crate::probe::{Told, wire};
 
 #[test]
 fn debug_mode_is_off_at_first_and_can_be_changed_at_any_time() {
@@ -61,6 +63,55 @@ fn a_slow_callback_or_step_is_named_with_its_duration_after_it_ended() {
 }
 
 #[test]
+fn db2_a_slow_method_is_named_with_its_protocol_and_its_descriptor() {
+    log_lines();
+    let (event_loop, clock) = manual_with(Config { debug: true, ..small() });
+    let mut wire = wire(&event_loop, move |told, _| {
+        match told {
+            Told::Data(_) => clock.advance(Duration::from_millis(100)),
+            Told::Lost(_) => clock.advance(Duration::from_millis(99)),
+            _ => {}
+        }
+        Ok(AfterEof::Close)
+    });
+    wire.peer.write_all(b"x").unwrap();
+    turns(&event_loop, 2);
+    wire.transport.close();
+    turns(&event_loop, 2);
+    let lines = logged(log::Level::Warn);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let begin = "Executing data_received of conformance::probe::Probe with fd=";
+    assert!(lines[0].starts_with(begin) && lines[0].contains(", in a callback created at "), "{}", lines[0]);
+    assert!(lines[0].ends_with(" took 0.100 seconds"), "{}", lines[0]);
+}
+
+#[test]
+fn db2_a_slow_method_of_a_subprocess_protocol_is_named_also_if_it_panics() {
+    struct Slow(ManualClock);
+
+    impl SubprocessProtocol for Slow {
+        fn process_exited(&mut self, _: &SubprocessTransport) -> rondel::Result<()> {
+            self.0.advance(Duration::from_secs(1));
+            panic!("slow and broken");
+        }
+    }
+
+    log_lines();
+    let (event_loop, clock) = manual_with(Config { debug: true, ..small() });
+    event_loop.set_exception_handler(|_, _| ());
+    let child = event_loop.subprocess_exec(|| Slow(clock), "true");
+    let (transport, _) = event_loop.run_until_complete(child.into_future()).unwrap();
+    quietly(|| event_loop.run_until_complete(transport.wait())).unwrap();
+    quietly(|| turns(&event_loop, 2));
+    let lines = logged(log::Level::Warn);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with("Executing process_exited of ") && lines[0].contains("::Slow, in "),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn the_slow_callback_duration_is_settable_and_off_without_debug_mode() {
     // DB-2
     log_lines();
@@ -93,7 +144,7 @@ fn a_callback_that_panics_is_timed_too() {
             panic!("slow and broken");
         })
         .unwrap();
-    crate::fixture::quietly(|| run_until_idle(&event_loop));
+    quietly(|| run_until_idle(&event_loop));
     assert_eq!(logged(log::Level::Warn).len(), 1);
 }
 

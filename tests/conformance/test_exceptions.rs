@@ -419,16 +419,11 @@ fn eh8_every_method_of_a_protocol_is_named_with_transport_and_socket() {
                 wire.transport.close();
                 turns(&event_loop, 3);
             });
-            let expected = if panics && moment == "Pause" {
-                // Called within `write`, outside of any callback.
-                format!("protocol.{method}() panicked exception socket protocol=Probe transport")
-            } else if panics {
-                format!(
-                    "protocol.{method}() panicked exception location handle socket protocol=Probe transport"
-                )
-            } else {
-                format!("protocol.{method}() failed exception socket protocol=Probe transport")
-            };
+            let how = if panics { "panicked" } else { "failed" };
+            // Called within `write`, outside of any callback.
+            let running = if moment == "Pause" { "" } else { "location handle " };
+            let expected =
+                format!("protocol.{method}() {how} exception {running}socket protocol=Probe transport");
             assert_eq!(told.take(), [expected]);
         }
     }
@@ -502,8 +497,8 @@ fn eh8_a_broken_transport_an_exhausted_accept_and_a_lost_descriptor_are_named() 
     assert_eq!(
         told.take(),
         [
-            "read from the transport failed exception socket protocol=Probe transport",
-            "accept is out of system resources exception socket",
+            "read from the transport failed exception location handle socket protocol=Probe transport",
+            "accept is out of system resources exception location handle socket",
         ]
     );
 }

@@ -88,6 +88,7 @@ scenarios! {
     k05_a_job_that_never_returns_is_named_and_those_behind_it_are_counted
     k05_children_are_asked_to_end
     k05_a_child_that_does_not_heed_is_killed_and_named
+    k05_who_hears_of_a_killed_child_ends_by_itself_however_far_from_it
     k05_a_child_that_is_detached_is_left_alone
     a_limit_of_zero_aborts_at_once
     one_shutdown_at_a_time
@@ -463,6 +464,16 @@ fn k05_children_are_asked_to_end() {
     assert_eq!(trace.take(), ["ended by signal 15", "lost"]);
 }
 
+/// Stops a child, so that it heeds no `SIGTERM`; returns when it stands still.
+fn stop(transport: &SubprocessTransport) -> rondel::Result<()> {
+    transport.send_signal(libc::SIGSTOP)?;
+    let path = format!("/proc/{}/stat", transport.pid());
+    while !std::fs::read_to_string(&path)?.contains(") T ") {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
 fn k05_a_child_that_does_not_heed_is_killed_and_named() {
     run(async |event_loop| {
         let trace = Trace::new();
@@ -472,7 +483,7 @@ fn k05_a_child_that_does_not_heed_is_killed_and_named() {
         let shell = event_loop.create_subprocess_shell(line).stdin(OwnedFd::from(gate)).stdout(Stdio::pipe());
         let mut shell = shell.await?;
         let (transport, _) = event_loop.subprocess_exec(|| Ends(ends), "sleep").arg("1000").await?;
-        transport.send_signal(libc::SIGSTOP)?;
+        stop(&transport)?;
         assert_eq!(shell.stdout.as_mut().expect("a pipe").read_line().await?, b"deaf\n");
         let report = event_loop.shutdown(SECOND).await?;
         let expected = [(shell.pid(), "/bin/sh"), (transport.pid(), "sleep")].map(|(pid, program)| Aborted {
@@ -486,6 +497,26 @@ fn k05_a_child_that_does_not_heed_is_killed_and_named() {
             (event_loop.child_processes(), trace.take()),
             (0, vec!["ended by signal 9".into(), "lost".into()])
         );
+        Ok(())
+    });
+}
+
+fn k05_who_hears_of_a_killed_child_ends_by_itself_however_far_from_it() {
+    run(async |event_loop| {
+        let (transport, _) = event_loop.subprocess_exec(|| Ends(Trace::new()), "sleep").arg("1000").await?;
+        stop(&transport)?;
+        // Each waits for the one before, and all go on when they are cancelled.
+        let child = transport.clone();
+        let mut last = event_loop.create_task(async move { while child.wait().await.is_err() {} })?;
+        for _ in 0..8 {
+            let former = last;
+            last = event_loop.create_task(async move { while former.wait().await.is_err() {} })?;
+        }
+        settle(&event_loop).await;
+        let report = event_loop.shutdown(SECOND).await?;
+        let name = format!("pid {} (sleep)", transport.pid());
+        assert_eq!(report.aborted(), [Aborted { kind: AbortedKind::Child, name }]);
+        assert!(last.done() && !last.cancelled());
         Ok(())
     });
 }

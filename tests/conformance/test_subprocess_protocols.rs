@@ -168,6 +168,34 @@ fn sb4_what_happens_while_connection_made_runs_is_told_afterwards() {
     });
 }
 
+// Not among the scenarios: a thread reaps the child, and closes its descriptor when it has.
+#[test]
+fn sb4_an_exit_that_is_noticed_before_connection_made_is_told_after_it() {
+    let (event_loop, _clock, faults) = EventLoop::with_faults(small()).expect("a loop");
+    // Whoever looks first is told that there is no such child.
+    faults.fail(Operation::WaitChild, libc::ECHILD);
+    let trace = Trace::new();
+    let begin = |transport: &SubprocessTransport| assert!(transport.returncode().is_some(), "too late");
+    let recorder = Recorder { trace: trace.clone(), begin: Some(begin), ..Recorder::default() };
+    let handle = event_loop.handle();
+    // A shutdown looks at all children, in the very turn in which this one is started.
+    let task = event_loop.create_task(async move {
+        handle.sleep(core::time::Duration::from_secs(60)).await.expect_err("cancelled");
+        handle.subprocess_exec(|| recorder, "true").await.map(drop)
+    });
+    let handle = event_loop.handle();
+    let shut = event_loop.run_until_complete(async move {
+        handle.yield_now().await?;
+        handle.shutdown(core::time::Duration::from_secs(5)).await
+    });
+    assert!(shut.expect("no error").is_clean());
+    let told = trace.take();
+    assert_eq!((told[0].as_str(), told[1].as_str()), ("made", "began"));
+    assert_eq!(told.iter().filter(|told| *told == "ended, nobody knows how").count(), 1);
+    assert_eq!(told.last().map(String::as_str), Some("lost"));
+    drop(task);
+}
+
 fn sb5_r04_a_grandchild_that_holds_the_output_delays_connection_lost_alone() {
     with_loop(async |event_loop| {
         let trace = Trace::new();

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use rondel::{AfterEof, Blocked, Config, EventLoop, EventLoopHandle};
+use rondel::{
+    AfterEof, Blocked, Config, EventLoop, EventLoopHandle, SubprocessProtocol, SubprocessTransport,
+};
 
 use crate::fixture::{manual, small, turns};
 use crate::probe::{Told, wire};
@@ -73,6 +75,30 @@ fn db2_a_method_of_a_protocol_is_named_while_it_blocks() {
     wire.peer.write_all(b"x").unwrap();
     turns(&event_loop, 3);
     assert_eq!(wire.trace.take(), ["made", "data x"]);
+}
+
+/// Blocks until the watchdog has told.
+struct Blocking(Receiver<Blocked>);
+
+impl SubprocessProtocol for Blocking {
+    fn process_exited(&mut self, _: &SubprocessTransport) -> rondel::Result<()> {
+        let blocked = self.0.recv().unwrap();
+        assert_eq!((blocked.method, blocked.socket), (Some("process_exited"), None));
+        assert!(blocked.protocol.unwrap().ends_with("Blocking"));
+        assert!(blocked.to_string().contains("by process_exited of "), "{blocked}");
+        Ok(())
+    }
+}
+
+#[test]
+fn db2_a_method_of_a_subprocess_protocol_is_named_while_it_blocks() {
+    let event_loop = manual();
+    let told = watched(&event_loop);
+    let child = event_loop.subprocess_exec(|| Blocking(told), "true");
+    let (transport, _) = event_loop.run_until_complete(child.into_future()).unwrap();
+    event_loop.run_until_complete(transport.wait()).unwrap();
+    turns(&event_loop, 2);
+    assert_eq!(event_loop.child_processes(), 0);
 }
 
 #[test]

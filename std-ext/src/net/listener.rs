@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::rc::Rc;
 
-use rondel_core::{Callback, Context, ExceptionContext, SlotId};
+use rondel_core::{Callback, Context, SlotId};
 
 use crate::dns::{AddrInfoFlags, IpFamily};
 use crate::net::address::Address;
@@ -16,6 +16,7 @@ use crate::net::server::{Origin, ServerState};
 use crate::net::unix::{self, SocketFile};
 use crate::shutdown::Phase;
 use crate::sources::{Direction, Owner};
+use crate::subject::Subject;
 use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
 
@@ -212,11 +213,8 @@ impl Listener {
     /// Rests until descriptors or memory may be free again, or whatever it was
     /// is over: one report and one timer, however many clients knock (FAULTS A-01).
     fn rest(self: &Rc<Self>, message: &str, error: io::Error) {
-        let socket = self.fd.as_raw();
-        let error = Error::from(error);
-        let mut context = ExceptionContext::new(message).with_exception(&error);
-        context.socket = Some(&socket);
-        self.event_loop.call_exception_handler(&context);
+        let subject = Subject { socket: Some(self.fd.as_raw()), ..Subject::default() };
+        self.event_loop.report_about(&subject, message, Some(&Error::from(error)));
         let resting = Rc::downgrade(self);
         let timer = self.event_loop.call_later(ACCEPT_RETRY_DELAY, move |_| {
             if let Some(listener) = resting.upgrade() {

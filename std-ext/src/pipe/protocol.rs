@@ -2,8 +2,7 @@
 
 use super::transport::{ReadTransport, WriteTransport};
 use crate::method::Method;
-use crate::net::read_buffer::SharedBuffer;
-use crate::protocol::{AfterEof, Received, kind, sealed};
+use crate::protocol::{AfterEof, Received, kind, receive, sealed};
 use crate::transport::Transport;
 use crate::{Error, Result};
 
@@ -115,17 +114,7 @@ impl<P: ReadPipeProtocol> sealed::Sealed<kind::ReadPipe> for P {
     }
 
     fn receive(&mut self, transport: &Transport) -> Received {
-        let connection = &transport.connection;
-        let mut shared = SharedBuffer::take(connection.event_loop());
-        match connection.try_receive(&mut shared.bytes) {
-            Ok(None) => Received::Nothing,
-            Ok(Some(0)) => Received::Eof,
-            Ok(Some(count)) => {
-                let data = &shared.bytes[..count];
-                Received::Data(self.data_received(&ReadTransport::of(transport), data))
-            }
-            Err(error) => Received::Error(error),
-        }
+        receive(transport, |data| self.data_received(&ReadTransport::of(transport), data))
     }
 
     fn eof(&mut self, transport: &Transport) -> Result<AfterEof> {

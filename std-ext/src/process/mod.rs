@@ -19,6 +19,7 @@
 mod builder;
 mod create;
 mod launch;
+mod pipe_protocol;
 mod pipes;
 mod stdio;
 

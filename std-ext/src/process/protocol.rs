@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::transport::SubprocessTransport;
+use crate::method::Method;
 use crate::protocol::{Seat, kind};
 use crate::{Error, Result};
 
@@ -102,15 +103,14 @@ pub(super) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Returns the name of the method, for reports.
-    pub(super) const fn name(&self) -> &'static str {
+    pub(super) const fn method(&self) -> Method {
         match self {
-            Self::Made => "protocol.connection_made() failed",
-            Self::PipeLost(..) => "protocol.pipe_connection_lost() failed",
-            Self::Paused => "protocol.pause_writing() failed",
-            Self::Resumed => "protocol.resume_writing() failed",
-            Self::Exited => "protocol.process_exited() failed",
-            Self::Lost(_) => "protocol.connection_lost() failed",
+            Self::Made => Method::ConnectionMade,
+            Self::PipeLost(..) => Method::PipeConnectionLost,
+            Self::Paused => Method::PauseWriting,
+            Self::Resumed => Method::ResumeWriting,
+            Self::Exited => Method::ProcessExited,
+            Self::Lost(_) => Method::ConnectionLost,
         }
     }
 }
@@ -121,6 +121,8 @@ pub(super) trait AnySubprocessProtocol: 'static {
     fn is_entered(&self) -> bool;
     fn data(&self, transport: &SubprocessTransport, fd: i32, data: &[u8]) -> Result<()>;
     fn tell(&self, transport: &SubprocessTransport, event: &Event<'_>) -> Result<()>;
+    /// Is the name of its type.
+    fn type_name(&self) -> &'static str;
 }
 
 impl<P: SubprocessProtocol> AnySubprocessProtocol for Seat<P, kind::Subprocess> {
@@ -142,6 +144,10 @@ impl<P: SubprocessProtocol> AnySubprocessProtocol for Seat<P, kind::Subprocess> 
             Event::Exited => protocol.process_exited(transport),
             Event::Lost(error) => protocol.connection_lost(transport, error),
         }
+    }
+
+    fn type_name(&self) -> &'static str {
+        core::any::type_name::<P>()
     }
 }
 

@@ -4,19 +4,19 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::panic::Location;
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
-use rondel_core::{Callback, ExceptionContext, Refusal, SlotId};
+use rondel_core::{Callback, Refusal, SlotId};
 
 use super::child::Child;
+use super::pipe_protocol::PipeProtocol;
 use super::pipes::OurEnds;
-use super::protocol::{Event, Protocol};
+use super::protocol::{AnySubprocessProtocol, Event, Protocol};
 use super::status::ExitStatus;
 use crate::net::connection::Connection;
 use crate::net::finally::Finally;
-use crate::pipe::protocol::{ReadPipeProtocol, WritePipeProtocol};
 use crate::pipe::transport::{ReadTransport, WriteTransport};
-use crate::protocol::{Seat, kind};
+use crate::subject::{Callee, Subject};
 use crate::sys::child::{SIGKILL, SIGTERM};
 use crate::transport::Transport;
 use crate::{Error, EventLoopHandle, Future, Result};
@@ -169,7 +169,7 @@ impl fmt::Debug for SubprocessTransport {
 }
 
 /// The child's descriptors.
-const STDIN: usize = 0;
+pub(super) const STDIN: usize = 0;
 const STDOUT: usize = 1;
 const STDERR: usize = 2;
 
@@ -203,7 +203,7 @@ impl State {
 
 /// Is told later: before `connection_made`, and while a method runs, nothing is.
 #[derive(Clone, Copy)]
-enum Later {
+pub(super) enum Later {
     PipeLost(usize),
     Paused,
     Resumed,
@@ -244,13 +244,11 @@ impl Subprocess {
     /// Has a pipe driven by the loop. It is read from when the protocol knows of the process.
     fn start_pipe(self: &Rc<Self>, fd: usize) -> Result<()> {
         let Some(connection) = &self.pipes[fd] else { return Ok(()) };
-        let events = PipeEvents { subprocess: Rc::downgrade(self), fd, is_lost: false };
-        if fd == STDIN {
-            connection.start(Seat::<PipeEvents, kind::WritePipe>::new(events))?;
-        } else {
+        if fd != STDIN {
             connection.pause_reading();
-            connection.start(Seat::<PipeEvents, kind::ReadPipe>::new(events))?;
         }
+        let name = self.protocol.borrow().as_ref().map_or("", |protocol| protocol.type_name());
+        connection.start(Rc::new(PipeProtocol::new(self, fd, name)))?;
         self.set(1 << fd);
         Ok(())
     }
@@ -342,15 +340,31 @@ impl Subprocess {
 
     fn tell(self: &Rc<Self>, event: &Event<'_>) {
         let protocol = self.protocol.borrow().clone();
-        if let Some(protocol) = protocol
-            && let Err(error) = protocol.tell(&SubprocessTransport(Rc::clone(self)), event)
-        {
-            self.report(event.name(), &error);
+        if let Some(protocol) = protocol {
+            self.tell_it(&*protocol, event);
+        }
+    }
+
+    /// Calls one method, and reports the error that it came back with.
+    fn tell_it(self: &Rc<Self>, protocol: &dyn AnySubprocessProtocol, event: &Event<'_>) {
+        let event_loop = self.child.event_loop();
+        let callee = || Callee { method: event.method(), subject: self.subject(protocol) };
+        let tell = || protocol.tell(&SubprocessTransport(Rc::clone(self)), event);
+        if let Err(error) = event_loop.call_method(callee, tell) {
+            event_loop.report_about(&self.subject(protocol), event.method().failed(), Some(&error));
+        }
+    }
+
+    fn subject(self: &Rc<Self>, protocol: &dyn AnySubprocessProtocol) -> Subject {
+        Subject {
+            protocol: Some(protocol.type_name()),
+            transport: Some(Rc::<Self>::clone(self)),
+            ..Subject::default()
         }
     }
 
     /// Notes what the protocol is to be told in a turn of its own.
-    fn note(&self, later: Later) {
+    pub(super) fn note(&self, later: Later) {
         self.later.borrow_mut().push_back(later);
         self.drive_soon();
     }
@@ -360,13 +374,13 @@ impl Subprocess {
         self.note(Later::Exited);
     }
 
-    fn data_received(self: &Rc<Self>, fd: usize, data: &[u8]) -> Result<()> {
+    pub(super) fn data_received(self: &Rc<Self>, fd: usize, data: &[u8]) -> Result<()> {
         let protocol = self.protocol.borrow().clone();
         let Some(protocol) = protocol else { return Ok(()) };
         protocol.data(&SubprocessTransport(Rc::clone(self)), fd as i32, data)
     }
 
-    fn pipe_lost(self: &Rc<Self>, fd: usize, error: Option<&Error>) {
+    pub(super) fn pipe_lost(self: &Rc<Self>, fd: usize, error: Option<&Error>) {
         let is_entered = self.protocol.borrow().as_ref().is_some_and(|protocol| protocol.is_entered());
         if self.has(State::STARTING) || is_entered {
             return self.note(Later::PipeLost(fd));
@@ -381,10 +395,7 @@ impl Subprocess {
         let _ended = Finally(|| self.end());
         let protocol = self.protocol.take();
         if let Some(protocol) = protocol.filter(|_| !self.has(State::STARTING)) {
-            let lost = Event::Lost(error);
-            if let Err(error) = protocol.tell(&SubprocessTransport(Rc::clone(self)), &lost) {
-                self.report(lost.name(), &error);
-            }
+            self.tell_it(&*protocol, &Event::Lost(error));
         }
     }
 
@@ -396,10 +407,11 @@ impl Subprocess {
             event_loop.inner.scheduler.cancel_call(event_loop, driver);
         }
     }
+}
 
-    fn report(&self, message: &str, error: &Error) {
-        let context = ExceptionContext::new(message).with_exception(error);
-        self.child.event_loop().call_exception_handler(&context);
+impl fmt::Debug for Subprocess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.child.fmt(f)
     }
 }
 
@@ -412,64 +424,5 @@ impl Drop for Driven {
         if self.0.protocol.borrow().is_some() {
             self.0.lose(Some(&Refusal::Closed.into()));
         }
-    }
-}
-
-/// Hears what happens to one pipe.
-struct PipeEvents {
-    subprocess: Weak<Subprocess>,
-    fd: usize,
-    is_lost: bool,
-}
-
-impl PipeEvents {
-    fn lost(&mut self, error: Option<&Error>) {
-        if let Some(subprocess) = self.subprocess.upgrade()
-            && !core::mem::replace(&mut self.is_lost, true)
-        {
-            subprocess.pipe_lost(self.fd, error);
-        }
-    }
-
-    fn note(&self, later: Later) {
-        if let Some(subprocess) = self.subprocess.upgrade() {
-            subprocess.note(later);
-        }
-    }
-}
-
-impl ReadPipeProtocol for PipeEvents {
-    fn data_received(&mut self, _: &ReadTransport, data: &[u8]) -> Result<()> {
-        let Some(subprocess) = self.subprocess.upgrade() else { return Ok(()) };
-        subprocess.data_received(self.fd, data)
-    }
-
-    fn connection_lost(&mut self, _: &ReadTransport, error: Option<&Error>) -> Result<()> {
-        self.lost(error);
-        Ok(())
-    }
-}
-
-impl WritePipeProtocol for PipeEvents {
-    fn pause_writing(&mut self, _: &WriteTransport) -> Result<()> {
-        self.note(Later::Paused);
-        Ok(())
-    }
-
-    fn resume_writing(&mut self, _: &WriteTransport) -> Result<()> {
-        self.note(Later::Resumed);
-        Ok(())
-    }
-
-    fn connection_lost(&mut self, _: &WriteTransport, error: Option<&Error>) -> Result<()> {
-        self.lost(error);
-        Ok(())
-    }
-}
-
-impl Drop for PipeEvents {
-    /// A pipe that is closed before its first turn is not told of.
-    fn drop(&mut self) {
-        self.lost(None);
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use rondel_core::{Context, ExceptionContext, Refusal, SlotId};
 
-use super::{Direction, Listener, Owner, busy, claims};
+use super::{Direction, Listener, Owner, Waiter, busy, claims};
 use crate::sys::{Fd, Token};
 use crate::{EventLoopHandle, Result};
 
@@ -64,8 +64,14 @@ impl EventLoopHandle {
         let source = self.inner.sources.borrow_mut().remove(token);
         let Some(source) = source else { return };
         let socket = source.fd.as_raw();
-        for side in [source.reader, source.writer] {
-            match side.listener() {
+        let listeners = [source.reader, source.writer].map(|side| side.listener());
+        let mut context = ExceptionContext::new("a watched descriptor was closed before it was removed");
+        context.socket = Some(&socket);
+        if let Some(&listener) = listeners.iter().find(|&&listener| listener != Listener::None) {
+            self.name_listener(&mut context, listener);
+        }
+        for listener in listeners {
+            match listener {
                 Listener::None => {}
                 Listener::Handler(handler) => {
                     let _ = self.guard(|| self.inner.scheduler.cancel_call(self, handler));
@@ -76,9 +82,23 @@ impl EventLoopHandle {
                 }
             }
         }
-        let mut context = ExceptionContext::new("a watched descriptor was closed before it was removed");
-        context.socket = Some(&socket);
         self.call_exception_handler(&context);
+    }
+
+    /// Names who watched a descriptor.
+    fn name_listener(&self, context: &mut ExceptionContext<'_>, listener: Listener) {
+        let scheduler = &self.inner.scheduler;
+        match listener {
+            Listener::None => {}
+            Listener::Handler(call) | Listener::Waiter(Waiter::Call(call)) => {
+                context.handle = Some(call.into());
+                context.location = scheduler.call_location(call);
+            }
+            Listener::Waiter(Waiter::Task(task)) => {
+                context.task = Some(task.into());
+                context.location = scheduler.task_location(task);
+            }
+        }
     }
 
     /// Removes the handler of one side; tells whether there was one (IO-3). The

@@ -2,13 +2,13 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::panic::Location;
 use core::time::Duration;
 use std::ffi::OsString;
 use std::rc::Rc;
 
-use rondel_core::ExceptionContext;
-
 use super::{Notifier, NotifyError, number, variable};
+use crate::subject::Subject;
 use crate::sys::inherited;
 use crate::{Result, TimerHandle};
 
@@ -42,6 +42,7 @@ impl Notifier {
     ///
     /// # Errors
     /// As [`watchdog_interval`](Self::watchdog_interval); if the call table is full.
+    #[track_caller]
     pub fn feed_watchdog(&self) -> Result<WatchdogFeeding> {
         match Self::watchdog_interval()? {
             Some(interval) => self.feed_watchdog_within(interval),
@@ -54,6 +55,7 @@ impl Notifier {
     ///
     /// # Errors
     /// If the call table is full.
+    #[track_caller]
     pub fn feed_watchdog_within(&self, interval: Duration) -> Result<WatchdogFeeding> {
         let feeding = Rc::new(Feeding {
             supervisor: self.clone(),
@@ -61,6 +63,7 @@ impl Notifier {
             pause: (interval / 2).max(Duration::from_millis(1)),
             timer: RefCell::new(None),
             is_over: Cell::new(false),
+            location: Location::caller(),
         });
         feeding.feed();
         Rc::clone(&feeding).arm()?;
@@ -104,13 +107,16 @@ struct Feeding {
     timer: RefCell<Option<TimerHandle>>,
     /// Also between a drop from within the exception handler and the next timer.
     is_over: Cell<bool>,
+    /// Is where it was begun.
+    location: &'static Location<'static>,
 }
 
 impl Feeding {
     fn feed(&self) {
         if let Err(error) = self.supervisor.watchdog() {
-            let context = ExceptionContext::new("the watchdog was not fed").with_exception(&error);
-            self.supervisor.event_loop().call_exception_handler(&context);
+            let subject = Subject { location: Some(self.location), ..Subject::default() };
+            let event_loop = self.supervisor.event_loop();
+            event_loop.report_about(&subject, "the watchdog was not fed", Some(&error));
         }
     }
 

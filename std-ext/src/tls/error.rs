@@ -4,6 +4,7 @@ use core::error::Error as StdError;
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
+use std::io;
 use std::time::SystemTime;
 
 use rustls::pki_types::UnixTime;
@@ -255,6 +256,34 @@ impl From<TlsError> for Error {
     fn from(error: TlsError) -> Self {
         Self::of(error.kind(), error)
     }
+}
+
+impl From<TlsError> for io::Error {
+    /// For interfaces that know no other errors; [`get_ref`](io::Error::get_ref) has the
+    /// `TlsError`. A stream that was cut off is an `UnexpectedEof` (FAULTS L-01).
+    fn from(error: TlsError) -> Self {
+        let kind = match error {
+            TlsError::Truncated => io::ErrorKind::UnexpectedEof,
+            TlsError::PeerReset => io::ErrorKind::ConnectionReset,
+            TlsError::HandshakeTimeout | TlsError::ShutdownTimeout => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Returns TLS's error inside one of the system's, if it is one.
+pub(crate) fn error_in(error: &io::Error) -> Option<Error> {
+    let error: &TlsError = error.get_ref()?.downcast_ref()?;
+    Some(error.clone().into())
+}
+
+/// Makes TLS's error one of the system's.
+///
+/// # Errors
+/// Itself if it is another one.
+pub(crate) fn into_io(error: Error) -> Result<io::Error, Error> {
+    error.as_tls().cloned().map(io::Error::from).ok_or(error)
 }
 
 impl Error {

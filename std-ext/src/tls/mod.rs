@@ -16,5 +16,6 @@ pub use crate::tls::config::{
     Pem, TlsClientConfig, TlsClientConfigBuilder, TlsServerConfig, TlsServerConfigBuilder, TlsVersion,
 };
 pub use crate::tls::error::TlsError;
+pub(crate) use crate::tls::error::{error_in, into_io};
 pub use crate::tls::info::TlsInfo;
 pub(crate) use crate::tls::state::TlsState;

@@ -199,7 +199,11 @@ fn a03_what_could_not_be_served_is_closed_counted_and_told_to_the_hook() {
             assert_eq!(hooked.len(), 3);
             assert_eq!(hooked[0], "the factory panicked");
             assert!(hooked[1].contains("space"), "{hooked:?}");
-            assert_eq!(told.take(), ["Callback panicked: panicked: the second"], "the panic itself");
+            assert_eq!(
+                told.take(),
+                ["protocol_factory() panicked: panicked: the second"],
+                "the panic itself"
+            );
             for refused in [1, 3, 4] {
                 assert!(matches!((&clients[refused]).read(&mut [0]), Ok(0) | Err(_)), "closed");
             }

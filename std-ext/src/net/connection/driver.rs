@@ -137,7 +137,7 @@ impl Connection {
         let Some(protocol) = self.protocol() else { return };
         let made = self.call(Method::ConnectionMade, &*protocol, || protocol.made(transport));
         if let Err(error) = made {
-            self.report(Method::ConnectionMade.failed(), &*protocol, &error);
+            self.report(Method::ConnectionMade.failed(), Some(&*protocol), &error);
         }
         self.tell_writing();
     }

@@ -95,7 +95,7 @@ impl Connection {
         if is_everyday(&error) || self.is_pipe() && is_of_terminal(&error) {
             self.set(State::BROKEN);
         } else {
-            self.report_of(message, self.protocol().as_deref(), &error);
+            self.report(message, self.protocol().as_deref(), &error);
         }
         self.end(Some(error));
     }
@@ -173,7 +173,7 @@ impl Connection {
         let tell = || protocol.lost(&transport, error.as_ref());
         let lost = self.call(Method::ConnectionLost, &*protocol, tell);
         if let Err(error) = lost {
-            self.report(Method::ConnectionLost.failed(), &*protocol, &error);
+            self.report(Method::ConnectionLost.failed(), Some(&*protocol), &error);
         }
     }
 

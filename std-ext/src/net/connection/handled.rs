@@ -9,7 +9,7 @@ use rondel_core::{Cancelled, Outcome};
 use super::Connection;
 use super::end::{is_everyday, is_reset};
 use super::state::State;
-use crate::Error;
+use crate::{Error, tls};
 
 /// Looks at how the handler of a connection ends, which nobody else does.
 pub(crate) struct Handled(Rc<Connection>);
@@ -34,7 +34,7 @@ impl Handled {
         if connection.has(State::BROKEN) && is_everyday_in(error) {
             log::debug!("the handler of a connection ended with it: {connection:?}: {error}");
         } else {
-            connection.report_of("Unhandled exception in client_connected", None, error);
+            connection.report("Unhandled exception in client_connected", None, error);
         }
         Ok(())
     }
@@ -54,7 +54,8 @@ fn is_everyday_in(error: &(dyn StdError + 'static)) -> bool {
     for _ in 0..DEPTH_MAX {
         let Some(error) = next else { return false };
         let is_ours = error.downcast_ref::<Error>().is_some_and(is_everyday);
-        if is_ours || error.downcast_ref::<io::Error>().is_some_and(is_reset) {
+        let is_in_io = |error: &io::Error| is_reset(error) || tls::error_in(error).is_some();
+        if is_ours || error.downcast_ref().is_some_and(is_in_io) {
             return true;
         }
         next = error.source();

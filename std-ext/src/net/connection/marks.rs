@@ -67,7 +67,7 @@ impl Connection {
                     self.drive_soon();
                     return;
                 }
-                Ok(Some(Err(error))) => self.report(method.failed(), &*protocol, &error),
+                Ok(Some(Err(error))) => self.report(method.failed(), Some(&*protocol), &error),
                 // A panic was reported by the guard.
                 Ok(Some(Ok(()))) | Err(_) => {}
             }

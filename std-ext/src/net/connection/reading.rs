@@ -14,8 +14,8 @@ impl Connection {
     pub(super) fn read(self: &Rc<Self>, transport: &Transport) {
         let Some(protocol) = self.protocol() else { return };
         let panicked = FailOnPanic(self);
-        let callee = || self.callee(protocol.receives(), &*protocol);
-        match self.event_loop().call_protocol(callee, || protocol.receive(transport)) {
+        let callee = || self.callee(protocol.receives(), Some(&*protocol));
+        match self.event_loop().call_method(callee, || protocol.receive(transport)) {
             Received::Nothing => {}
             Received::Data(Ok(())) => {}
             Received::Data(Err(error)) => self.fail(protocol.receives().failed(), error),

@@ -3,12 +3,11 @@
 use core::error::Error as StdError;
 use std::rc::Rc;
 
-use rondel_core::ExceptionContext;
-
 use super::Connection;
-use crate::method::{Callee, Method, ProtocolName};
+use crate::method::Method;
 use crate::protocol::AnyProtocol;
 use crate::reporter::Report;
+use crate::subject::{Callee, Subject};
 
 impl Connection {
     /// Runs a method of the protocol.
@@ -19,31 +18,31 @@ impl Connection {
         protocol: &dyn AnyProtocol,
         body: impl FnOnce() -> R,
     ) -> R {
-        self.event_loop().call_protocol(|| self.callee(method, protocol), body)
+        self.event_loop().call_method(|| self.callee(method, Some(protocol)), body)
     }
 
-    pub(super) fn callee(self: &Rc<Self>, method: Method, protocol: &dyn AnyProtocol) -> Callee {
-        let transport = Rc::<Self>::clone(self);
-        Callee { method, protocol: protocol.type_name(), transport, socket: self.fd.as_raw() }
+    /// Says who is called when a method runs, or a function that has to do with the connection.
+    pub(crate) fn callee(self: &Rc<Self>, method: Method, protocol: Option<&dyn AnyProtocol>) -> Callee {
+        Callee { method, subject: self.subject(protocol) }
     }
 
-    pub(super) fn report(&self, message: &str, protocol: &dyn AnyProtocol, error: &(dyn StdError + 'static)) {
-        self.report_of(message, Some(protocol), error);
+    /// Returns what a report about the connection names.
+    pub(crate) fn subject(self: &Rc<Self>, protocol: Option<&dyn AnyProtocol>) -> Subject {
+        Subject {
+            protocol: protocol.map(|protocol| protocol.type_name()),
+            transport: Some(Rc::<Self>::clone(self)),
+            socket: Some(self.fd.as_raw()),
+            location: None,
+        }
     }
 
-    pub(super) fn report_of(
-        &self,
+    pub(crate) fn report(
+        self: &Rc<Self>,
         message: &str,
         protocol: Option<&dyn AnyProtocol>,
         error: &(dyn StdError + 'static),
     ) {
-        let socket = self.fd.as_raw();
-        let protocol = protocol.map(|protocol| ProtocolName(protocol.type_name()));
-        let mut context = ExceptionContext::new(message).with_exception(error);
-        context.protocol = protocol.as_ref().map(|protocol| protocol as _);
-        context.transport = Some(&self);
-        context.socket = Some(&socket);
-        self.event_loop().call_exception_handler(&context);
+        self.event_loop().report_about(&self.subject(protocol), message, Some(error));
     }
 
     pub(super) fn warn(&self, what: &str) {

@@ -38,7 +38,7 @@ impl Connection {
         }
         self.membership.set(Membership::Made);
         if let Err(error) = server.make(self) {
-            server.refuse(&error);
+            server.refuse(&self.subject(None), &error);
             self.abort();
         }
     }

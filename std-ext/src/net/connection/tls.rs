@@ -8,6 +8,8 @@ use rondel_core::Refusal;
 
 use super::Connection;
 use super::state::State;
+use crate::method::Method;
+use crate::net::finally::Finally;
 use crate::net::server::Membership;
 use crate::sources::Direction;
 use crate::tls::TlsState;
@@ -54,7 +56,7 @@ impl Connection {
     }
 
     fn handshake_timed_out(self: &Rc<Self>) {
-        if self.has(State::HANDSHAKING) {
+        if self.has(State::HANDSHAKING) && !self.has(State::ENDING) {
             let error = self.with_tls(|tls| tls.handshake_timeout());
             self.handshake_failed(error.unwrap_or_else(|| Refusal::Closed.into()));
         }
@@ -84,13 +86,13 @@ impl Connection {
 
     pub(super) fn shake_hands(self: &Rc<Self>) {
         self.look();
-        let over = self.with_tls(|tls| {
-            if !tls.shake_hands(self)? {
-                return Ok(false);
-            }
-            tls.begin_open(self)?;
-            Ok(true)
+        let panicked = Finally(|| {
+            // Reported by whoever catches it.
+            self.handshake_failed(Error::of(ErrorKind::Panicked, "the handshake panicked"));
         });
+        let callee = || self.callee(Method::Handshake, self.protocol().as_deref());
+        let over = self.event_loop().call_method(callee, || self.go_on_with_handshake());
+        core::mem::forget(panicked);
         match over {
             Some(Ok(true)) => {}
             Some(Err(error)) => return self.handshake_failed(error),
@@ -109,9 +111,20 @@ impl Connection {
         self.drive_soon();
     }
 
+    /// Goes on with the handshake; tells whether it is over.
+    fn go_on_with_handshake(&self) -> Option<Result<bool>> {
+        self.with_tls(|tls| {
+            if !tls.shake_hands(self)? {
+                return Ok(false);
+            }
+            tls.begin_open(self)?;
+            Ok(true)
+        })
+    }
+
     fn handshake_failed(self: &Rc<Self>, error: Error) {
         if let Some(server) = self.server().filter(|_| self.membership.get() != Membership::Made) {
-            server.refuse(&error);
+            server.refuse(&self.subject(None), &error);
         }
         // An alert may be on its way: the peer is to read it, so no reset follows.
         if let Some(flow) = self.take_flow() {

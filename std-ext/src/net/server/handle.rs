@@ -22,10 +22,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn new(
+    pub(super) fn new<M: MakeConnection>(
         event_loop: EventLoopHandle,
         listeners: Vec<Listener>,
-        mut make: impl MakeConnection,
+        mut make: M,
         max_connections: usize,
         on_refused: Option<RefusedHook>,
         begin_tls: Option<BeginTls>,
@@ -36,6 +36,7 @@ impl Server {
             local_addr: first.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
             listeners: RefCell::new(listeners.into_iter().map(Rc::new).collect()),
             make: RefCell::new(Some(Box::new(move |connection| make.connected(connection)))),
+            factory: M::FACTORY,
             clients: Cell::new(0),
             max_connections,
             accepted: Cell::new(0),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rondel_core::{Outcome, Then};
 
 use crate::Result;
+use crate::method::Method;
 use crate::net::connection::{Connection, Handled};
 use crate::protocol::{Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
@@ -18,6 +19,10 @@ pub trait MakeConnection: 'static {
     /// Is the name of the call, for its errors.
     #[doc(hidden)]
     const NAME: &'static str;
+
+    /// Is what it calls.
+    #[doc(hidden)]
+    const FACTORY: Method;
 
     /// Takes over the connection.
     #[doc(hidden)]
@@ -37,6 +42,7 @@ where
     Kind: 'static,
 {
     const NAME: &'static str = "create_server";
+    const FACTORY: Method = Method::ProtocolFactory;
 
     fn connected(&mut self, connection: &Rc<Connection>) -> Result<()> {
         connection.start(Seat::<P, Kind>::new((self.factory)()))
@@ -67,6 +73,7 @@ where
     Fut: StdFuture<Output: Outcome + 'static> + 'static,
 {
     const NAME: &'static str = "start_server";
+    const FACTORY: Method = Method::ClientConnected;
 
     fn connected(&mut self, connection: &Rc<Connection>) -> Result<()> {
         let holders = streams::holders(connection);

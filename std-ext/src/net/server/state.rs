@@ -4,12 +4,14 @@ use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use std::rc::Rc;
 
-use rondel_core::{Context, ExceptionContext};
+use rondel_core::Context;
 
+use crate::method::Method;
 use crate::net::address::Address;
 use crate::net::connection::Connection;
 use crate::net::listener::Listener;
 use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
+use crate::subject::{Callee, Subject};
 use crate::sys::Fd;
 use crate::tls::TlsState;
 use crate::{Error, ErrorKind, EventLoopHandle, Future, Result};
@@ -30,6 +32,8 @@ pub(crate) struct ServerState {
     pub(super) listeners: RefCell<Vec<Rc<Listener>>>,
     /// Is gone when the server is closed.
     pub(super) make: RefCell<Option<Factory>>,
+    /// Is what of the user's `make` calls.
+    pub(super) factory: Method,
     /// Counts the connections whose sockets are open.
     pub(super) clients: Cell<usize>,
     pub(super) max_connections: usize,
@@ -59,24 +63,33 @@ impl ServerState {
     /// Takes over an accepted connection, or closes it, counted and told.
     pub(crate) fn connected(origin: &Rc<Origin>, fd: Fd, peer: Address) {
         let Some(server) = &origin.server else { return };
-        match server.make_connection(origin, fd, peer) {
+        let connection = match Connection::new(Rc::clone(origin), fd, None, peer) {
+            Ok(connection) => connection,
+            Err(error) => {
+                let subject = Subject { socket: Some(fd.as_raw()), ..Subject::default() };
+                return server.refuse(&subject, &error);
+            }
+        };
+        match server.begin(&connection) {
             Ok(()) => {
                 server.accepted.set(server.accepted.get() + 1);
                 server.event_loop.inner.meters.connections_accepted.add(1);
             }
-            Err(error) => server.refuse(&error),
+            Err(error) => {
+                connection.abort();
+                server.refuse(&connection.subject(None), &error);
+            }
         }
     }
 
-    fn make_connection(&self, origin: &Rc<Origin>, fd: Fd, peer: Address) -> Result<()> {
-        let connection = Connection::new(Rc::clone(origin), fd, None, peer)?;
+    fn begin(&self, connection: &Rc<Connection>) -> Result<()> {
         self.clients.set(self.clients.get() + 1);
         connection.join_server();
         if let Some(begin_tls) = &self.begin_tls {
             connection.start_tls(begin_tls()?)?;
             connection.set_membership(Membership::Handshaking);
         } else {
-            self.make(&connection)?;
+            self.make(connection)?;
             connection.set_membership(Membership::Made);
         }
         Ok(())
@@ -86,25 +99,26 @@ impl ServerState {
     pub(crate) fn make(&self, connection: &Rc<Connection>) -> Result<()> {
         let Some(make) = self.make.take() else { return Err(closed()) };
         let mut lent = Lent { server: self, make: Some(make) };
-        self.event_loop
-            .guard(|| lent.make(connection))
+        let event_loop = &self.event_loop;
+        let callee = || connection.callee(self.factory, None);
+        event_loop
+            .guard(|| event_loop.call_method(callee, || lent.make(connection)))
             .unwrap_or_else(|_| Err(Error::of(ErrorKind::Panicked, "the factory panicked")))
     }
 
     /// Counts and tells why a connection was not served (SV-9).
-    pub(crate) fn refuse(&self, error: &Error) {
+    pub(crate) fn refuse(&self, subject: &Subject, error: &Error) {
         self.refused.set(self.refused.get() + 1);
-        self.event_loop.inner.meters.connections_refused.add(1);
+        let event_loop = &self.event_loop;
+        event_loop.inner.meters.connections_refused.add(1);
         match &self.on_refused {
             Some(hook) => {
-                let _ = self.event_loop.guard(|| hook(&self.event_loop, error));
+                let callee = || Callee { method: Method::OnRefused, subject: subject.clone() };
+                let _ = event_loop.guard(|| event_loop.call_method(callee, || hook(event_loop, error)));
             }
             // Reported already, by the guard.
             None if error.kind() == ErrorKind::Panicked => {}
-            None => {
-                let context = ExceptionContext::new("connection refused").with_exception(error);
-                self.event_loop.call_exception_handler(&context);
-            }
+            None => event_loop.report_about(subject, "connection refused", Some(error)),
         }
     }
 

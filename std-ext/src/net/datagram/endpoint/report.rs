@@ -2,12 +2,11 @@
 
 use std::rc::Rc;
 
-use rondel_core::ExceptionContext;
-
 use super::Endpoint;
 use crate::Error;
-use crate::method::{Callee, Method, ProtocolName};
+use crate::method::Method;
 use crate::net::datagram::protocol::AnyDatagramProtocol;
+use crate::subject::{Callee, Subject};
 
 impl Endpoint {
     /// Runs a method of the protocol.
@@ -18,21 +17,20 @@ impl Endpoint {
         protocol: &dyn AnyDatagramProtocol,
         body: impl FnOnce() -> R,
     ) -> R {
-        self.event_loop.call_protocol(|| self.callee(method, protocol), body)
+        self.event_loop.call_method(|| Callee { method, subject: self.subject(protocol) }, body)
     }
 
-    pub(super) fn callee(self: &Rc<Self>, method: Method, protocol: &dyn AnyDatagramProtocol) -> Callee {
-        let transport = Rc::<Self>::clone(self);
-        Callee { method, protocol: protocol.type_name(), transport, socket: self.opened.fd.as_raw() }
+    fn subject(self: &Rc<Self>, protocol: &dyn AnyDatagramProtocol) -> Subject {
+        Subject {
+            protocol: Some(protocol.type_name()),
+            transport: Some(Rc::<Self>::clone(self)),
+            socket: Some(self.opened.fd.as_raw()),
+            location: None,
+        }
     }
 
     /// Reports an error that a method came back with.
-    pub(super) fn report(&self, method: Method, protocol: &dyn AnyDatagramProtocol, error: &Error) {
-        let (socket, protocol) = (self.opened.fd.as_raw(), ProtocolName(protocol.type_name()));
-        let mut context = ExceptionContext::new(method.failed()).with_exception(error);
-        context.protocol = Some(&protocol);
-        context.transport = Some(&self);
-        context.socket = Some(&socket);
-        self.event_loop.call_exception_handler(&context);
+    pub(super) fn report(self: &Rc<Self>, method: Method, protocol: &dyn AnyDatagramProtocol, error: &Error) {
+        self.event_loop.report_about(&self.subject(protocol), method.failed(), Some(error));
     }
 }
