@@ -12,7 +12,7 @@ use rondel_core::{Context, Instant, Outcome, Resource, RunError, Statistics};
 use crate::faults::Faults;
 use crate::inner::Inner;
 use crate::process::Ending;
-use crate::sys::{FaultyKernel, Kernel, ManualKernel, NullKernel, RealKernel};
+use crate::sys::{FaultyKernel, Kernel, ManualKernel, NullKernel, RealKernel, Time};
 use crate::threadsafe::Inbox;
 use crate::{Config, Error, Result};
 

@@ -1,28 +1,18 @@
 //! The kernel that a test runs on: real descriptors, and a clock that only the test moves.
 
 use core::cell::Cell;
-use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
-use std::io::IoSlice;
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::SystemTime;
 
 use rondel_core::Instant;
 
-use super::Kernel;
 use super::clock::Monotone;
-use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
-use super::doorbell::Doorbell;
-use super::fd::{Events, Fd, Interest, Token};
-use super::file::{self, FileFlags, FileKind};
+use super::descriptors::RealDescriptors;
+use super::fd::Events;
+use super::kernel::Time;
 use super::null::wall_clock_at;
-use super::poller::{Poller, real_descriptors};
-use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
-use super::{lent, pipe};
-use crate::net::address::Address;
-use crate::sources::Direction;
+use super::poller::Poller;
 
 /// Sleeps no time: a wait in which nothing is ready moves the clock to its deadline instead.
 ///
@@ -81,7 +71,7 @@ impl ManualKernel {
     }
 }
 
-impl Kernel for ManualKernel {
+impl Time for ManualKernel {
     fn now(&self) -> Instant {
         self.monotone.observe(self.time.get())
     }
@@ -105,6 +95,10 @@ impl Kernel for ManualKernel {
         }
         Ok(())
     }
+}
 
-    real_descriptors!(poller);
+impl RealDescriptors for ManualKernel {
+    fn poller(&self) -> &Poller {
+        &self.poller
+    }
 }

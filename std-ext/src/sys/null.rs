@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use rondel_core::Instant;
 
-use super::Kernel;
 use super::doorbell::Doorbell;
 use super::fd::Events;
+use super::kernel::{Datagrams, Files, Kernel, Sockets, Time, Watching};
 
 /// When a virtual clock stands at zero it is 2000-01-01 00:00 UTC, in every run.
 const WALL_CLOCK_ORIGIN: Duration = Duration::from_secs(946_684_800);
@@ -32,7 +32,7 @@ impl NullKernel {
     }
 }
 
-impl Kernel for NullKernel {
+impl Time for NullKernel {
     fn now(&self) -> Instant {
         self.time.get()
     }
@@ -56,7 +56,9 @@ impl Kernel for NullKernel {
             }
         }
     }
+}
 
+impl Watching for NullKernel {
     fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {
         if self.bell.get().is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the kernel has a doorbell already"));
@@ -72,6 +74,14 @@ impl Kernel for NullKernel {
         }
     }
 }
+
+impl Files for NullKernel {}
+
+impl Sockets for NullKernel {}
+
+impl Datagrams for NullKernel {}
+
+impl Kernel for NullKernel {}
 
 /// Returns the wall clock that belongs to a virtual instant.
 pub(super) fn wall_clock_at(now: Instant) -> SystemTime {

@@ -5,7 +5,7 @@ use std::io;
 
 use super::child::{self, Child, Command, Exit, SpawnError, Stage, WaitBy};
 use super::fd::Fd;
-use super::unsupported;
+use super::kernel::unsupported;
 
 /// Starts children, waits for them and signals them. By default there are none.
 pub(crate) trait Processes {

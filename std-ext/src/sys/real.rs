@@ -1,26 +1,16 @@
 //! The kernel that a program runs on.
 
-use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
-use std::io::IoSlice;
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::SystemTime;
 
 use rondel_core::Instant;
 
-use super::Kernel;
 use super::clock::{Alarm, Clock, ThreadClock};
-use super::datagrams::{self, Batch, ReceiveBatch, SendBatch};
-use super::doorbell::Doorbell;
-use super::fd::{Events, Fd, Interest, Token};
-use super::file::{self, FileFlags, FileKind};
-use super::poller::{Poller, real_descriptors};
-use super::socket::{self, Family, FileAt, Received, SocketKind, SocketOption};
-use super::{lent, pipe};
-use crate::net::address::Address;
-use crate::sources::Direction;
+use super::descriptors::RealDescriptors;
+use super::fd::{Events, Fd};
+use super::kernel::Time;
+use super::poller::Poller;
 
 /// Linux: epoll through mio, `CLOCK_MONOTONIC`, a timerfd for exact deadlines, sockets by `libc`.
 ///
@@ -72,7 +62,7 @@ impl RealKernel {
     }
 }
 
-impl Kernel for RealKernel {
+impl Time for RealKernel {
     fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -100,6 +90,10 @@ impl Kernel for RealKernel {
             core::hint::spin_loop();
         }
     }
+}
 
-    real_descriptors!(poller);
+impl RealDescriptors for RealKernel {
+    fn poller(&self) -> &Poller {
+        &self.poller
+    }
 }

@@ -56,6 +56,6 @@ pub(super) struct NoThreads;
 
 impl Threads for NoThreads {
     fn start(&self, _: String, _: Option<usize>, _: Body) -> io::Result<()> {
-        super::unsupported("threads")
+        super::kernel::unsupported("threads")
     }
 }

@@ -7,7 +7,8 @@ use std::{io, thread};
 use rondel_core::Instant;
 
 use super::{events, is_open, leaked_bell};
-use crate::sys::{Doorbell, Fd, Kernel, ManualKernel, RealKernel, doorbell, socket};
+use crate::sys::kernel::{Kernel, Time, Watching};
+use crate::sys::{Doorbell, Fd, ManualKernel, RealKernel, doorbell, socket};
 
 /// Leaves others a moment, without giving them the processor for a whole time slice.
 fn linger() {

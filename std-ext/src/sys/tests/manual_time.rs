@@ -6,7 +6,8 @@ use std::thread;
 use rondel_core::Instant;
 
 use super::{TOKEN, events, leaked_bell, look};
-use crate::sys::{Interest, Kernel, ManualKernel};
+use crate::sys::kernel::{Files, Sockets, Time, Watching};
+use crate::sys::{Interest, ManualKernel};
 
 #[test]
 fn wait_jumps_to_the_deadline() {

@@ -6,7 +6,8 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 
 use super::{NOW, TOKEN, look};
-use crate::sys::{Event, Events, Fd, Interest, Kernel, ManualKernel, RealKernel, Token};
+use crate::sys::kernel::{Files, Kernel, Sockets, Time, Watching};
+use crate::sys::{Event, Events, Fd, Interest, ManualKernel, RealKernel, Token};
 
 struct Pair {
     kernel: RealKernel,

@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use rondel_core::Instant;
 
 use super::{events, leaked_bell, look};
+use crate::sys::RealKernel;
 use crate::sys::clock::{Alarm, Clock, Monotone, timespec};
-use crate::sys::{Kernel, RealKernel};
+use crate::sys::kernel::{Time, Watching};
 
 #[test]
 fn zero_deadline_returns_at_once_and_empty() {

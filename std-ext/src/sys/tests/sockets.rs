@@ -7,7 +7,8 @@ use std::os::fd::IntoRawFd;
 
 use super::{LOOPBACK, TOKEN, events, look};
 use crate::net::address::{Address, UnixAddr};
-use crate::sys::{Event, Family, Fd, Interest, Kernel, RealKernel, SocketKind, SocketOption, Token, socket};
+use crate::sys::kernel::{Files, Kernel, Sockets, Time, Watching};
+use crate::sys::{Event, Family, Fd, Interest, RealKernel, SocketKind, SocketOption, Token, socket};
 
 fn kernel() -> RealKernel {
     RealKernel::new().unwrap()

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::sys::{Interest, Kernel, ManualKernel, NullKernel, RealKernel};
+use crate::sys::kernel::Kernel;
+use crate::sys::{Interest, ManualKernel, NullKernel, RealKernel};
 
 #[test]
 fn interests_unite() {

@@ -6,7 +6,8 @@ use std::path::Path;
 use rondel_core::Instant;
 
 use super::{LOOPBACK, NOW, TOKEN, events, is_open, leaked_bell};
-use crate::sys::{Family, Interest, Kernel, NullKernel, SocketKind, SocketOption, doorbell, socket};
+use crate::sys::kernel::{Datagrams, Files, Sockets, Time, Watching};
+use crate::sys::{Family, Interest, NullKernel, SocketKind, SocketOption, doorbell, socket};
 
 fn is_unsupported<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| error.kind() == ErrorKind::Unsupported)
