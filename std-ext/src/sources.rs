@@ -9,7 +9,7 @@ use std::rc::Weak;
 use rondel_core::{Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
-use crate::metrics::usage;
+use crate::observers::metrics::usage;
 use crate::snapshot::{Describe, DescriptorOwner, Watcher};
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
