@@ -19,7 +19,6 @@ use crate::completion::DoneCallback;
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
-use crate::scheduler::UNTIMED;
 use crate::slots::SlotId;
 use crate::tables::Source;
 use crate::tasks::Status;
@@ -89,6 +88,7 @@ impl<C: Context> Scheduler<C> {
         if self.is_running.replace(true) {
             return Err(RunError::Running);
         }
+        self.forget_time();
         Ok(StopRunning(self))
     }
 
@@ -105,16 +105,16 @@ impl<C: Context> Scheduler<C> {
     #[inline]
     fn turn(&self, context: &C) {
         self.iterations.set(self.iterations.get() + 1);
-        self.iteration_time.set(UNTIMED);
         let is_idle = self.wake.with(|ready| ready.is_empty());
-        if self.wants_poll(is_idle) {
-            self.wait(context, is_idle);
-        }
+        let has_slept = self.wants_poll(is_idle) && self.wait(context, is_idle);
         self.wake.collect();
         let has_timers = self.tables.with_both(|tables, ready| {
             ready.begin_batch();
             !tables.timers.is_empty::<C>()
         });
+        if has_timers || has_slept || self.is_time_old() {
+            self.read_time(context);
+        }
         if has_timers {
             self.fire_timers(context);
         }
@@ -169,8 +169,9 @@ impl<C: Context> Scheduler<C> {
         wants
     }
 
+    /// Looks at the outside; tells whether it may have waited for it.
     #[inline]
-    fn wait(&self, context: &C, is_idle: bool) {
+    fn wait(&self, context: &C, is_idle: bool) -> bool {
         let mut deadline = if is_idle { self.wait_until() } else { Some(Instant::ZERO) };
         let sleeps = deadline != Some(Instant::ZERO);
         context.before_wait(deadline);
@@ -186,6 +187,7 @@ impl<C: Context> Scheduler<C> {
         if sleeps {
             self.wake.awake();
         }
+        sleeps
     }
 
     /// Returns until when to wait, as nothing is ready; zero is "not at all".
@@ -199,8 +201,7 @@ impl<C: Context> Scheduler<C> {
 
     /// Makes the timers that are due ready, in order, a bounded number a turn.
     fn fire_timers(&self, context: &C) {
-        let now = context.now();
-        self.note_time(now);
+        let now = self.time();
         let limit = self.limits.get().timers_per_turn.max(1);
         let lateness = if context.is_observed() { context.timer_lateness() } else { None };
         let mut lateness = lateness.and_then(|lateness| lateness.try_borrow_mut().ok());

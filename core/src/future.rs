@@ -68,6 +68,14 @@ impl<T: 'static, C: Context> Future<T, C> {
     /// If the future table is full or the loop closed.
     #[track_caller]
     pub fn new(context: &C) -> Result<Self, Refused<()>> {
+        Self::new_at(context, Location::caller())
+    }
+
+    /// As [`Future::new`], for somebody who was asked to at `location`.
+    ///
+    /// # Errors
+    /// As [`Future::new`].
+    pub fn new_at(context: &C, location: &'static Location<'static>) -> Result<Self, Refused<()>> {
         let scheduler = context.scheduler();
         let Some(seq) = scheduler.next_seq().filter(|_| !scheduler.is_closed()) else {
             return Err(Refused::new("create_future", Refusal::Closed, ()));
@@ -77,7 +85,7 @@ impl<T: 'static, C: Context> Future<T, C> {
             state: State::Pending,
             // SAFETY: only `State::Result` of this slot is dropped by it.
             drop_result: |result| drop(unsafe { result.read::<T>() }),
-            location: Location::caller(),
+            location,
             unread: false,
             remaining: 0,
             failed: None,

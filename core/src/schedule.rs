@@ -65,8 +65,8 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<TimerHandle<C>, Refused<P>> {
-        // An older reading will do: see `latest`.
-        let id = self.arm("call_at", when, self.latest.get(), callback, erase, location)?;
+        // An older reading will do: it only decides where the wheel begins.
+        let id = self.arm("call_at", when, self.time(), callback, erase, location)?;
         Ok(TimerHandle::new(Handle::new(context.clone(), id), when))
     }
 

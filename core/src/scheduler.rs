@@ -11,8 +11,8 @@ use crate::tables::{Memory, Tables};
 use crate::wake::WakeTable;
 use crate::{Context, ExceptionContext, Instant, Limits, Refusals, RunError, Running, SlotId};
 
-/// Is the time of an iteration in which nobody has read the clock: one word, and no time to wait for.
-pub(crate) const UNTIMED: Instant = Instant::MAX;
+/// Is how many iterations old the loop's idea of the time may be.
+const TURNS_PER_READING: u32 = 64;
 
 /// asyncio's scheduler, over a context `C` that callbacks receive.
 ///
@@ -39,11 +39,10 @@ pub struct Scheduler<C: Context> {
     pub(crate) callbacks: Cell<u64>,
     pub(crate) refusals: Cell<Refusals>,
     pub(crate) turns_unpolled: Cell<u32>,
-    /// Is a reading of the clock, not always the last one. It only decides where
-    /// the wheel of the timers begins.
+    /// Is the last reading of the clock that the scheduler knows of.
     pub(crate) latest: Cell<Instant>,
-    /// Is the time of this iteration, [`UNTIMED`] until somebody reads the clock in it.
-    pub(crate) iteration_time: Cell<Instant>,
+    /// Is the low half of the number of the iteration that took a reading last.
+    read_in: Cell<u32>,
 }
 
 impl<C: Context> Scheduler<C> {
@@ -67,7 +66,7 @@ impl<C: Context> Scheduler<C> {
             refusals: Cell::new(Refusals::NONE),
             turns_unpolled: Cell::new(0),
             latest: Cell::new(Instant::ZERO),
-            iteration_time: Cell::new(UNTIMED),
+            read_in: Cell::new(0),
         }
     }
 
@@ -102,11 +101,45 @@ impl<C: Context> Scheduler<C> {
         self.limits.set(limits);
     }
 
-    /// Takes a reading of the clock for this iteration: what a snapshot says of since when tasks wait.
+    /// Returns a reading of the clock: of this iteration, or of one of the 64 before.
+    ///
+    /// Each iteration that slept takes one, and so does the first of a run. It costs nobody anything,
+    /// and is what a snapshot says of since when tasks wait.
+    #[inline]
+    pub fn time(&self) -> Instant {
+        self.latest.get()
+    }
+
+    /// Reads the clock for this iteration, unless its context did.
+    #[inline]
+    pub(crate) fn read_time(&self, context: &C) {
+        if self.turns_since_reading() > 0 {
+            self.note_time(context.now());
+        }
+    }
+
+    /// Takes over a reading of the clock for this iteration: of a context that notes when what it waited
+    /// for came.
     #[inline]
     pub fn note_time(&self, now: Instant) {
         self.latest.set(now);
-        self.iteration_time.set(now);
+        self.read_in.set(self.iterations.get() as u32);
+    }
+
+    /// Tells whether the clock was read too long ago.
+    #[inline]
+    pub(crate) fn is_time_old(&self) -> bool {
+        self.turns_since_reading() >= TURNS_PER_READING
+    }
+
+    /// Makes the next iteration read the clock: nobody knows how long ago the last one was.
+    pub(crate) fn forget_time(&self) {
+        self.read_in.set((self.iterations.get() as u32).wrapping_sub(TURNS_PER_READING));
+    }
+
+    #[inline]
+    fn turns_since_reading(&self) -> u32 {
+        (self.iterations.get() as u32).wrapping_sub(self.read_in.get())
     }
 
     /// Numbers a creation. `None` is the end: a loop that has used up all numbers,

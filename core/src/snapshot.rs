@@ -6,7 +6,6 @@ use core::panic::Location;
 use crate::callback::Aim;
 use crate::calls::{CallSlot, Kind};
 use crate::ready::{Links, Node};
-use crate::scheduler::UNTIMED;
 use crate::slots::SlotId;
 use crate::tables::{Source, Tables};
 use crate::tasks::Status;
@@ -36,10 +35,11 @@ pub struct TaskItem {
     pub location: &'static Location<'static>,
     /// Is how it stands.
     pub state: TaskState,
-    /// Is when its last step began, to the iteration: since then it has waited or run, or is done.
+    /// Is when its last step began: since then it has waited or run, or is done. `None` before its
+    /// first step.
     ///
-    /// `None` before its first step, and where the loop had no other reason to read its clock in
-    /// that iteration: it has one while a timer is armed, and in debug mode.
+    /// By the reading of the clock that the loop had then: of that iteration where it had slept, or
+    /// a timer was armed, and of at most 64 iterations before where it was busy.
     pub since: Option<Instant>,
     /// Is what the layer above said that it waits for, if it waits. See [`Scheduler::visit`].
     pub outside: Option<NonZeroU32>,
@@ -246,9 +246,10 @@ impl<C: Context> Tables<C> {
             Status::Panicked => TaskState::Panicked,
         };
         let waiters = task.completion.waiters.count(links);
-        let since = Some(task.stepped).filter(|&stepped| stepped != UNTIMED);
+        let (name, location) = (task.name, task.location);
+        let since = task.has_started.then_some(task.stepped);
         let outside = outside.filter(|_| matches!(state, TaskState::Waiting(_)));
-        Some(TaskItem { id, name: task.name, location: task.location, state, since, outside, waiters })
+        Some(TaskItem { id, name, location, state, since, outside, waiters })
     }
 
     /// Tells what the task at `index` waits for, which a call wakes if it isn't zero.

@@ -16,7 +16,7 @@ use crate::{Context, ExceptionContext, Running, Scheduler, TaskId};
 impl<C: Context> Scheduler<C> {
     /// Runs one step of the task in the slot `index`.
     pub(crate) fn step(&self, context: &C, index: u32) {
-        let stepped = self.iteration_time.get();
+        let stepped = self.time();
         let begun = self.tables.with(|tables| {
             let entry = tables.tasks.slots.at_mut(index).filter(|entry| entry.seq != 0)?;
             let id = SlotId { index, seq: entry.seq };

@@ -54,7 +54,23 @@ impl<T: Outcome + 'static, C: Context> Task<T, C> {
     where
         B: Body<Output = T> + 'static,
     {
-        let id = context.scheduler().insert_task(context, payload, into_body, Location::caller())?;
+        Self::new_at(context, payload, into_body, Location::caller())
+    }
+
+    /// As [`Task::new`], for somebody who was asked to at `location`.
+    ///
+    /// # Errors
+    /// As [`Task::new`].
+    pub fn new_at<P, B>(
+        context: &C,
+        payload: P,
+        into_body: impl FnOnce(P) -> B,
+        location: &'static Location<'static>,
+    ) -> Result<Self, Refused<P>>
+    where
+        B: Body<Output = T> + 'static,
+    {
+        let id = context.scheduler().insert_task(context, payload, into_body, location)?;
         let inner = TaskRef { context: context.clone(), id };
         Ok(Self { inner, output: PhantomData })
     }

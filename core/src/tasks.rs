@@ -8,7 +8,6 @@ use crate::completion::Completion;
 use crate::finally::Finally;
 use crate::ready::Node;
 use crate::region::Region;
-use crate::scheduler::UNTIMED;
 use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
 use crate::tables::Source;
 use crate::{Context, Instant, Refusal, Refused, Resource, Scheduler, Usage};
@@ -87,7 +86,7 @@ pub struct TaskValue {
     pub(crate) waiting: Option<(Source, u64)>,
     /// Tells that an awaitable of this task was polled with another waker.
     pub(crate) has_foreign_waiters: bool,
-    /// Is when its last step began, to the iteration; [`UNTIMED`] where nobody read the clock.
+    /// Is when its last step began, as [`Scheduler::time`] has it; of no meaning before the first.
     pub(crate) stepped: Instant,
 }
 
@@ -107,7 +106,7 @@ impl Vacant for TaskValue {
         unread: false,
         waiting: None,
         has_foreign_waiters: false,
-        stepped: UNTIMED,
+        stepped: Instant::ZERO,
     };
 }
 

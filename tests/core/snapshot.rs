@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rondel_core::{
-    Awaited, CallItem, CallRole, Context, FutureItem, Gather, Instant, Item, Sleep, SlotId, TaskId, TaskItem,
-    TaskState, Timeout, WaitsFor,
+    Awaited, CallItem, CallRole, Context, Driver, FutureItem, Gather, Instant, Item, Sleep, SlotId, TaskId,
+    TaskItem, TaskState, Timeout, WaitsFor,
 };
 
 use crate::fixture::{Calls, Fixture, event_loop, on_both_loops, own};
@@ -21,6 +21,8 @@ on_both_loops!(
     a_wait_through_a_combinator_names_the_task,
     a_task_that_nobody_knows_of_waits_for_its_waker,
     since_is_the_iteration_of_the_last_step,
+    a_loop_that_is_busy_knows_the_time_to_64_iterations,
+    a_run_begins_with_a_reading_of_the_clock,
     a_step_sees_itself_running,
     what_the_layer_above_says_stands_beside_what_is_known,
     the_task_of_a_waiter_is_known_through_a_combinator,
@@ -157,18 +159,60 @@ fn a_task_that_nobody_knows_of_waits_for_its_waker<C: Context>(f: &Fixture<C>) {
 }
 
 fn since_is_the_iteration_of_the_last_step<C: Context>(f: &Fixture<C>) {
+    let since = || tasks(f).iter().map(|task| task.since.map(Instant::as_nanos)).collect::<Vec<_>>();
     f.driver.advance(Duration::from_nanos(100));
     let _early = f.context.task(core::future::pending::<()>());
+    assert_eq!(since(), [None], "before its first step");
     f.turn();
-    assert_eq!(tasks(f)[0].since, None, "nobody has read the clock");
+    assert_eq!(since(), [Some(100)]);
     let _timer = f.context.later(1000, |_| ()).unwrap();
     let _late = f.context.task(core::future::pending::<()>());
-    assert_eq!(tasks(f)[1].since, None, "before its first step");
+    f.driver.advance(Duration::from_nanos(100));
     f.turn();
     f.driver.advance(Duration::from_nanos(100));
     f.turn();
-    assert_eq!(tasks(f)[1].since, Some(Instant::from_nanos(100)), "not the later turn");
-    assert_eq!(tasks(f)[0].since, None);
+    assert_eq!(since(), [100, 200].map(Some), "not the later turn");
+}
+
+fn a_loop_that_is_busy_knows_the_time_to_64_iterations<C: Context>(f: &Fixture<C>) {
+    let (c, driver) = (f.context.clone(), f.driver);
+    let readings = f.block_on(async move {
+        let (mut last, mut readings) = (Instant::MAX, 0);
+        for _ in 0..640 {
+            let time = c.scheduler().time();
+            assert!(
+                Driver::now(driver) - time <= Duration::from_nanos(64),
+                "{time:?} at {:?}",
+                Driver::now(driver)
+            );
+            readings += u32::from(time != last);
+            last = time;
+            // Each iteration takes a nanosecond, and is followed by one more.
+            driver.advance(Duration::from_nanos(1));
+            yield_now().await;
+        }
+        readings
+    });
+    assert_eq!(readings, Ok(10), "no more than that");
+}
+
+/// Is over in the next iteration.
+async fn yield_now() {
+    let mut is_over = false;
+    poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        if core::mem::replace(&mut is_over, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn a_run_begins_with_a_reading_of_the_clock<C: Context>(f: &Fixture<C>) {
+    for nanos in [1000, 2000] {
+        f.driver.advance(Duration::from_nanos(1000));
+        let _callback = f.context.soon(|_| ()).unwrap();
+        f.turn();
+        assert_eq!(f.scheduler().time(), Instant::from_nanos(nanos));
+    }
 }
 
 fn a_step_sees_itself_running<C: Context>(f: &Fixture<C>) {
