@@ -103,7 +103,7 @@ impl EventLoopHandle {
             }
         };
         watched.handler.set(Some(handler));
-        let previous = match self.set_handler(fd, direction, handler) {
+        let previous = match self.set_handler(fd, direction, handler, location) {
             Ok(previous) => previous,
             Err(error) => {
                 self.inner.scheduler.cancel_call(self, handler);

@@ -52,7 +52,22 @@ impl EventLoopHandle {
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        self.inner.scheduler.call_later(self, delay, callback, once, Location::caller())
+        self.call_later_from(delay, callback, Location::caller())
+    }
+
+    /// As [`call_later`](Self::call_later), for somebody who was asked to at `location`.
+    #[inline]
+    pub(crate) fn call_later_from<F, R>(
+        &self,
+        delay: Duration,
+        callback: F,
+        location: &'static Location<'static>,
+    ) -> Result<TimerHandle, Refused<F>>
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        self.inner.scheduler.call_later(self, delay, callback, once, location)
     }
 
     /// Schedules `callback` for the first iteration at or after `when`.
@@ -69,7 +84,22 @@ impl EventLoopHandle {
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        self.inner.scheduler.call_at(self, when, callback, once, Location::caller())
+        self.call_at_from(when, callback, Location::caller())
+    }
+
+    /// As [`call_at`](Self::call_at), for somebody who was asked to at `location`.
+    #[inline]
+    pub(crate) fn call_at_from<F, R>(
+        &self,
+        when: Instant,
+        callback: F,
+        location: &'static Location<'static>,
+    ) -> Result<TimerHandle, Refused<F>>
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        self.inner.scheduler.call_at(self, when, callback, once, location)
     }
 
     /// Makes a pending future. A result of more than 24 bytes is boxed by its
@@ -83,6 +113,14 @@ impl EventLoopHandle {
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Result<Future<T>, Refused<()>> {
         Future::new(self)
+    }
+
+    /// As [`create_future`](Self::create_future), for somebody who was asked to at `location`.
+    pub(crate) fn create_future_from<T: 'static>(
+        &self,
+        location: &'static Location<'static>,
+    ) -> Result<Future<T>, Refused<()>> {
+        Future::new_at(self, location)
     }
 
     /// Makes a task of `future`. Its first step is in the next iteration (TK-1).
@@ -99,9 +137,22 @@ impl EventLoopHandle {
     where
         F: StdFuture<Output: Outcome + 'static> + 'static,
     {
-        match Task::new(self, future, TaskCell::new) {
+        self.create_task_from(future, Location::caller())
+    }
+
+    /// As [`create_task`](Self::create_task), for somebody who was asked to at `location`.
+    pub(crate) fn create_task_from<F>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Result<Task<F::Output>, Refused<F>>
+    where
+        F: StdFuture<Output: Outcome + 'static> + 'static,
+    {
+        match Task::new_at(self, future, TaskCell::new, location) {
             Err(refused) if refused.is_too_large() => {
-                Task::new(self, refused.into_value(), |future| Box::pin(TaskCell::new(future)))
+                let boxed = |future| Box::pin(TaskCell::new(future));
+                Task::new_at(self, refused.into_value(), boxed, location)
             }
             created => created,
         }

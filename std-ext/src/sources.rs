@@ -4,19 +4,23 @@ use core::cell::Cell;
 use core::panic::Location;
 use core::task::Waker;
 use std::io;
-use std::rc::Weak;
 
-use rondel_core::{Refusal, Resource, SlotId, Usage};
+use rondel_core::{Context, Instant, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
-use crate::observers::metrics::usage;
-use crate::snapshot::{Describe, DescriptorOwner, Watcher};
+use crate::metrics::usage;
+use crate::snapshot::{DescriptorOwner, Watcher};
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
+
+use self::claims::Kept;
+use self::described::Description;
+use self::since::Since;
 
 mod claims;
 mod described;
 mod handlers;
+mod since;
 mod summons;
 
 /// Is how many bits of a token are the slab's key; the others are a generation,
@@ -225,14 +229,15 @@ pub(crate) struct Source {
     reader: Side,
     writer: Side,
     /// Counts those who keep it registered while nobody waits.
-    keepers: u16,
+    keepers: u8,
     /// Tells that its owner is to look whether the loop is shut down.
     is_summoned: bool,
     /// Is what stays watched for them.
-    /// Invariant: `None` without keepers.
-    kept: Option<Interest>,
-    /// Is what it belongs to, for snapshots, if there is more to say than `owner` does.
-    described_by: Option<Weak<dyn Describe>>,
+    /// Invariant: nothing without keepers.
+    kept: Kept,
+    /// Is when the kernel last told of it, or it was first watched.
+    since: Since,
+    description: Description,
 }
 
 // Each idle connection has one: a line of the cache.
@@ -250,7 +255,7 @@ impl Source {
     fn interest(&self) -> Option<Interest> {
         let reader = self.reader.is_watched().then_some(Interest::READABLE);
         let writer = self.writer.is_watched().then_some(Interest::WRITABLE);
-        let both = [reader, writer, self.kept].into_iter().flatten();
+        let both = [reader, writer, self.kept.interest()].into_iter().flatten();
         both.reduce(Interest::union)
     }
 }
@@ -303,7 +308,15 @@ impl Sources {
     }
 
     /// Adds a source that has no listener yet.
-    fn insert(&mut self, fd: Fd, owner: Owner) -> Result<Token> {
+    ///
+    /// It begins `now`, and was asked for at `location`.
+    fn insert(
+        &mut self,
+        fd: Fd,
+        owner: Owner,
+        location: &'static Location<'static>,
+        now: Instant,
+    ) -> Result<Token> {
         if let Some((_, owner)) = self.find(fd) {
             return Err(busy(fd, owner));
         }
@@ -323,8 +336,9 @@ impl Sources {
             writer,
             keepers: 0,
             is_summoned: false,
-            kept: None,
-            described_by: None,
+            kept: Kept::Nothing,
+            since: Since::new(now),
+            description: Description::At(location),
         };
         let key = self.slab.insert(source);
         self.peak = self.peak.max(self.slab.len());
@@ -374,6 +388,7 @@ impl EventLoopHandle {
         let (reader, writer) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(event.token) else { return };
+            source.since = Since::new(self.inner.scheduler.time());
             let is_final =
                 readiness.read_closed || readiness.write_closed || readiness.error || readiness.urgent;
             let reader = source.reader.notice(readiness.reader_wakes(), is_final);
@@ -414,8 +429,14 @@ impl EventLoopHandle {
 
     /// Watches a descriptor of our own, both sides, for its whole life: a stream
     /// costs no further call to the kernel for it.
-    pub(crate) fn watch(&self, fd: Fd, owner: Owner, interest: Interest) -> Result<Token> {
-        let token = self.hold(fd, owner)?;
+    pub(crate) fn watch(
+        &self,
+        fd: Fd,
+        owner: Owner,
+        interest: Interest,
+        location: &'static Location<'static>,
+    ) -> Result<Token> {
+        let token = self.hold(fd, owner, location)?;
         if let Err(error) = self.inner.kernel.register(fd, token, interest) {
             self.inner.sources.borrow_mut().remove(token);
             return Err(error.into());
@@ -424,13 +445,20 @@ impl EventLoopHandle {
     }
 
     /// Has a source for a descriptor of our own of which the kernel tells nothing.
-    pub(crate) fn hold(&self, fd: Fd, owner: Owner) -> Result<Token> {
+    pub(crate) fn hold(&self, fd: Fd, owner: Owner, location: &'static Location<'static>) -> Result<Token> {
         // The number is ours: whoever watches it by callbacks has closed theirs.
         let found = self.inner.sources.borrow().find(fd);
         if let Some((former, Owner::Callbacks)) = found {
             self.abandon(former);
         }
-        self.inner.sources.borrow_mut().insert(fd, owner)
+        self.add_source(fd, owner, location)
+    }
+
+    /// Adds a source that has no listener yet, and of which the kernel knows nothing.
+    fn add_source(&self, fd: Fd, owner: Owner, location: &'static Location<'static>) -> Result<Token> {
+        // Without a turn to have read the clock, the last reading may be as old as the run.
+        let now = if self.is_running() { self.inner.scheduler.time() } else { self.now() };
+        self.inner.sources.borrow_mut().insert(fd, owner, location, now)
     }
 
     /// Refuses a descriptor from outside that callbacks watch: whose it is now
@@ -477,15 +505,9 @@ impl EventLoopHandle {
     /// `Busy` if another task waits for the same side (contract SK-9), or if
     /// there is no room.
     #[inline]
-    pub(crate) fn wait_ready(
-        &self,
-        token: Token,
-        direction: Direction,
-        waker: &Waker,
-        location: &'static Location<'static>,
-    ) -> Result<Waiter> {
+    pub(crate) fn wait_ready(&self, token: Token, direction: Direction, waker: &Waker) -> Result<Waiter> {
         let task = self.inner.scheduler.task_of(waker);
-        {
+        let location = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
             let (fd, owner) = (source.fd, source.owner);
@@ -497,7 +519,8 @@ impl EventLoopHandle {
                 side.set(ListenerKind::Task, task);
                 return Ok(Waiter::Task(task));
             }
-        }
+            source.description.location().ok_or(Refusal::Closed)?
+        };
         let waiter = Waiter::Call(self.inner.scheduler.add_waiter(waker, location)?);
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             source.side(direction).set_listener(Listener::Waiter(waiter));

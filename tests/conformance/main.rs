@@ -33,6 +33,7 @@ mod test_sendfile;
 mod test_servers;
 mod test_shutdown;
 mod test_signals;
+mod test_sites;
 mod test_snapshot;
 mod test_snapshot_jobs;
 mod test_snapshot_waits;

@@ -421,9 +421,10 @@ fn eh8_every_method_of_a_protocol_is_named_with_transport_and_socket() {
             });
             let how = if panics { "panicked" } else { "failed" };
             // Called within `write`, outside of any callback.
-            let running = if moment == "Pause" { "" } else { "location handle " };
-            let expected =
-                format!("protocol.{method}() {how} exception {running}socket protocol=Probe transport");
+            let running = if moment == "Pause" { "" } else { "handle " };
+            let expected = format!(
+                "protocol.{method}() {how} exception location {running}socket protocol=Probe transport"
+            );
             assert_eq!(told.take(), [expected]);
         }
     }

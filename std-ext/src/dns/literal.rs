@@ -75,6 +75,8 @@ pub(crate) fn expand(
 
 #[cfg(test)]
 mod tests {
+    use core::panic::Location;
+
     use super::*;
     use crate::sys::names;
 
@@ -98,7 +100,8 @@ mod tests {
                     for kind in [None, Some(SocketType::Stream), Some(SocketType::Datagram)] {
                         for protocol in [0, TCP, UDP] {
                             for service in [Service::None, Service::Port(80)] {
-                                let hints = Hints { family, kind, protocol, flags };
+                                let hints =
+                                    Hints { family, kind, protocol, flags, ..Hints::at(Location::caller()) };
                                 let query = Query { host: Some(host.to_owned()), service, hints };
                                 let Some(answer) = super::answer(&query) else { continue };
                                 assert_eq!(answer, names::getaddrinfo(&query), "{query:?}");

@@ -38,6 +38,7 @@ mod default;
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
+use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
@@ -81,8 +82,9 @@ impl EventLoopHandle {
     /// # Python
     /// `loop.getaddrinfo(host, port, family=0, type=0, proto=0, flags=0)`. There a host that isn't
     /// ASCII is encoded (RFC 3490); here that is the caller's. A port is never cut to 16 bits.
+    #[track_caller]
     pub fn getaddrinfo(&self, host: impl Into<Host>, port: impl Into<Service>) -> GetAddrInfo {
-        let query = Query { host: host.into().0, service: port.into(), hints: Hints::default() };
+        let query = Query { host: host.into().0, service: port.into(), hints: Hints::at(Location::caller()) };
         GetAddrInfo { event_loop: self.clone(), query }
     }
 
@@ -96,8 +98,10 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.getnameinfo(sockaddr, flags=0)`.
+    #[track_caller]
     pub fn getnameinfo(&self, addr: impl Into<SocketAddr>) -> GetNameInfo {
-        GetNameInfo { event_loop: self.clone(), addr: addr.into(), flags: NameInfoFlags::default() }
+        let location = Location::caller();
+        GetNameInfo { event_loop: self.clone(), addr: addr.into(), flags: NameInfoFlags::default(), location }
     }
 }
 
@@ -157,6 +161,7 @@ pub struct GetNameInfo {
     event_loop: EventLoopHandle,
     addr: SocketAddr,
     flags: NameInfoFlags,
+    location: &'static Location<'static>,
 }
 
 impl GetNameInfo {
@@ -172,7 +177,9 @@ impl IntoFuture for GetNameInfo {
     type IntoFuture = Resolving<NameInfo>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Resolving::new(async move { resolver::getnameinfo(&self.event_loop, self.addr, self.flags).await })
+        Resolving::new(async move {
+            resolver::getnameinfo(&self.event_loop, self.addr, self.flags, self.location).await
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::{BitOr, BitOrAssign};
+use core::panic::Location;
 use std::borrow::Cow;
 
 /// The family of an IP address.
@@ -237,16 +238,25 @@ flags! {
 }
 
 /// What is wanted of a host's addresses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hints {
     pub(crate) family: Option<IpFamily>,
     pub(crate) kind: Option<SocketType>,
     pub(crate) protocol: i32,
     pub(crate) flags: AddrInfoFlags,
+    /// Is where the addresses were asked for.
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Hints {
+    /// Wants whatever there is, for who asked at `location`.
+    pub(crate) const fn at(location: &'static Location<'static>) -> Self {
+        Self { family: None, kind: None, protocol: 0, flags: AddrInfoFlags(0), location }
+    }
 }
 
 /// A question to a resolver.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Query {
     pub(crate) host: Option<String>,
     pub(crate) service: Service,

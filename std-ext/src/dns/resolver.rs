@@ -3,6 +3,7 @@
 use core::cell::RefCell;
 use core::fmt;
 use core::net::SocketAddr;
+use core::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ pub(super) trait Resolve {
         event_loop: &EventLoopHandle,
         addr: SocketAddr,
         flags: NameInfoFlags,
+        location: &'static Location<'static>,
     ) -> Resolving<NameInfo>;
 }
 
@@ -119,11 +121,12 @@ pub(super) async fn getnameinfo(
     event_loop: &EventLoopHandle,
     addr: SocketAddr,
     flags: NameInfoFlags,
+    location: &'static Location<'static>,
 ) -> Result<NameInfo> {
     let names = async {
         match in_loop(event_loop) {
-            None => system::getnameinfo(event_loop, addr, flags).await,
-            Some(resolver) => resolver.getnameinfo(event_loop, addr, flags).await,
+            None => system::getnameinfo(event_loop, addr, flags, location).await,
+            Some(resolver) => resolver.getnameinfo(event_loop, addr, flags, location).await,
         }
     };
     event_loop.name_wait(TaskWait::Lookup, names).await.map_err(|error| error.during("getnameinfo"))

@@ -1,5 +1,6 @@
 //! The system's resolver, in threads of its own.
 
+use core::panic::Location;
 use std::sync::Arc;
 
 use crate::dns::{AddrInfo, NameInfo, NameInfoFlags, Query};
@@ -11,8 +12,8 @@ use crate::{EventLoopHandle, Result};
 /// Asks the system for the addresses of a host.
 pub(super) async fn getaddrinfo(event_loop: &EventLoopHandle, query: Query) -> Result<Vec<AddrInfo>> {
     let lane = lane(event_loop);
-    let answer =
-        JobFuture::start(event_loop, &lane, JobExecutor::Lookups, move || names::getaddrinfo(&query))?;
+    let (location, ask) = (query.hints.location, move || names::getaddrinfo(&query));
+    let answer = JobFuture::start(event_loop, &lane, JobExecutor::Lookups, ask, location)?;
     Ok(answer.await??)
 }
 
@@ -21,10 +22,11 @@ pub(super) async fn getnameinfo(
     event_loop: &EventLoopHandle,
     addr: core::net::SocketAddr,
     flags: NameInfoFlags,
+    location: &'static Location<'static>,
 ) -> Result<NameInfo> {
     let lane = lane(event_loop);
-    let answer =
-        JobFuture::start(event_loop, &lane, JobExecutor::Lookups, move || names::getnameinfo(addr, flags))?;
+    let ask = move || names::getnameinfo(addr, flags);
+    let answer = JobFuture::start(event_loop, &lane, JobExecutor::Lookups, ask, location)?;
     let (host, service) = answer.await??;
     Ok(NameInfo { host, service })
 }

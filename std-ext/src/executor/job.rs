@@ -281,19 +281,19 @@ pub struct JobFuture<T> {
 }
 
 impl<T: Send + 'static> JobFuture<T> {
-    #[track_caller]
     pub(crate) fn start<F>(
         event_loop: &EventLoopHandle,
         executor: &Arc<dyn Executor>,
         kind: JobExecutor,
         job: F,
+        location: &'static Location<'static>,
     ) -> Result<Self, JobRefused<F>>
     where
         F: FnOnce() -> T + Send + 'static,
     {
         let (handed_in, clock) = (event_loop.time(), event_loop.inner.kernel.thread_clock());
         let shared = Arc::new(Shared { state: Mutex::new(State::Queued(job, None)), clock });
-        let (id, location) = (next_number(), Location::caller());
+        let id = next_number();
         let work = Arc::<Shared<F, T>>::clone(&shared);
         let job = Job { work, id, location, name: core::any::type_name::<F>() };
         let executor = Arc::clone(executor);

@@ -27,6 +27,7 @@ mod process_pool;
 mod tests;
 
 use core::future::Future;
+use core::panic::Location;
 use core::pin::Pin;
 use core::time::Duration;
 use std::sync::Arc;
@@ -121,7 +122,7 @@ impl EventLoopHandle {
         T: Send + 'static,
     {
         match self.default_executor() {
-            Ok(executor) => JobFuture::start(self, &executor, JobExecutor::Default, job),
+            Ok(executor) => JobFuture::start(self, &executor, JobExecutor::Default, job, Location::caller()),
             Err(reason) => Err(JobRefused::new(reason, job)),
         }
     }
@@ -147,6 +148,6 @@ impl EventLoopHandle {
         if self.is_closed() {
             return Err(JobRefused::new(JobRefusal::Closed, job));
         }
-        JobFuture::start(self, executor, JobExecutor::Other, job)
+        JobFuture::start(self, executor, JobExecutor::Other, job, Location::caller())
     }
 }

@@ -6,6 +6,7 @@ use core::fmt;
 use core::future::Future;
 use core::marker::PhantomData;
 use core::net::SocketAddr;
+use core::panic::Location;
 use core::pin::Pin;
 use core::time::Duration;
 use std::io;
@@ -64,6 +65,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_connection(factory, host, port)`.
+    #[track_caller]
     pub fn create_connection<F, P, Kind, A>(
         &self,
         factory: F,
@@ -82,6 +84,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_connection(factory, sock=sock)`.
+    #[track_caller]
     pub fn create_connection_with_sock<F, P, Kind>(
         &self,
         factory: F,
@@ -101,6 +104,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.connect_accepted_socket(factory, sock)`.
+    #[track_caller]
     pub fn connect_accepted_socket<F, P, Kind>(
         &self,
         factory: F,
@@ -118,6 +122,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_unix_connection(factory, path)`.
+    #[track_caller]
     pub fn create_unix_connection<F, P, Kind>(
         &self,
         factory: F,
@@ -135,6 +140,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.open_connection(host, port)`.
+    #[track_caller]
     pub fn open_connection<A: ToAddrs>(&self, addr: A) -> CreateConnection<Remote<A>, ClientStreams> {
         CreateConnection::new(self, Remote::new(addr), ClientStreams::default())
     }
@@ -144,6 +150,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.open_connection(sock=sock)`.
+    #[track_caller]
     pub fn open_connection_with_sock(
         &self,
         socket: impl Into<OwnedFd>,
@@ -156,6 +163,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.open_unix_connection(path)`.
+    #[track_caller]
     pub fn open_unix_connection(&self, path: impl AsRef<Path>) -> CreateConnection<UnixPeer, ClientStreams> {
         CreateConnection::new(self, UnixPeer(UnixAddr::try_from(path.as_ref())), ClientStreams::default())
     }
@@ -178,6 +186,7 @@ pub struct CreateConnection<T, M> {
     event_loop: EventLoopHandle,
     target: T,
     make: M,
+    location: &'static Location<'static>,
     pub(crate) begin_tls: Option<BeginTls>,
 }
 
@@ -185,15 +194,17 @@ pub struct CreateConnection<T, M> {
 pub(crate) type BeginTls = Box<dyn FnOnce(Option<String>) -> Result<Box<TlsState>>>;
 
 impl<T, M> CreateConnection<T, M> {
+    #[track_caller]
     fn new(event_loop: &EventLoopHandle, target: T, make: M) -> Self {
-        Self { event_loop: event_loop.clone(), target, make, begin_tls: None }
+        let location = Location::caller();
+        Self { event_loop: event_loop.clone(), target, make, location, begin_tls: None }
     }
 }
 
 impl<A, M> CreateConnection<Remote<A>, M> {
     /// Sets the address of our side; of several the first that works (CC-5).
     pub fn local_addr(mut self, addr: impl ToAddrs) -> Self {
-        let addrs = addr.resolve(&self.event_loop, Hints::default());
+        let addrs = addr.resolve(&self.event_loop, Hints::at(self.location));
         self.target.locals = Some(Box::pin(addrs));
         self
     }
@@ -265,16 +276,16 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<M::Client>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { event_loop, target, make, begin_tls } = self;
+        let Self { event_loop, target, make, location, begin_tls } = self;
         let tls = begin_tls.map(|begin_tls| begin_tls(target.host())).transpose();
         // From here on nothing is borrowed: the address may have been.
-        let connected = target.connect(&event_loop);
+        let connected = target.connect(&event_loop, location);
         Box::pin(async move {
             let connected = async {
                 // What can never be is told before the network is asked for anything.
                 let tls = tls?;
                 let (fd, token, peer) = connected.await?;
-                let connection = Connection::new(Origin::of(&event_loop), fd, token, peer)?;
+                let connection = Connection::new(Origin::asked_at(location, &event_loop), fd, token, peer)?;
                 if let Some(tls) = tls {
                     connection.start_tls(tls)?;
                     let unwanted = AbortOnDrop(&connection);
@@ -305,9 +316,13 @@ pub trait Connect {
         None
     }
 
-    /// Connects; what it is made of may end before the future does.
+    /// Connects, for who asked at `location`; what it is made of may end before the future does.
     #[doc(hidden)]
-    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static;
+    fn connect(
+        self,
+        event_loop: &EventLoopHandle,
+        location: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Socket>> + 'static;
 }
 
 /// The addresses of our side, to be resolved.
@@ -337,10 +352,15 @@ impl<A: ToAddrs> Connect for Remote<A> {
         self.addr.host()
     }
 
-    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
+    fn connect(
+        self,
+        event_loop: &EventLoopHandle,
+        location: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Socket>> + 'static {
         let Self { addr, locals, family, protocol, flags, happy_eyeballs_delay, interleave } = self;
-        let addrs = addr.resolve(event_loop, Hints { family, protocol, flags, ..Hints::default() });
-        let options = RaceOptions { locals: Vec::new(), protocol, happy_eyeballs_delay, interleave };
+        let addrs = addr.resolve(event_loop, Hints { family, protocol, flags, ..Hints::at(location) });
+        let options =
+            RaceOptions { locals: Vec::new(), protocol, happy_eyeballs_delay, interleave, location };
         connect_resolved(event_loop.clone(), addrs, locals, options)
     }
 }
@@ -369,9 +389,13 @@ impl<A> fmt::Debug for Remote<A> {
 pub struct UnixPeer(Result<UnixAddr, UnixAddrError>);
 
 impl Connect for UnixPeer {
-    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
+    fn connect(
+        self,
+        event_loop: &EventLoopHandle,
+        location: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Socket>> + 'static {
         let event_loop = event_loop.clone();
-        async move { Ok(connect_unix(&event_loop, Address::Unix(self.0?)).await?.into_parts()) }
+        async move { Ok(connect_unix(&event_loop, Address::Unix(self.0?), location).await?.into_parts()) }
     }
 }
 
@@ -380,7 +404,11 @@ impl Connect for UnixPeer {
 pub struct Connected(OwnedFd);
 
 impl Connect for Connected {
-    fn connect(self, event_loop: &EventLoopHandle) -> impl Future<Output = Result<Socket>> + 'static {
+    fn connect(
+        self,
+        event_loop: &EventLoopHandle,
+        _: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Socket>> + 'static {
         let event_loop = event_loop.clone();
         async move { self.take_over(&event_loop) }
     }

@@ -25,7 +25,6 @@ pub(crate) struct Attempt {
     token: Option<Token>,
     waiter: Option<Waiter>,
     addr: Address,
-    location: &'static Location<'static>,
 }
 
 impl Attempt {
@@ -41,10 +40,10 @@ impl Attempt {
         let kernel = &event_loop.inner.kernel;
         let fd = kernel.socket(Family::of(addr), SocketKind::Stream, protocol)?;
         let event_loop = event_loop.clone();
-        let mut attempt = Self { event_loop, fd, token: None, waiter: None, addr: addr.clone(), location };
+        let mut attempt = Self { event_loop, fd, token: None, waiter: None, addr: addr.clone() };
         attempt.bind(locals)?;
         if !attempt.event_loop.inner.kernel.connect(fd, addr)? {
-            let token = attempt.event_loop.watch(fd, Owner::Stream, Interest::WRITABLE);
+            let token = attempt.event_loop.watch(fd, Owner::Stream, Interest::WRITABLE, location);
             attempt.token = Some(token?);
         }
         Ok(attempt)
@@ -81,7 +80,7 @@ impl Attempt {
                 Ok(Some(error)) | Err(error) => Err(error.into()),
             });
         }
-        match self.event_loop.wait_ready(token, Direction::Write, cx.waker(), self.location) {
+        match self.event_loop.wait_ready(token, Direction::Write, cx.waker()) {
             Ok(waiter) => self.waiter = Some(waiter),
             Err(error) => return Poll::Ready(Err(error)),
         }
@@ -138,6 +137,8 @@ pub(crate) struct RaceOptions {
     pub(crate) protocol: i32,
     pub(crate) happy_eyeballs_delay: Option<Duration>,
     pub(crate) interleave: usize,
+    /// Is where the connection was asked for.
+    pub(crate) location: &'static Location<'static>,
 }
 
 /// Tries addresses until one connects (contract CC-4, RFC 8305): the next one
@@ -157,7 +158,6 @@ pub(crate) struct Race {
 }
 
 impl Race {
-    #[track_caller]
     pub(crate) fn new(event_loop: &EventLoopHandle, addrs: Vec<SocketAddr>, options: RaceOptions) -> Self {
         let waiting = if options.interleave > 0 { interleave(addrs, options.interleave) } else { addrs };
         Self {
@@ -170,7 +170,7 @@ impl Race {
             delay: options.happy_eyeballs_delay,
             next: None,
             last: None,
-            location: Location::caller(),
+            location: options.location,
         }
     }
 
@@ -266,11 +266,15 @@ fn interleave(addrs: Vec<SocketAddr>, first: usize) -> Vec<SocketAddr> {
 
 /// Connects to the socket at a path, waiting while its backlog is full: the
 /// kernel tells nobody when it isn't any more.
-pub(crate) async fn connect_unix(event_loop: &EventLoopHandle, addr: Address) -> Result<Attempt> {
+pub(crate) async fn connect_unix(
+    event_loop: &EventLoopHandle,
+    addr: Address,
+    location: &'static Location<'static>,
+) -> Result<Attempt> {
     const RETRY_DELAY_MAX: Duration = Duration::from_millis(100);
     let mut delay = Duration::from_millis(1);
     loop {
-        match Attempt::begin(event_loop, &addr, &[], 0, Location::caller()) {
+        match Attempt::begin(event_loop, &addr, &[], 0, location) {
             Ok(attempt) => return Connected { attempt: Some(attempt) }.await,
             Err(error) => match error.into_io()? {
                 error if error.kind() == io::ErrorKind::WouldBlock => {

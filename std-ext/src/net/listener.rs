@@ -2,7 +2,6 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::panic::Location;
 use core::time::Duration;
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -11,12 +10,12 @@ use std::rc::Rc;
 use rondel_core::{Callback, Context, SlotId};
 
 use crate::dns::{AddrInfoFlags, IpFamily};
-use crate::exception::subject::Subject;
 use crate::net::address::Address;
 use crate::net::server::{Origin, ServerState};
 use crate::net::unix::{self, SocketFile};
 use crate::shutdown::Phase;
 use crate::sources::{Direction, Owner};
+use crate::subject::Subject;
 use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
 
@@ -163,14 +162,15 @@ impl Listener {
         listens.map_err(|error| AddressError { addr: self.addr.clone(), error })?;
         let token = match self.token.get() {
             Some(token) => token,
-            None => self.event_loop.watch(self.fd, Owner::Server, Interest::READABLE)?,
+            None => self.event_loop.watch(self.fd, Owner::Server, Interest::READABLE, server.location)?,
         };
         self.token.set(Some(token));
         self.event_loop.set_description(token, Rc::<ServerState>::downgrade(server));
         let (listener, server, origin) = (Rc::clone(self), Rc::clone(server), Origin::of_server(server));
+        let location = server.location;
         let acceptor = Acceptor { listener, server, origin };
         let erase = |acceptor: Acceptor| Callback::handler(move |_: &EventLoopHandle| acceptor.accept());
-        let handler = self.event_loop.inner.scheduler.add_handler(acceptor, erase, Location::caller());
+        let handler = self.event_loop.inner.scheduler.add_handler(acceptor, erase, location);
         let handler = handler.map_err(|refused| refused.refusal())?;
         self.handler.set(Some(handler));
         self.event_loop.listen(token, Direction::Read, handler);
@@ -212,16 +212,17 @@ impl Listener {
 
     /// Rests until descriptors or memory may be free again, or whatever it was
     /// is over: one report and one timer, however many clients knock (FAULTS A-01).
-    fn rest(self: &Rc<Self>, message: &str, error: io::Error) {
+    fn rest(self: &Rc<Self>, server: &ServerState, message: &str, error: io::Error) {
         let subject = Subject { socket: Some(self.fd.as_raw()), ..Subject::default() };
         self.event_loop.report_about(&subject, message, Some(&Error::from(error)));
         let resting = Rc::downgrade(self);
-        let timer = self.event_loop.call_later(ACCEPT_RETRY_DELAY, move |_| {
+        let end_rest = move |_: &EventLoopHandle| {
             if let Some(listener) = resting.upgrade() {
                 listener.rest.replace(None);
                 listener.accept_again();
             }
-        });
+        };
+        let timer = self.event_loop.call_later_from(ACCEPT_RETRY_DELAY, end_rest, server.location);
         // Without room for a timer the next connection makes the next attempt.
         self.rest.replace(timer.ok());
     }
@@ -332,14 +333,16 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => match after(&error) {
                     AfterError::Skip => denied = Some(error),
-                    AfterError::Rest => return listener.rest("accept is out of system resources", error),
-                    AfterError::Report => return listener.rest("accept failed", error),
+                    AfterError::Rest => {
+                        return listener.rest(server, "accept is out of system resources", error);
+                    }
+                    AfterError::Report => return listener.rest(server, "accept failed", error),
                 },
             }
         }
         match denied.filter(|error| error.kind() == io::ErrorKind::PermissionDenied) {
             // Not a firewall, which denies some: nobody may accept here (FAULTS P-13).
-            Some(error) => listener.rest("accept failed", error),
+            Some(error) => listener.rest(server, "accept failed", error),
             None => listener.accept_again(),
         }
     }

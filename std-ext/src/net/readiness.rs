@@ -1,7 +1,6 @@
 //! Waiting for one side of a connection, and giving way to others.
 
 use core::cell::Cell;
-use core::panic::Location;
 use core::task::{Context as PollContext, Poll};
 
 use rondel_core::Cancelled;
@@ -66,7 +65,7 @@ impl Connection {
         if event_loop.inner.scheduler.take_cancel() {
             return Err(Cancelled.into());
         }
-        event_loop.wait_ready(self.token(), direction, cx.waker(), Location::caller())?;
+        event_loop.wait_ready(self.token(), direction, cx.waker())?;
         self.set_half(Halves::pending(direction));
         Ok(())
     }

@@ -215,6 +215,8 @@ fn fitting(mut addrs: Vec<SocketAddr>, hints: &Hints) -> Result<Vec<SocketAddr>>
 
 #[cfg(test)]
 mod tests {
+    use core::panic::Location;
+
     use super::*;
     use crate::{EventLoop, SocketType};
 
@@ -224,8 +226,11 @@ mod tests {
         Ok(addrs.iter().map(ToString::to_string).collect())
     }
 
-    const STREAM: Hints =
-        Hints { family: None, kind: Some(SocketType::Stream), protocol: 0, flags: AddrInfoFlags::PASSIVE };
+    const STREAM: Hints = Hints {
+        kind: Some(SocketType::Stream),
+        flags: AddrInfoFlags::PASSIVE,
+        ..Hints::at(Location::caller())
+    };
 
     // DN-2: the kernel of these tests has neither threads nor a resolver.
     #[test]

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::Location;
 use core::pin::Pin;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -57,6 +58,7 @@ impl EventLoopHandle {
     /// `loop.connect_read_pipe(factory, pipe)`. There `/dev/null` and the like, which
     /// are always ready, are refused by epoll; here they are read and written without
     /// waiting.
+    #[track_caller]
     pub fn connect_read_pipe<F, P, D>(
         &self,
         factory: F,
@@ -67,11 +69,11 @@ impl EventLoopHandle {
         P: ReadPipeProtocol,
         D: Into<OwnedFd>,
     {
-        let (event_loop, pipe) = (self.clone(), pipe.into());
+        let (event_loop, pipe, location) = (self.clone(), pipe.into(), Location::caller());
         async move {
             let connected = async {
                 let end = PipeEnd::adopt(&event_loop, pipe, Direction::Read)?;
-                let connection = Rc::new(Connection::of_pipe(&event_loop, end)?);
+                let connection = Rc::new(Connection::of_pipe(&event_loop, end, location)?);
                 let seat = Seat::<P, kind::ReadPipe>::new(factory());
                 let transport = start(connection, Rc::<Seat<P, kind::ReadPipe>>::clone(&seat) as _).await?;
                 Ok((ReadTransport::of(&transport), ProtocolRef::new(seat)))
@@ -98,6 +100,7 @@ impl EventLoopHandle {
     /// # Python
     /// `loop.connect_write_pipe(factory, pipe)`, which takes a peer's bytes for its
     /// end.
+    #[track_caller]
     pub fn connect_write_pipe<F, P, D>(
         &self,
         factory: F,
@@ -108,11 +111,11 @@ impl EventLoopHandle {
         P: WritePipeProtocol,
         D: Into<OwnedFd>,
     {
-        let (event_loop, pipe) = (self.clone(), pipe.into());
+        let (event_loop, pipe, location) = (self.clone(), pipe.into(), Location::caller());
         async move {
             let connected = async {
                 let end = PipeEnd::adopt(&event_loop, pipe, Direction::Write)?;
-                let connection = Rc::new(Connection::of_pipe(&event_loop, end)?);
+                let connection = Rc::new(Connection::of_pipe(&event_loop, end, location)?);
                 let seat = Seat::<P, kind::WritePipe>::new(factory());
                 let transport = start(connection, Rc::<Seat<P, kind::WritePipe>>::clone(&seat) as _).await?;
                 Ok((WriteTransport::of(&transport), ProtocolRef::new(seat)))
@@ -139,6 +142,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `StreamReader()` and its protocol for `loop.connect_read_pipe`.
+    #[track_caller]
     pub fn open_read_pipe(&self, pipe: impl Into<OwnedFd>) -> OpenReadPipe {
         OpenReadPipe::new(self, Source::Given(pipe.into()))
     }
@@ -156,15 +160,16 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `StreamWriter` with the transport of `loop.connect_write_pipe`.
+    #[track_caller]
     pub fn open_write_pipe<D: Into<OwnedFd>>(
         &self,
         pipe: D,
     ) -> impl Future<Output = Result<StreamWriter>> + use<D> {
-        let (event_loop, pipe) = (self.clone(), pipe.into());
+        let (event_loop, pipe, location) = (self.clone(), pipe.into(), Location::caller());
         async move {
             let open = || {
                 let end = PipeEnd::adopt(&event_loop, pipe, Direction::Write)?;
-                Ok(streams::writer(Rc::new(Connection::of_pipe(&event_loop, end)?)))
+                Ok(streams::writer(Rc::new(Connection::of_pipe(&event_loop, end, location)?)))
             };
             open().map_err(|error: crate::Error| error.during("open_write_pipe"))
         }
@@ -193,6 +198,7 @@ pub struct OpenReadPipe {
     event_loop: EventLoopHandle,
     source: Source,
     limit: usize,
+    location: &'static Location<'static>,
 }
 
 /// What is to be read.
@@ -211,10 +217,13 @@ impl Source {
 }
 
 impl OpenReadPipe {
+    #[track_caller]
     fn new(event_loop: &EventLoopHandle, source: Source) -> Self {
-        Self { event_loop: event_loop.clone(), source, limit: streams::DEFAULT_LIMIT }
+        let (limit, location) = (streams::DEFAULT_LIMIT, Location::caller());
+        Self { event_loop: event_loop.clone(), source, limit, location }
     }
 
+    #[track_caller]
     pub(super) fn of_stdin(event_loop: &EventLoopHandle) -> Self {
         Self::new(event_loop, Source::Stdin)
     }
@@ -231,7 +240,7 @@ impl OpenReadPipe {
             Source::Given(pipe) => PipeEnd::adopt(&self.event_loop, pipe, Direction::Read)?,
             Source::Stdin => PipeEnd::stdin(&self.event_loop)?,
         };
-        Ok(streams::reader(Rc::new(Connection::of_pipe(&self.event_loop, end)?), self.limit))
+        Ok(streams::reader(Rc::new(Connection::of_pipe(&self.event_loop, end, self.location)?), self.limit))
     }
 }
 

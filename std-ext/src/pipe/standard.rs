@@ -1,6 +1,7 @@
 //! Standard input, output and error, without harm to those who share them.
 
 use core::future::Future;
+use core::panic::Location;
 use std::io;
 use std::rc::Rc;
 
@@ -52,6 +53,7 @@ impl EventLoopHandle {
     /// # Python
     /// `loop.connect_read_pipe(factory, sys.stdin)`, which refuses files and leaves the
     /// terminal non-blocking for the shell.
+    #[track_caller]
     pub fn open_stdin(&self) -> OpenReadPipe {
         OpenReadPipe::of_stdin(self)
     }
@@ -70,8 +72,9 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.connect_write_pipe(factory, sys.stdout)`.
+    #[track_caller]
     pub fn open_stdout(&self) -> impl Future<Output = Result<StreamWriter>> + use<> {
-        open(self.clone(), STDOUT, "open_stdout")
+        open(self.clone(), STDOUT, "open_stdout", Location::caller())
     }
 
     /// Writes to standard error from tasks, as [`open_stdout`](Self::open_stdout).
@@ -84,15 +87,21 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.connect_write_pipe(factory, sys.stderr)`.
+    #[track_caller]
     pub fn open_stderr(&self) -> impl Future<Output = Result<StreamWriter>> + use<> {
-        open(self.clone(), STDERR, "open_stderr")
+        open(self.clone(), STDERR, "open_stderr", Location::caller())
     }
 }
 
-async fn open(event_loop: EventLoopHandle, fd: Fd, operation: &'static str) -> Result<StreamWriter> {
+async fn open(
+    event_loop: EventLoopHandle,
+    fd: Fd,
+    operation: &'static str,
+    location: &'static Location<'static>,
+) -> Result<StreamWriter> {
     let open = || {
         let end = PipeEnd::shared(&event_loop, fd, Direction::Write)?;
-        Ok(streams::writer(Rc::new(Connection::of_pipe(&event_loop, end)?)))
+        Ok(streams::writer(Rc::new(Connection::of_pipe(&event_loop, end, location)?)))
     };
     open().map_err(|error: Error| error.during(operation))
 }

@@ -1,6 +1,7 @@
 //! How a child process is asked for.
 
 use core::fmt;
+use core::panic::Location;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.create_subprocess_exec(program, *args)`, which leaves `SIGCHLD` ignored.
+    #[track_caller]
     pub fn create_subprocess_exec(&self, program: impl Into<OsString>) -> CreateSubprocess {
         CreateSubprocess::new(self, Launch::new(program.into()), AsProcess::default())
     }
@@ -45,6 +47,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.create_subprocess_shell(cmd)`.
+    #[track_caller]
     pub fn create_subprocess_shell(&self, command: impl Into<OsString>) -> CreateSubprocess {
         CreateSubprocess::new(self, launch::shell(command.into()), AsProcess::default())
     }
@@ -83,6 +86,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.subprocess_exec(factory, program, *args)`.
+    #[track_caller]
     pub fn subprocess_exec<F, P>(
         &self,
         factory: F,
@@ -100,6 +104,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.subprocess_shell(factory, cmd)`.
+    #[track_caller]
     pub fn subprocess_shell<F, P>(
         &self,
         factory: F,
@@ -130,11 +135,13 @@ pub struct CreateSubprocess<Target = AsProcess> {
     pub(super) event_loop: EventLoopHandle,
     pub(super) launch: Launch,
     pub(super) target: Target,
+    pub(super) location: &'static Location<'static>,
 }
 
 impl<Target> CreateSubprocess<Target> {
+    #[track_caller]
     fn new(event_loop: &EventLoopHandle, launch: Launch, target: Target) -> Self {
-        Self { event_loop: event_loop.clone(), launch, target }
+        Self { event_loop: event_loop.clone(), launch, target, location: Location::caller() }
     }
 
     /// Adds an argument.

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::status::ExitStatus;
 use super::transport::Subprocess;
-use crate::observers::metrics::{Peak, usage};
+use crate::metrics::{Peak, usage};
 use crate::shutdown::AbortedKind;
 use crate::snapshot::{Describe, DescriptorRow, ShortText};
 use crate::sources::{Direction, Owner};
@@ -65,6 +65,8 @@ impl Children {
 /// A process. Its handler reaps it when it has exited, whether anybody asks or not.
 pub(crate) struct Child {
     event_loop: EventLoopHandle,
+    /// Is where it was asked for.
+    pub(super) location: &'static Location<'static>,
     /// Is the process, and the source that tells of its end. Set before anybody sees it.
     started: OnceCell<(sys::Child, Token)>,
     /// Is its place in the table.
@@ -101,7 +103,7 @@ impl Reserved {
         let Self { child, handler } = &self;
         let (event_loop, inner) = (&child.event_loop, &child.event_loop.inner);
         let started = inner.kernel.processes().spawn(command)?;
-        let watched = event_loop.watch(started.watched(), Owner::Child, Interest::READABLE);
+        let watched = event_loop.watch(started.watched(), Owner::Child, Interest::READABLE, child.location);
         let token = watched.inspect_err(|_| {
             let _ = inner.kernel.processes().signal_child(started, sys::SIGKILL);
             inner.kernel.processes().reap_killed(started);
@@ -130,7 +132,11 @@ impl Child {
     ///
     /// # Errors
     /// `Full`, `Closed`.
-    pub(super) fn reserve(event_loop: &EventLoopHandle, program: &OsStr) -> Result<Reserved> {
+    pub(super) fn reserve(
+        event_loop: &EventLoopHandle,
+        program: &OsStr,
+        location: &'static Location<'static>,
+    ) -> Result<Reserved> {
         let inner = &event_loop.inner;
         if event_loop.is_closed() {
             return Err(Refusal::Closed.into());
@@ -140,17 +146,18 @@ impl Child {
         inner.children.end_all.set(Some(EventLoopHandle::end_all_children));
         let child = Rc::new(Self {
             event_loop: event_loop.clone(),
+            location,
             started: OnceCell::new(),
             key: Cell::new(0),
             status: Cell::new(None),
-            exited: event_loop.create_future()?,
+            exited: event_loop.create_future_from(location)?,
             subprocess: RefCell::default(),
             outlives_loop: Cell::new(false),
             program: ShortText::new(program.display()),
             is_summoned: Cell::new(false),
         });
         let erase = |child: Rc<Self>| Callback::handler(move |_: &EventLoopHandle| child.look());
-        let handler = inner.scheduler.add_handler(Rc::clone(&child), erase, Location::caller());
+        let handler = inner.scheduler.add_handler(Rc::clone(&child), erase, location);
         let handler = handler.map_err(|refused| refused.refusal())?;
         Ok(Reserved { child, handler })
     }
@@ -335,6 +342,10 @@ impl EventLoopHandle {
 }
 
 impl Describe for Child {
+    fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
     fn describe(&self, row: &mut DescriptorRow) {
         row.process = Some((self.pid().unsigned_abs(), self.program));
         row.state = if self.is_summoned.get() { "asked to end" } else { "running" };

@@ -43,9 +43,9 @@ impl IntoFuture for CreateSubprocess<AsProcess> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { event_loop, launch, target } = self;
-            let reserved = Child::reserve(&event_loop, &launch.program)?;
-            let (ours, theirs) = pipes::open(&event_loop, &launch)?;
+            let Self { event_loop, launch, target, location } = self;
+            let reserved = Child::reserve(&event_loop, &launch.program, location)?;
+            let (ours, theirs) = pipes::open(&event_loop, &launch, location)?;
             let child = reserved.start(&launch.command(theirs.sources)?)?;
             Ok(Process::new(child, ours, target.limit, target.kill_on_drop))
         })
@@ -62,9 +62,9 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { event_loop, launch, target: AsTransport(factory) } = self;
-            let reserved = Child::reserve(&event_loop, &launch.program)?;
-            let (ours, theirs) = pipes::open(&event_loop, &launch)?;
+            let Self { event_loop, launch, target: AsTransport(factory), location } = self;
+            let reserved = Child::reserve(&event_loop, &launch.program, location)?;
+            let (ours, theirs) = pipes::open(&event_loop, &launch, location)?;
             let command = launch.command(theirs.sources)?;
             let seat = Seat::<P, kind::Subprocess>::new(factory());
             let subprocess = Subprocess::new(reserved.child(), ours, Rc::<Seat<P, _>>::clone(&seat) as _)?;

@@ -1,5 +1,6 @@
 //! The standard descriptors of a child, while it is being started.
 
+use core::panic::Location;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -30,12 +31,16 @@ pub(super) struct TheirEnds {
 ///
 /// # Errors
 /// As `pipe2` and `open`, or if a table is full; nothing is left then.
-pub(super) fn open(event_loop: &EventLoopHandle, launch: &Launch) -> Result<(OurEnds, TheirEnds)> {
+pub(super) fn open(
+    event_loop: &EventLoopHandle,
+    launch: &Launch,
+    location: &'static Location<'static>,
+) -> Result<(OurEnds, TheirEnds)> {
     let (mut ours, mut theirs) = (OurEnds::default(), TheirEnds::default());
-    ours.stdin = theirs.open(event_loop, 0, &launch.stdin)?;
-    ours.stdout = theirs.open(event_loop, 1, &launch.stdout)?;
+    ours.stdin = theirs.open(event_loop, 0, &launch.stdin, location)?;
+    ours.stdout = theirs.open(event_loop, 1, &launch.stdout, location)?;
     match &launch.stderr {
-        Some(stderr) => ours.stderr = theirs.open(event_loop, 2, stderr)?,
+        Some(stderr) => ours.stderr = theirs.open(event_loop, 2, stderr, location)?,
         None => theirs.sources[2] = theirs.sources[1],
     }
     Ok((ours, theirs))
@@ -48,6 +53,7 @@ impl TheirEnds {
         event_loop: &EventLoopHandle,
         target: usize,
         stdio: &Stdio,
+        location: &'static Location<'static>,
     ) -> Result<Option<Rc<Connection>>> {
         let kernel = &event_loop.inner.kernel;
         self.sources[target] = match &stdio.0 {
@@ -63,7 +69,7 @@ impl TheirEnds {
                 };
                 self.sources[target] = self.keep(event_loop, their);
                 let end = PipeEnd::made(event_loop, our, direction)?;
-                return Ok(Some(Rc::new(Connection::of_pipe(event_loop, end)?)));
+                return Ok(Some(Rc::new(Connection::of_pipe(event_loop, end, location)?)));
             }
         };
         Ok(None)

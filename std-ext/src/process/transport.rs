@@ -2,7 +2,6 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::panic::Location;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -13,10 +12,10 @@ use super::pipe_protocol::PipeProtocol;
 use super::pipes::OurEnds;
 use super::protocol::{AnySubprocessProtocol, Event, Protocol};
 use super::status::ExitStatus;
-use crate::exception::subject::{Callee, Subject};
 use crate::net::connection::Connection;
 use crate::net::finally::Finally;
 use crate::pipe::transport::{ReadTransport, WriteTransport};
+use crate::subject::{Callee, Subject};
 use crate::sys::child::{SIGKILL, SIGTERM};
 use crate::transport::Transport;
 use crate::{Error, EventLoopHandle, Future, Result};
@@ -225,11 +224,11 @@ impl Subprocess {
             protocol: RefCell::new(Some(protocol)),
             later: RefCell::default(),
             driver: Cell::new(None),
-            made: event_loop.create_future()?,
+            made: event_loop.create_future_from(child.location)?,
         });
         let driven = Driven(Rc::clone(&subprocess));
         let erase = |driven: Driven| Callback::handler(move |_: &EventLoopHandle| driven.0.turn());
-        let driver = event_loop.inner.scheduler.add_handler(driven, erase, Location::caller());
+        let driver = event_loop.inner.scheduler.add_handler(driven, erase, child.location);
         subprocess.driver.set(Some(driver.map_err(|refused| refused.refusal())?));
         child.tell_exit_to(Rc::downgrade(&subprocess));
         for fd in [STDIN, STDOUT, STDERR] {

@@ -29,7 +29,7 @@ impl fmt::Display for Snapshot<'_> {
                 SnapshotRow::Task(row) => writeln!(f, "{}", TaskLine { row, now: self.time() })?,
                 SnapshotRow::Call(call) => writeln!(f, "{}", CallLine { call, now: self.time() })?,
                 SnapshotRow::Future(row) => writeln!(f, "{row}")?,
-                SnapshotRow::Descriptor(row) => writeln!(f, "{row}")?,
+                SnapshotRow::Descriptor(row) => writeln!(f, "{}", DescriptorLine { row, now: self.time() })?,
                 SnapshotRow::Job(job) => writeln!(f, "{}", JobLine { job, now: self.time() })?,
                 SnapshotRow::Empty => {}
             }
@@ -144,7 +144,20 @@ impl fmt::Display for JobLine<'_> {
     }
 }
 
+struct DescriptorLine<'a> {
+    row: &'a DescriptorRow,
+    now: Instant,
+}
+
+impl fmt::Display for DescriptorLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row, now } = *self;
+        write!(f, "{row}, since {:.1?}; created at {}", now - row.since, row.location)
+    }
+}
+
 impl fmt::Display for DescriptorRow {
+    /// Prints what it is and who watches it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.owner.name(), self.fd)?;
         if !self.state.is_empty() {

@@ -79,7 +79,8 @@ impl Filling<'_> {
 impl EventLoopHandle {
     /// Copies what the loop holds into `rows`: every task, with what it waits for and since when, every
     /// callback and timer, every future, and every watched descriptor with the connection, server or
-    /// endpoint that it belongs to; and every job, queued or running, of whatever executor.
+    /// endpoint that it belongs to; and every job, queued or running, of whatever executor. Each
+    /// row names the call that it comes from.
     ///
     /// Allocates nothing, but for the addresses of UNIX sockets with a name; takes time in proportion to what
     /// there is, some 60 ns a row, so that 100,000 tasks and as many timers hold the loop up for
@@ -108,6 +109,7 @@ impl EventLoopHandle {
     /// 3.14, which stop at tasks and futures. Rust keeps no stack of a task that waits: what is known is
     /// what it waits for and where it was created.
     pub fn snapshot<'a>(&self, rows: &'a mut [SnapshotRow]) -> Snapshot<'a> {
+        let time = self.now();
         let mut filling = Filling { rows, count: 0 };
         self.inner.scheduler.visit(
             |note| self.note_waiting_tasks(note),
@@ -118,13 +120,13 @@ impl EventLoopHandle {
                 _ => {}
             },
         );
-        self.describe_sources(|row| filling.push(SnapshotRow::Descriptor(row)));
+        self.describe_sources(time, |row| filling.push(SnapshotRow::Descriptor(row)));
         self.inner.jobs.show(|row| filling.push(SnapshotRow::Job(row)));
         let Filling { rows, count } = filling;
         let missing = count.saturating_sub(rows.len());
         let rows = rows.get_mut(..count.min(count - missing)).unwrap_or_default();
         Forest::new(rows).grow();
-        Snapshot { rows, missing, time: self.now() }
+        Snapshot { rows, missing, time }
     }
 
     /// Counts the rows that a [`snapshot`](Self::snapshot) has now.

@@ -2,9 +2,10 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::panic::Location;
 use std::rc::Rc;
 
-use rondel_core::{CallItem, FutureItem, HandleId, SlotId, TaskId, TaskItem};
+use rondel_core::{CallItem, FutureItem, HandleId, Instant, SlotId, TaskId, TaskItem};
 
 use super::job::JobRow;
 use super::wait::TaskWait;
@@ -94,6 +95,14 @@ pub struct DescriptorRow {
     pub fd: i32,
     /// Is what it belongs to.
     pub owner: DescriptorOwner,
+    /// Is where it was asked for: the call that made the connection, server, endpoint, child or pool,
+    /// or that looked the name up. Of a connection that a server accepted it is where the server was
+    /// made; of a descriptor of the user's where it was last given a callback, or became
+    /// [`NonBlocking`](crate::NonBlocking).
+    pub location: &'static Location<'static>,
+    /// Is when the kernel last told of it, else when it was first watched, to a fifteenth of a
+    /// second: since then whoever reads or writes it has had no reason to.
+    pub since: Instant,
     /// Is who is told when there is something to read.
     pub reader: Watcher,
     /// Is who is told when there is room to write.
@@ -116,10 +125,17 @@ pub struct DescriptorRow {
 }
 
 impl DescriptorRow {
-    pub(crate) const fn new(fd: i32, owner: DescriptorOwner) -> Self {
+    pub(crate) const fn new(
+        fd: i32,
+        owner: DescriptorOwner,
+        location: &'static Location<'static>,
+        since: Instant,
+    ) -> Self {
         Self {
             fd,
             owner,
+            location,
+            since,
             reader: Watcher::None,
             writer: Watcher::None,
             local: SnapshotAddr::None,
@@ -135,7 +151,10 @@ impl DescriptorRow {
 
 /// What a descriptor belongs to, and what is to be said of it in a snapshot.
 pub(crate) trait Describe {
-    /// Writes what is known into `row`, without calling the user.
+    /// Returns where it was asked for.
+    fn location(&self) -> &'static Location<'static>;
+
+    /// Writes what else is known into `row`, without calling the user.
     fn describe(&self, row: &mut DescriptorRow);
 
     /// Returns the call that wakes who waits for it, and not for a side of its descriptor.

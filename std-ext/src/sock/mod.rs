@@ -12,6 +12,7 @@ pub(crate) mod sendfile;
 mod to_address;
 
 use core::fmt;
+use core::panic::Location;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -253,7 +254,7 @@ impl EventLoopHandle {
     async fn connect<S: AsFd>(&self, sock: &NonBlocking<S>, addr: impl ToAddress) -> Result<()> {
         // Asked before as well as after the resolving, which may take its time.
         drop(Operation::begin(self, sock, Direction::Write)?);
-        let hints = hints_of(&*self.inner.kernel, sock.fd())?;
+        let hints = hints_of(&*self.inner.kernel, sock.fd(), sock.attachment().location)?;
         let addr = &addr.resolve_one(self, hints).await?;
         let mut operation = Operation::begin(self, sock, Direction::Write)?;
         let (kernel, fd) = (operation.kernel(), operation.fd());
@@ -300,7 +301,9 @@ impl EventLoopHandle {
         sock: &NonBlocking<S>,
     ) -> Result<(NonBlocking<OwnedFd>, Address)> {
         let accepted = self.attempt(sock, Direction::Read, accept);
-        let accepted = accepted.await.and_then(|(fd, peer)| Ok((self.own_socket(fd, sock.kind())?, peer)));
+        let accepted = accepted
+            .await
+            .and_then(|(fd, peer)| Ok((self.own_socket(fd, sock.kind(), sock.attachment().location)?, peer)));
         accepted.map_err(|error| error.during("sock_accept"))
     }
 }
@@ -347,9 +350,9 @@ impl EventLoopHandle {
 }
 
 /// Returns what a resolver has to know of a socket.
-fn hints_of(kernel: &dyn Kernel, fd: Fd) -> io::Result<Hints> {
+fn hints_of(kernel: &dyn Kernel, fd: Fd, location: &'static Location<'static>) -> io::Result<Hints> {
     let (family, kind) = match kernel.socket_kind(fd) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Hints::default()),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Hints::at(location)),
         answer => answer?,
     };
     let family = match family {
@@ -362,7 +365,7 @@ fn hints_of(kernel: &dyn Kernel, fd: Fd) -> io::Result<Hints> {
         SocketKind::Datagram => SocketType::Datagram,
     };
     let protocol = kernel.option(fd, SocketOption::Protocol)?;
-    Ok(Hints { family, kind: Some(kind), protocol, ..Hints::default() })
+    Ok(Hints { family, kind: Some(kind), protocol, ..Hints::at(location) })
 }
 
 /// Tells whether TCP has connected the socket to itself, as it does when both

@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 use core::fmt;
+use core::panic::Location;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
@@ -41,10 +42,11 @@ impl<S: AsFd> NonBlocking<S> {
     ///
     /// # Errors
     /// `Io` with `ENOTSOCK` if it is no socket.
+    #[track_caller]
     pub fn new(socket: S) -> Result<Self> {
         let kind =
             sys::prepare(socket.as_fd()).map_err(|error| Error::from(error).during("NonBlocking::new"))?;
-        Ok(Self { attachment: Attachment::default(), kind, socket })
+        Ok(Self { attachment: Attachment::new(Location::caller()), kind, socket })
     }
 
     pub(super) fn fd(&self) -> Fd {
@@ -74,8 +76,8 @@ impl<S> NonBlocking<S> {
 
 impl NonBlocking<OwnedFd> {
     /// Wraps a socket that was made by a kernel, and so doesn't block.
-    pub(super) fn made(socket: OwnedFd, kind: Option<SocketKind>) -> Self {
-        Self { attachment: Attachment::default(), kind, socket }
+    fn made(socket: OwnedFd, kind: Option<SocketKind>, location: &'static Location<'static>) -> Self {
+        Self { attachment: Attachment::new(location), kind, socket }
     }
 }
 
@@ -88,8 +90,10 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `socket.socket(family, socket.SOCK_STREAM)`.
+    #[track_caller]
     pub fn stream_socket(&self, addr: impl Into<Address>) -> Result<NonBlocking<OwnedFd>> {
-        self.make_socket(&addr.into(), SocketKind::Stream).map_err(|error| error.during("stream_socket"))
+        let made = self.make_socket(&addr.into(), SocketKind::Stream, Location::caller());
+        made.map_err(|error| error.during("stream_socket"))
     }
 
     /// Makes a datagram socket of the family that `addr` has, neither bound nor
@@ -100,20 +104,32 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `socket.socket(family, socket.SOCK_DGRAM)`.
+    #[track_caller]
     pub fn datagram_socket(&self, addr: impl Into<Address>) -> Result<NonBlocking<OwnedFd>> {
-        self.make_socket(&addr.into(), SocketKind::Datagram).map_err(|error| error.during("datagram_socket"))
+        let made = self.make_socket(&addr.into(), SocketKind::Datagram, Location::caller());
+        made.map_err(|error| error.during("datagram_socket"))
     }
 
-    fn make_socket(&self, addr: &Address, kind: SocketKind) -> Result<NonBlocking<OwnedFd>> {
+    fn make_socket(
+        &self,
+        addr: &Address,
+        kind: SocketKind,
+        location: &'static Location<'static>,
+    ) -> Result<NonBlocking<OwnedFd>> {
         let fd = self.inner.kernel.socket(Family::of(addr), kind, 0)?;
-        self.own_socket(fd, Some(kind))
+        self.own_socket(fd, Some(kind), location)
     }
 
     /// Wraps a new socket for the user.
-    pub(super) fn own_socket(&self, fd: Fd, kind: Option<SocketKind>) -> Result<NonBlocking<OwnedFd>> {
+    pub(super) fn own_socket(
+        &self,
+        fd: Fd,
+        kind: Option<SocketKind>,
+        location: &'static Location<'static>,
+    ) -> Result<NonBlocking<OwnedFd>> {
         let kernel = &self.inner.kernel;
         let socket = kernel.hand_over(fd).inspect_err(|_| kernel.close(fd))?;
-        Ok(NonBlocking::made(socket, kind))
+        Ok(NonBlocking::made(socket, kind, location))
     }
 }
 
@@ -130,13 +146,20 @@ impl<S: fmt::Debug> fmt::Debug for NonBlocking<S> {
 }
 
 /// What keeps a socket registered with a loop.
-#[derive(Default)]
-pub(super) struct Attachment(RefCell<Option<Kept>>);
+pub(super) struct Attachment {
+    kept: RefCell<Option<Kept>>,
+    /// Is where the socket became one that doesn't block.
+    pub(super) location: &'static Location<'static>,
+}
 
 impl Attachment {
+    fn new(location: &'static Location<'static>) -> Self {
+        Self { kept: RefCell::new(None), location }
+    }
+
     /// Returns the source in `event_loop` that is kept for `fd`.
     pub(super) fn token(&self, event_loop: &EventLoopHandle, fd: Fd) -> Option<Token> {
-        let kept = self.0.borrow();
+        let kept = self.kept.borrow();
         let kept = kept.as_ref()?;
         let is_same = kept.fd == fd && core::ptr::eq(kept.event_loop.as_ptr(), Rc::as_ptr(&event_loop.inner));
         is_same.then_some(kept.token)
@@ -147,7 +170,7 @@ impl Attachment {
     pub(super) fn keep(&self, event_loop: &EventLoopHandle, fd: Fd, token: Token, direction: Direction) {
         if self.token(event_loop, fd) != Some(token) {
             let kept = Kept::new(event_loop, fd, token);
-            let former = self.0.replace(Some(kept));
+            let former = self.kept.replace(Some(kept));
             // Wakes foreign wakers, so nothing is borrowed here.
             drop(former);
         }

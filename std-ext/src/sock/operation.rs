@@ -1,6 +1,5 @@
 //! One operation on a socket, from its first attempt to its end.
 
-use core::panic::Location;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -88,7 +87,7 @@ impl<'a> Operation<'a> {
     pub(super) async fn wait(&mut self) -> Result<()> {
         self.transfers = 0;
         let token = self.claim()?;
-        self.event_loop.next_event(token, self.direction, Location::caller()).await
+        self.event_loop.next_event(token, self.direction).await
     }
 
     /// Notes that a part was moved, and gives way after many of them: the peer
@@ -111,7 +110,7 @@ impl<'a> Operation<'a> {
             return Ok(token);
         }
         let held = self.attachment.token(self.event_loop, self.fd);
-        let token = self.event_loop.claim_side(self.fd, self.direction, held)?;
+        let token = self.event_loop.claim_side(self.fd, self.direction, held, self.attachment.location)?;
         self.claim = Some(token);
         self.attachment.keep(self.event_loop, self.fd, token, self.direction);
         Ok(token)

@@ -21,8 +21,36 @@ use std::io;
 use rondel_core::{Cancelled, Refusal};
 
 use super::{Direction, Listener, Owner, Source, Sources, Waiter, busy};
-use crate::sys::{Fd, Token};
+use crate::sys::{Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
+
+/// What stays watched of a source that is kept: a byte, where an `Option<Interest>` takes two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kept {
+    Nothing,
+    Reader,
+    Writer,
+    Both,
+}
+
+impl Kept {
+    pub(super) fn interest(self) -> Option<Interest> {
+        match self {
+            Self::Nothing => None,
+            Self::Reader => Some(Interest::READABLE),
+            Self::Writer => Some(Interest::WRITABLE),
+            Self::Both => Some(Interest::BOTH),
+        }
+    }
+
+    fn with(self, direction: Direction) -> Self {
+        match (self, direction) {
+            (Self::Nothing | Self::Reader, Direction::Read) => Self::Reader,
+            (Self::Nothing | Self::Writer, Direction::Write) => Self::Writer,
+            _ => Self::Both,
+        }
+    }
+}
 
 impl Sources {
     /// Returns the source of `fd`: the one its holder knows of, else the one
@@ -54,16 +82,22 @@ impl EventLoopHandle {
     /// Claims a side of the user's socket for an operation that can't go on at
     /// the moment: what happens from now on is noted.
     ///
-    /// `held` is the source that the caller keeps. A direction that is kept is
+    /// `held` is the source that the caller keeps, `location` where its socket comes from. A direction that is kept is
     /// watched already; any other costs a call to the kernel.
     ///
     /// # Errors
     /// As [`EventLoopHandle::check_side`]; `Busy` if a callback watches this
     /// side; `Full`; if the kernel can't watch the descriptor.
-    pub(crate) fn claim_side(&self, fd: Fd, direction: Direction, held: Option<Token>) -> Result<Token> {
+    pub(crate) fn claim_side(
+        &self,
+        fd: Fd,
+        direction: Direction,
+        held: Option<Token>,
+        location: &'static Location<'static>,
+    ) -> Result<Token> {
         self.check_side(fd, direction, held)?;
         let found = self.inner.sources.borrow_mut().locate(fd, held);
-        let Some((token, _)) = found else { return self.claim_new(fd, direction) };
+        let Some((token, _)) = found else { return self.claim_new(fd, direction, location) };
         let (is_watched, interest) = {
             let mut sources = self.inner.sources.borrow_mut();
             let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
@@ -82,7 +116,7 @@ impl EventLoopHandle {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Closed, and opened again under the same number (FAULTS P-02).
                 self.abandon(token);
-                self.claim_side(fd, direction, None)
+                self.claim_side(fd, direction, None, location)
             }
             Err(error) => {
                 self.release_side(token, direction);
@@ -91,12 +125,12 @@ impl EventLoopHandle {
         }
     }
 
-    fn claim_new(&self, fd: Fd, direction: Direction) -> Result<Token> {
+    fn claim_new(&self, fd: Fd, direction: Direction, location: &'static Location<'static>) -> Result<Token> {
         if self.is_closed() {
             return Err(Refusal::Closed.into());
         }
+        let token = self.add_source(fd, Owner::Callbacks, location)?;
         let mut sources = self.inner.sources.borrow_mut();
-        let token = sources.insert(fd, Owner::Callbacks)?;
         if let Err(error) = self.inner.kernel.register(fd, token, direction.interest()) {
             sources.remove(token);
             return Err(error.into());
@@ -132,8 +166,7 @@ impl EventLoopHandle {
     /// Notes that a direction is watched for as long as the source is kept.
     pub(crate) fn keep_side(&self, token: Token, direction: Direction) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            let interest = direction.interest();
-            source.kept = Some(source.kept.map_or(interest, |kept| kept.union(interest)));
+            source.kept = source.kept.with(direction);
         }
     }
 
@@ -142,7 +175,7 @@ impl EventLoopHandle {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
             source.keepers = source.keepers.saturating_sub(1);
             if source.keepers == 0 {
-                source.kept = None;
+                source.kept = Kept::Nothing;
             }
         }
         self.forget_unused(token);
@@ -160,14 +193,9 @@ impl EventLoopHandle {
 
     /// Waits for the next event of a side that the caller has claimed, and whose
     /// last operation met `WouldBlock`; ends too when the source is gone.
-    pub(crate) fn next_event(
-        &self,
-        token: Token,
-        direction: Direction,
-        location: &'static Location<'static>,
-    ) -> NextEvent<'_> {
+    pub(crate) fn next_event(&self, token: Token, direction: Direction) -> NextEvent<'_> {
         self.clear_ready(token, direction);
-        NextEvent { event_loop: self, token, direction, waiter: None, location }
+        NextEvent { event_loop: self, token, direction, waiter: None }
     }
 }
 
@@ -179,7 +207,7 @@ impl Source {
     }
 
     fn keeps(&self, direction: Direction) -> bool {
-        self.kept.is_some_and(|kept| kept.union(direction.interest()) == kept)
+        self.kept.with(direction) == self.kept
     }
 }
 
@@ -200,7 +228,6 @@ pub(crate) struct NextEvent<'a> {
     token: Token,
     direction: Direction,
     waiter: Option<Waiter>,
-    location: &'static Location<'static>,
 }
 
 impl NextEvent<'_> {
@@ -227,7 +254,7 @@ impl Future for NextEvent<'_> {
         if event_loop.is_ready(self.token, self.direction) {
             return Poll::Ready(Ok(()));
         }
-        self.waiter = Some(event_loop.wait_ready(self.token, self.direction, cx.waker(), self.location)?);
+        self.waiter = Some(event_loop.wait_ready(self.token, self.direction, cx.waker())?);
         Poll::Pending
     }
 }

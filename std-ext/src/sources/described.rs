@@ -1,8 +1,9 @@
 //! What a snapshot asks of the watched descriptors.
 
+use core::panic::Location;
 use std::rc::{Rc, Weak};
 
-use rondel_core::SlotId;
+use rondel_core::{Instant, SlotId};
 
 use super::{Listener, Waiter};
 use crate::net::connection::Connection;
@@ -10,18 +11,46 @@ use crate::snapshot::{Clue, Describe, DescriptorRow};
 use crate::sys::Token;
 use crate::{EventLoopHandle, TaskWait};
 
+/// Who says more of a source than its owner's kind.
+pub(super) enum Description {
+    /// Nobody: this is where it was asked for.
+    At(&'static Location<'static>),
+    /// What it belongs to.
+    By(Weak<dyn Describe>),
+}
+
+// Takes no more than the reference.
+const _: () = assert!(size_of::<Description>() == size_of::<Weak<dyn Describe>>());
+
+impl Description {
+    /// Returns where the source was asked for; `None` while its owner is being dropped.
+    pub(super) fn location(&self) -> Option<&'static Location<'static>> {
+        match self {
+            Self::At(location) => Some(location),
+            Self::By(owner) => Some(owner.upgrade()?.location()),
+        }
+    }
+
+    fn owner(&self) -> Option<Rc<dyn Describe>> {
+        match self {
+            Self::At(_) => None,
+            Self::By(owner) => owner.upgrade(),
+        }
+    }
+}
+
 impl EventLoopHandle {
     /// Says what a source belongs to.
     pub(crate) fn set_description(&self, token: Token, description: Weak<dyn Describe>) {
         if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.described_by = Some(description);
+            source.description = Description::By(description);
         }
     }
 
     /// Returns the connections that have a source, in the order of their slots.
     pub(crate) fn connections(&self) -> Vec<Rc<Connection>> {
         let sources = self.inner.sources.borrow();
-        let described = sources.slab.iter().filter_map(|(_, source)| source.described_by.as_ref()?.upgrade());
+        let described = sources.slab.iter().filter_map(|(_, source)| source.description.owner());
         described.filter_map(<dyn Describe>::as_connection).collect()
     }
 
@@ -34,7 +63,7 @@ impl EventLoopHandle {
                 let sources = self.inner.sources.borrow();
                 let Some(source) = sources.slab.get(key) else { continue };
                 let sides = [(source.reader, Clue::Reader(key)), (source.writer, Clue::Writer(key))];
-                (sides, source.described_by.as_ref().and_then(Weak::upgrade))
+                (sides, source.description.owner())
             };
             for (side, clue) in sides {
                 if let Listener::Waiter(waiter) = side.listener()
@@ -60,24 +89,30 @@ impl EventLoopHandle {
         let (fd, description) = {
             let sources = self.inner.sources.borrow();
             let source = sources.slab.get(key)?;
-            (source.fd.as_raw(), source.described_by.as_ref()?.upgrade()?)
+            (source.fd.as_raw(), source.description.owner()?)
         };
         Some(description.awaited(fd))
     }
 
-    /// Calls `show` with each source.
-    pub(crate) fn describe_sources(&self, mut show: impl FnMut(DescriptorRow)) {
+    /// Calls `show` with each source, as it stands `now`.
+    pub(crate) fn describe_sources(&self, now: Instant, mut show: impl FnMut(DescriptorRow)) {
         let keys = self.inner.sources.borrow().slab.capacity();
         for key in 0..keys {
-            let (mut row, description) = {
-                let sources = self.inner.sources.borrow();
-                let Some(source) = sources.slab.get(key) else { continue };
-                let mut row = DescriptorRow::new(source.fd.as_raw(), source.owner.into());
-                (row.reader, row.writer) = (source.reader.watcher(), source.writer.watcher());
-                (row, source.described_by.as_ref().and_then(Weak::upgrade))
-            };
-            if let Some(description) = description {
-                description.describe(&mut row);
+            let sources = self.inner.sources.borrow();
+            let Some(source) = sources.slab.get(key) else { continue };
+            // An owner that is being dropped is about to take its source along.
+            let Some(location) = source.description.location() else { continue };
+            let owner = source.description.owner();
+            let mut row = DescriptorRow::new(
+                source.fd.as_raw(),
+                source.owner.into(),
+                location,
+                source.since.instant(now),
+            );
+            (row.reader, row.writer) = (source.reader.watcher(), source.writer.watcher());
+            drop(sources);
+            if let Some(owner) = owner {
+                owner.describe(&mut row);
             }
             show(row);
         }

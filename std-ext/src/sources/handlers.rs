@@ -1,9 +1,11 @@
 //! The handlers of the user's descriptors.
 
+use core::panic::Location;
 use std::io;
 
 use rondel_core::{Context, ExceptionContext, Refusal, SlotId};
 
+use super::described::Description;
 use super::{Direction, Listener, Owner, Waiter, busy, claims};
 use crate::sys::{Fd, Token};
 use crate::{EventLoopHandle, Result};
@@ -16,12 +18,13 @@ impl EventLoopHandle {
         fd: Fd,
         direction: Direction,
         handler: SlotId,
+        location: &'static Location<'static>,
     ) -> Result<Option<SlotId>> {
         let found = self.inner.sources.borrow().find(fd);
         let (token, is_new) = match found {
             Some((_, owner)) if owner != Owner::Callbacks => return Err(busy(fd, owner)),
             Some((token, _)) => (token, false),
-            None => (self.inner.sources.borrow_mut().insert(fd, Owner::Callbacks)?, true),
+            None => (self.add_source(fd, Owner::Callbacks, location)?, true),
         };
         let (previous, interest) = {
             let mut sources = self.inner.sources.borrow_mut();
@@ -48,9 +51,12 @@ impl EventLoopHandle {
             } else if error.kind() == io::ErrorKind::NotFound {
                 // Closed, and opened again under the same number (FAULTS P-02).
                 self.abandon(token);
-                return self.set_handler(fd, direction, handler);
+                return self.set_handler(fd, direction, handler, location);
             }
             return Err(error.into());
+        }
+        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
+            source.description = Description::At(location);
         }
         match previous {
             Listener::Handler(previous) => Ok(Some(previous)),

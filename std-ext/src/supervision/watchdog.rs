@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::rc::Rc;
 
 use super::{Notifier, NotifyError, number, variable};
-use crate::exception::subject::Subject;
+use crate::subject::Subject;
 use crate::sys::inherited;
-use crate::{Result, TimerHandle};
+use crate::{EventLoopHandle, Result, TimerHandle};
 
 impl Notifier {
     /// Returns how long the supervisor puts up with silence, if it listens for this process
@@ -125,10 +125,11 @@ impl Feeding {
             return Ok(());
         }
         let next = Rc::clone(&self);
-        let timer = self.supervisor.event_loop().call_later(self.pause, move |_| {
+        let feed = move |_: &EventLoopHandle| {
             next.feed();
             next.arm()
-        });
+        };
+        let timer = self.supervisor.event_loop().call_later_from(self.pause, feed, self.location);
         *self.timer.borrow_mut() = Some(timer?);
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::dns::EaiError;
 use crate::sys::SocketKind;
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
+use super::Asker;
 use super::config::NameServers;
 use super::message::{self, ALIASES_MAX, Kind, Records, Reply};
 use super::socket::Socket;
@@ -31,7 +32,7 @@ type Answer = Result<Records, EaiError>;
 /// # Errors
 /// `NoName`, `NoData`, `Again` if no server answered, `Fail` if they refused; `Cancelled`.
 pub(super) async fn resolve(
-    event_loop: &EventLoopHandle,
+    asker: Asker<'_>,
     config: &NameServers,
     first: usize,
     name: &str,
@@ -44,7 +45,7 @@ pub(super) async fn resolve(
     'attempts: for _ in 0..config.attempts {
         for turn in 0..servers {
             let server = config.servers[first.wrapping_add(turn) % servers];
-            if let Err(error) = ask(event_loop, config, server, &mut questions).await? {
+            if let Err(error) = ask(asker, config, server, &mut questions).await? {
                 failure = error;
             }
             if questions.iter().all(|question| question.answer.is_some()) {
@@ -80,12 +81,12 @@ fn combine(name: &str, questions: Vec<Pending>, failure: EaiError) -> Result<Rec
 /// # Errors
 /// Within, why the server gave no answer; without, what ends the look-up.
 async fn ask(
-    event_loop: &EventLoopHandle,
+    asker: Asker<'_>,
     config: &NameServers,
     server: SocketAddr,
     questions: &mut [Pending],
 ) -> Result<Result<(), EaiError>> {
-    let answered = event_loop.timeout(config.timeout, exchange(event_loop, server, questions)).await;
+    let answered = asker.event_loop.timeout(config.timeout, exchange(asker, server, questions)).await;
     match answered.map_err(Error::from).and_then(|answered| answered) {
         Ok(refusal) => Ok(refusal),
         // Out of time, or out of reach: the next server may be better.
@@ -99,16 +100,16 @@ async fn ask(
 
 /// Sends all open questions and receives until none is open.
 async fn exchange(
-    event_loop: &EventLoopHandle,
+    asker: Asker<'_>,
     server: SocketAddr,
     questions: &mut [Pending],
 ) -> Result<Result<(), EaiError>> {
-    let socket = Socket::connect(event_loop, SocketKind::Datagram, server).await?;
+    let socket = Socket::connect(asker, SocketKind::Datagram, server).await?;
     let mut buffer = [0; DATAGRAM_BYTES];
     let mut refusal = Ok(());
     let mut is_open: Vec<bool> = questions.iter().map(|question| question.answer.is_none()).collect();
     for (question, _) in questions.iter_mut().zip(&is_open).filter(|(_, is_open)| **is_open) {
-        send(event_loop, &socket, question).await?;
+        send(&socket, question).await?;
     }
     while is_open.contains(&true) {
         let length = socket.receive(&mut buffer).await?;
@@ -116,12 +117,12 @@ async fn exchange(
         for (question, is_open) in questions.iter_mut().zip(&mut is_open).filter(|(_, is_open)| **is_open) {
             let mut reply = message::reply(datagram, question.id, &question.name, question.kind);
             if matches!(reply, Reply::Truncated) {
-                reply = by_stream(event_loop, server, question).await?;
+                reply = by_stream(asker, server, question).await?;
             }
             match settle(question, reply) {
                 Next::Wait => continue,
                 Next::Done => *is_open = false,
-                Next::Send => send(event_loop, &socket, question).await?,
+                Next::Send => send(&socket, question).await?,
                 Next::Failed(error) => (*is_open, refusal) = (false, Err(error)),
             }
             break;
@@ -159,21 +160,17 @@ fn settle(question: &mut Pending, reply: Reply) -> Next {
 }
 
 /// Sends a question, with a new number that nobody can foresee.
-async fn send(event_loop: &EventLoopHandle, socket: &Socket<'_>, question: &mut Pending) -> Result<()> {
-    question.id = number(event_loop)?;
+async fn send(socket: &Socket<'_>, question: &mut Pending) -> Result<()> {
+    question.id = number(socket.event_loop())?;
     let bytes = message::question(question.id, &question.name, question.kind)?;
     socket.send(&bytes).await
 }
 
 /// Asks by TCP, for what is too long for a datagram.
-async fn by_stream(
-    event_loop: &EventLoopHandle,
-    server: SocketAddr,
-    question: &mut Pending,
-) -> Result<Reply> {
-    question.id = number(event_loop)?;
+async fn by_stream(asker: Asker<'_>, server: SocketAddr, question: &mut Pending) -> Result<Reply> {
+    question.id = number(asker.event_loop)?;
     let bytes = message::question(question.id, &question.name, question.kind)?;
-    let socket = Socket::connect(event_loop, SocketKind::Stream, server).await?;
+    let socket = Socket::connect(asker, SocketKind::Stream, server).await?;
     let length = u16::try_from(bytes.len()).map_err(|_| EaiError::Fail)?;
     socket.send(&[&length.to_be_bytes(), &bytes[..]].concat()).await?;
     let mut length = [0; 2];

@@ -31,6 +31,7 @@ mod order;
 
 use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -95,10 +96,20 @@ impl Resolve for InLoop {
         event_loop: &EventLoopHandle,
         addr: SocketAddr,
         flags: NameInfoFlags,
+        location: &'static Location<'static>,
     ) -> Resolving<NameInfo> {
         let event_loop = event_loop.clone();
-        Resolving::new(async move { self.names(&event_loop, addr, flags).await })
+        Resolving::new(
+            async move { self.names(Asker { event_loop: &event_loop, location }, addr, flags).await },
+        )
     }
+}
+
+/// Who asks the servers, and where the look-up was asked for.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    event_loop: &'a EventLoopHandle,
+    location: &'static Location<'static>,
 }
 
 /// The addresses of a host, and its full name.
@@ -195,7 +206,7 @@ impl InLoop {
         if kinds.is_empty() {
             return Err(EaiError::NoName.into());
         }
-        let records = self.search(event_loop, host, &kinds).await?;
+        let records = self.search(Asker { event_loop, location: hints.location }, host, &kinds).await?;
         let canonical_name = Some(records.name);
         let mut addrs = in_families(&records.addrs, query);
         if addrs.is_empty() {
@@ -224,16 +235,11 @@ impl InLoop {
         (!addrs.is_empty()).then(|| Found { addrs, zone: 0, canonical_name: name.map(str::to_owned) })
     }
 
-    async fn names(
-        &self,
-        event_loop: &EventLoopHandle,
-        addr: SocketAddr,
-        flags: NameInfoFlags,
-    ) -> Result<NameInfo> {
-        let service = self.service(event_loop, addr.port(), flags);
+    async fn names(&self, asker: Asker<'_>, addr: SocketAddr, flags: NameInfoFlags) -> Result<NameInfo> {
+        let service = self.service(asker.event_loop, addr.port(), flags);
         let mut host = None;
         if !flags.contains(NameInfoFlags::NUMERIC_HOST) {
-            host = self.name_of(event_loop, addr.ip()).await?;
+            host = self.name_of(asker, addr.ip()).await?;
         }
         let host = match host {
             Some(name) => name,
@@ -250,12 +256,12 @@ impl InLoop {
     }
 
     /// Returns the name of an address, if it has one.
-    async fn name_of(&self, event_loop: &EventLoopHandle, ip: IpAddr) -> Result<Option<String>> {
-        let text = read(event_loop, self.config.hosts.as_deref());
+    async fn name_of(&self, asker: Asker<'_>, ip: IpAddr) -> Result<Option<String>> {
+        let text = read(asker.event_loop, self.config.hosts.as_deref());
         if let Some(name) = hosts::name(&text, ip) {
             return Ok(Some(name.to_owned()));
         }
-        match self.ask(event_loop, &numeric::reverse_name(ip), &[Kind::Ptr]).await {
+        match self.ask(asker, &numeric::reverse_name(ip), &[Kind::Ptr]).await {
             Ok(records) => Ok(records.pointer),
             Err(error) if matches!(error.as_eai(), Some(EaiError::NoName | EaiError::NoData)) => Ok(None),
             Err(error) => Err(error),
@@ -274,7 +280,8 @@ impl InLoop {
     }
 
     /// Asks for one name, as it is, or the cache.
-    async fn ask(&self, event_loop: &EventLoopHandle, name: &str, kinds: &[Kind]) -> Result<Records> {
+    async fn ask(&self, asker: Asker<'_>, name: &str, kinds: &[Kind]) -> Result<Records> {
+        let event_loop = asker.event_loop;
         if let Some(records) = self.cache.borrow_mut().find(name, kinds, event_loop.time()) {
             return Ok(records);
         }
@@ -283,7 +290,7 @@ impl InLoop {
         if servers.rotate {
             self.first_server.set(first.wrapping_add(1));
         }
-        let records = exchange::resolve(event_loop, &servers, first, name, kinds).await?;
+        let records = exchange::resolve(asker, &servers, first, name, kinds).await?;
         self.cache.borrow_mut().keep(name, kinds, &records, event_loop.time());
         Ok(records)
     }

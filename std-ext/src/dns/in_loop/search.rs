@@ -1,26 +1,21 @@
 //! The search list: under which names a short one is looked for.
 
+use crate::Result;
 use crate::dns::{EaiError, host_name};
-use crate::{EventLoopHandle, Result};
 
-use super::InLoop;
 use super::config::NameServers;
 use super::message::{Kind, Records};
+use super::{Asker, InLoop};
 
 impl InLoop {
     /// Looks for a name under all its candidates, until one has records.
     ///
     /// # Errors
     /// Of a name that exists without such records, `NoData`; else that of the name as it is.
-    pub(super) async fn search(
-        &self,
-        event_loop: &EventLoopHandle,
-        host: &str,
-        kinds: &[Kind],
-    ) -> Result<Records> {
+    pub(super) async fn search(&self, asker: Asker<'_>, host: &str, kinds: &[Kind]) -> Result<Records> {
         let mut error = EaiError::NoName;
-        for name in candidates(host, &self.servers(event_loop)) {
-            match self.ask(event_loop, &name, kinds).await {
+        for name in candidates(host, &self.servers(asker.event_loop)) {
+            match self.ask(asker, &name, kinds).await {
                 Err(other) if other.as_eai() == Some(EaiError::NoData) => error = EaiError::NoData,
                 Err(other) if other.as_eai() == Some(EaiError::NoName) => {}
                 // Nobody answered: asking for further names would take as long again.

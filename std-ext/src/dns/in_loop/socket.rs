@@ -2,7 +2,6 @@
 
 use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::panic::Location;
 use core::task::Poll;
 use std::io;
 
@@ -12,6 +11,8 @@ use crate::net::address::Address;
 use crate::sources::{Direction, Owner, Waiter};
 use crate::sys::{Family, Fd, Interest, SocketKind, Token};
 use crate::{EventLoopHandle, Result};
+
+use super::Asker;
 
 /// A connected socket.
 pub(super) struct Socket<'a> {
@@ -25,18 +26,15 @@ impl<'a> Socket<'a> {
     ///
     /// # Errors
     /// If the system refuses a socket or the connection, or the descriptor table is full.
-    pub(super) async fn connect(
-        event_loop: &'a EventLoopHandle,
-        kind: SocketKind,
-        server: SocketAddr,
-    ) -> Result<Self> {
+    pub(super) async fn connect(asker: Asker<'a>, kind: SocketKind, server: SocketAddr) -> Result<Self> {
+        let Asker { event_loop, location } = asker;
         let kernel = &event_loop.inner.kernel;
         let server = Address::from(server);
         // The system chooses the port, at random, and a new one each time.
         let fd = kernel.socket(Family::of(&server), kind, 0)?;
         let mut socket = Self { event_loop, fd, token: None };
         let is_connected = kernel.connect(fd, &server)?;
-        let token = event_loop.watch(fd, Owner::Lookup, Interest::BOTH)?;
+        let token = event_loop.watch(fd, Owner::Lookup, Interest::BOTH, location)?;
         socket.token = Some(token);
         if !is_connected {
             socket.ready(token, Direction::Write).await?;
@@ -45,6 +43,10 @@ impl<'a> Socket<'a> {
             }
         }
         Ok(socket)
+    }
+
+    pub(super) fn event_loop(&self) -> &EventLoopHandle {
+        self.event_loop
     }
 
     /// Receives a datagram, or a part of a stream; zero at its end.
@@ -86,9 +88,7 @@ impl<'a> Socket<'a> {
     }
 
     /// Waits until a side may be ready.
-    #[track_caller]
     fn ready(&self, token: Token, direction: Direction) -> impl Future<Output = Result<()>> {
-        let location = Location::caller();
         let mut waiting = Waiting { socket: self, token, direction, waiter: None };
         poll_fn(move |cx| {
             waiting.stop();
@@ -101,7 +101,7 @@ impl<'a> Socket<'a> {
             if self.event_loop.is_ready(token, direction) {
                 return Poll::Ready(Ok(()));
             }
-            let waiter = self.event_loop.wait_ready(token, direction, cx.waker(), location);
+            let waiter = self.event_loop.wait_ready(token, direction, cx.waker());
             match waiter {
                 Ok(waiter) => {
                     waiting.waiter = Some(waiter);

@@ -94,6 +94,8 @@ fn e08_odd_addresses_are_read_as_inet_aton_reads_them() {
 // E-08: as the C library of this machine reads them.
 #[test]
 fn e08_odd_addresses_are_read_as_the_system_reads_them() {
+    use core::panic::Location;
+
     use crate::dns::{AddrInfoFlags, Hints, Query, Service};
     for text in [
         "127.1",
@@ -112,7 +114,7 @@ fn e08_odd_addresses_are_read_as_the_system_reads_them() {
         "00",
         "1.2.3.0x4",
     ] {
-        let hints = Hints { flags: AddrInfoFlags::NUMERIC_HOST, ..Hints::default() };
+        let hints = Hints { flags: AddrInfoFlags::NUMERIC_HOST, ..Hints::at(Location::caller()) };
         let query = Query { host: Some(text.into()), service: Service::Port(1), hints };
         let system = crate::sys::names::getaddrinfo(&query).ok();
         let system = system.and_then(|answers| Some(answers.first()?.addr.ip()));

@@ -78,8 +78,9 @@ pub struct ProcessPoolExecutor {
 impl ProcessPoolExecutor {
     /// Makes a pool without processes.
     #[must_use]
+    #[track_caller]
     pub fn new(event_loop: &EventLoopHandle, config: ProcessPoolConfig) -> Self {
-        Self { pool: Rc::new(Pool::new(event_loop, config)) }
+        Self { pool: Rc::new(Pool::new(event_loop, config, Location::caller())) }
     }
 
     /// Runs a function of [`process_worker`] with these arguments; await what this returns, or start it

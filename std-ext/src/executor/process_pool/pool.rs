@@ -2,6 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
+use core::panic::Location;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -20,6 +21,8 @@ use crate::{EventLoopHandle, Result, TaskWait};
 /// What the owner of a pool, its workers and its jobs share.
 pub(super) struct Pool {
     pub(super) event_loop: EventLoopHandle,
+    /// Is where the pool was made.
+    pub(super) location: &'static Location<'static>,
     pub(super) config: ProcessPoolConfig,
     /// Invariant: there is a worker as long as a job waits.
     queue: RefCell<VecDeque<Rc<Work>>>,
@@ -35,11 +38,16 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(event_loop: &EventLoopHandle, mut config: ProcessPoolConfig) -> Self {
+    pub(super) fn new(
+        event_loop: &EventLoopHandle,
+        mut config: ProcessPoolConfig,
+        location: &'static Location<'static>,
+    ) -> Self {
         config.max_workers = config.max_workers.max(1);
         config.jobs = config.jobs.max(1);
         Self {
             event_loop: event_loop.clone(),
+            location,
             config,
             queue: RefCell::default(),
             workers: RefCell::default(),

@@ -78,13 +78,14 @@ impl Worker {
         let (stdin, nobody) = Opened::pair(kernel)?;
         drop(nobody);
         let command = worker::command(executable, theirs.fd, stdin.fd)?;
-        let socket = Watched::new(event_loop, ours, Interest::BOTH)?;
+        let socket = Watched::new(event_loop, ours, Interest::BOTH, pool.location)?;
         let child = kernel.processes().spawn(&command).map_err(|error| {
             let message = format!("{}: {error} (ProcessPoolConfig::executable)", executable.display());
             io::Error::new(error.error.kind(), message)
         })?;
         let unwatched = Newborn { kernel, child };
-        let child_token = event_loop.watch(child.watched(), Owner::Worker, Interest::READABLE)?;
+        let child_token =
+            event_loop.watch(child.watched(), Owner::Worker, Interest::READABLE, pool.location)?;
         core::mem::forget(unwatched);
         let (socket, socket_token) = socket.keep();
         let started = Rc::new(Self {
@@ -117,7 +118,7 @@ impl Worker {
         let event_loop = &self.pool.event_loop;
         let erase = |driven: Driven| Callback::handler(move |_: &EventLoopHandle| driven.0.turn());
         let driven = Driven(Rc::clone(self));
-        let driver = event_loop.inner.scheduler.add_handler(driven, erase, Location::caller());
+        let driver = event_loop.inner.scheduler.add_handler(driven, erase, self.pool.location);
         let driver = driver.map_err(|refused| refused.refusal())?;
         event_loop.listen(self.socket_token, Direction::Read, driver);
         event_loop.listen(self.socket_token, Direction::Write, driver);
@@ -386,7 +387,8 @@ impl Worker {
 impl Worker {
     fn arm(self: &Rc<Self>, limit: Duration) -> Result<(), Refusal> {
         let worker = Rc::clone(self);
-        let timer = self.pool.event_loop.call_later(limit, move |_| worker.expire());
+        let expire = move |_: &EventLoopHandle| worker.expire();
+        let timer = self.pool.event_loop.call_later_from(limit, expire, self.pool.location);
         self.disarm();
         self.timer.set(Some(timer.map_err(|refused| refused.refusal())?));
         Ok(())
@@ -453,8 +455,13 @@ struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    fn new(event_loop: &'a EventLoopHandle, opened: Opened<'a>, interest: Interest) -> io::Result<Self> {
-        let token = event_loop.watch(opened.fd, Owner::Worker, interest)?;
+    fn new(
+        event_loop: &'a EventLoopHandle,
+        opened: Opened<'a>,
+        interest: Interest,
+        location: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let token = event_loop.watch(opened.fd, Owner::Worker, interest, location)?;
         Ok(Self { event_loop, token, opened })
     }
 

@@ -1,5 +1,6 @@
 //! What a snapshot says of a connection.
 
+use core::panic::Location;
 use std::rc::Rc;
 
 use rondel_core::SlotId;
@@ -9,6 +10,10 @@ use super::state::State;
 use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr, TaskWait};
 
 impl Describe for Connection {
+    fn location(&self) -> &'static Location<'static> {
+        Self::location(self)
+    }
+
     fn as_connection(self: Rc<Self>) -> Option<Rc<Connection>> {
         Some(self)
     }

@@ -1,7 +1,6 @@
 //! What tasks wait for that have written.
 
 use core::future::Future;
-use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
@@ -15,9 +14,8 @@ use crate::sources::Direction;
 impl Connection {
     /// Waits until what is queued is down to the low-water mark, or gone, or the
     /// connection is.
-    #[track_caller]
     pub(crate) fn until(&self, until: Until) -> Drained<'_> {
-        Drained { connection: self, until, waiter: None, location: Location::caller() }
+        Drained { connection: self, until, waiter: None }
     }
 
     pub(super) fn wake_waiter(&self) {
@@ -53,7 +51,6 @@ pub(crate) struct Drained<'a> {
     connection: &'a Connection,
     until: Until,
     waiter: Option<SlotId>,
-    location: &'static Location<'static>,
 }
 
 impl Drained<'_> {
@@ -117,7 +114,7 @@ impl Future for Drained<'_> {
         if self.is_over()? {
             return Poll::Ready(Ok(()));
         }
-        let waiter = event_loop.inner.scheduler.add_waiter(cx.waker(), self.location)?;
+        let waiter = event_loop.inner.scheduler.add_waiter(cx.waker(), connection.location())?;
         connection.with_new_flow(|flow| flow.waiter = Some(waiter));
         self.waiter = Some(waiter);
         Poll::Pending

@@ -1,13 +1,12 @@
 //! The handler of the loop that drives a connection.
 
-use core::panic::Location;
 use std::rc::Rc;
 
 use rondel_core::{Callback, SlotId};
 
 use super::Connection;
 use super::state::State;
-use crate::exception::method::Method;
+use crate::method::Method;
 use crate::net::finally::Finally;
 use crate::protocol::AnyProtocol;
 use crate::sources::Direction;
@@ -59,7 +58,7 @@ impl Connection {
         let erase = |driven: Driven| {
             Callback::handler(move |_: &EventLoopHandle| driven.0.connection.turn(&driven.0))
         };
-        let driver = scheduler.add_handler(driven, erase, Location::caller());
+        let driver = scheduler.add_handler(driven, erase, self.location());
         let driver = driver.map_err(|refused| refused.refusal())?;
         self.set(State::DRIVEN);
         self.event_loop().listen(self.token, Direction::Write, driver);

@@ -28,6 +28,7 @@ mod account;
 use core::cell::Cell;
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::panic::Location;
 use std::rc::Rc;
 
 use rondel_core::Refusal;
@@ -86,7 +87,7 @@ impl Connection {
             Some(token) => {
                 kernel.reregister(fd, token, Interest::STREAM).map(|()| token).map_err(Error::from)
             }
-            None => event_loop.watch(fd, Owner::Stream, Interest::STREAM),
+            None => event_loop.watch(fd, Owner::Stream, Interest::STREAM, origin.location),
         };
         let token = match watched {
             Ok(token) => token,
@@ -132,6 +133,11 @@ impl Connection {
             membership: Cell::default(),
             halves: Cell::default(),
         }
+    }
+
+    /// Returns where it, or the server that has accepted it, was asked for.
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.origin.location
     }
 
     #[inline]

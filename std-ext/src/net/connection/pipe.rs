@@ -1,6 +1,7 @@
 //! A connection that is one end of a pipe, or a device: read or written as a file,
 //! in one direction.
 
+use core::panic::Location;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
@@ -60,10 +61,14 @@ impl Connection {
     ///
     /// # Errors
     /// If the descriptor table is full; the end is closed then.
-    pub(crate) fn of_pipe(event_loop: &EventLoopHandle, end: PipeEnd) -> Result<Self> {
+    pub(crate) fn of_pipe(
+        event_loop: &EventLoopHandle,
+        end: PipeEnd,
+        location: &'static Location<'static>,
+    ) -> Result<Self> {
         let kernel = &event_loop.inner.kernel;
         let mut state = end.state();
-        let watched = match event_loop.watch(end.fd, Owner::Stream, Interest::READABLE) {
+        let watched = match event_loop.watch(end.fd, Owner::Stream, Interest::READABLE, location) {
             Err(error) if error.as_io().is_some_and(is_always_ready) => {
                 state.0 |= State::UNWATCHED | State::WRITES_WATCHED | State::READABLE | State::PIECEWISE;
                 if end.is_lent {
@@ -71,7 +76,7 @@ impl Connection {
                     kernel.give_back();
                     state.0 &= !State::LENT;
                 }
-                event_loop.hold(end.fd, Owner::Stream)
+                event_loop.hold(end.fd, Owner::Stream, location)
             }
             watched => watched,
         };
@@ -86,7 +91,8 @@ impl Connection {
             }
         };
         event_loop.inner.meters.connections_opened.add(1);
-        Ok(Self::watched(Origin::of(event_loop), end.fd, token, state, UnixAddr::default().into()))
+        let origin = Origin::asked_at(location, event_loop);
+        Ok(Self::watched(origin, end.fd, token, state, UnixAddr::default().into()))
     }
 
     pub(super) fn is_pipe(&self) -> bool {

@@ -4,10 +4,10 @@ use core::error::Error as StdError;
 use std::rc::Rc;
 
 use super::Connection;
-use crate::exception::method::Method;
-use crate::exception::reporter::Report;
-use crate::exception::subject::{Callee, Subject};
+use crate::method::Method;
 use crate::protocol::AnyProtocol;
+use crate::reporter::Report;
+use crate::subject::{Callee, Subject};
 
 impl Connection {
     /// Runs a method of the protocol.
@@ -32,7 +32,7 @@ impl Connection {
             protocol: protocol.map(|protocol| protocol.type_name()),
             transport: Some(Rc::<Self>::clone(self)),
             socket: Some(self.fd.as_raw()),
-            location: None,
+            location: Some(self.location()),
         }
     }
 

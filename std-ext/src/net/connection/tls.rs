@@ -8,12 +8,12 @@ use rondel_core::Refusal;
 
 use super::Connection;
 use super::state::State;
-use crate::exception::method::Method;
+use crate::method::Method;
 use crate::net::finally::Finally;
 use crate::net::server::Membership;
 use crate::sources::Direction;
 use crate::tls::TlsState;
-use crate::{Error, ErrorKind, Result, TimerHandle};
+use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
 
 impl Connection {
     /// Begins a session, whose handshake the loop drives; `Until::Open` is its
@@ -40,12 +40,12 @@ impl Connection {
     /// Calls `then` with the connection after a while, if it is still there.
     fn arm(self: &Rc<Self>, delay: Duration, then: fn(&Rc<Self>)) -> Result<TimerHandle> {
         let connection = Rc::downgrade(self);
-        let timer = self.event_loop().call_later(delay, move |_| {
+        let expire = move |_: &EventLoopHandle| {
             if let Some(connection) = connection.upgrade() {
                 then(&connection);
             }
-        });
-        Ok(timer?)
+        };
+        Ok(self.event_loop().call_later_from(delay, expire, self.location())?)
     }
 
     /// Has the handler told of what there is to read, too.

@@ -5,6 +5,7 @@
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
+use core::panic::Location;
 use core::pin::Pin;
 use core::time::Duration;
 use std::io;
@@ -58,6 +59,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, local_addr, remote_addr)`.
+    #[track_caller]
     pub fn create_datagram_endpoint<F, P>(&self, factory: F) -> CreateDatagramEndpoint<InetPair, F>
     where
         F: FnOnce() -> P + 'static,
@@ -72,6 +74,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, sock=sock)`.
+    #[track_caller]
     pub fn create_datagram_endpoint_with_sock<F, P>(
         &self,
         factory: F,
@@ -89,6 +92,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, path, family=socket.AF_UNIX)`.
+    #[track_caller]
     pub fn create_unix_datagram_endpoint<F, P>(&self, factory: F) -> CreateDatagramEndpoint<UnixPair, F>
     where
         F: FnOnce() -> P + 'static,
@@ -118,12 +122,15 @@ pub struct CreateDatagramEndpoint<T, F> {
     event_loop: EventLoopHandle,
     target: T,
     factory: F,
+    location: &'static Location<'static>,
     rate: Option<ReceiveRate>,
 }
 
 impl<T, F> CreateDatagramEndpoint<T, F> {
+    #[track_caller]
     fn new(event_loop: &EventLoopHandle, target: T, factory: F) -> Self {
-        Self { event_loop: event_loop.clone(), target, factory, rate: None }
+        let location = Location::caller();
+        Self { event_loop: event_loop.clone(), target, factory, location, rate: None }
     }
 
     /// Takes at most `datagrams` in each `per` from the kernel, so that a storm
@@ -159,7 +166,7 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
 
     /// Sets the address of our side; of several the first that works.
     pub fn local_addr(mut self, addr: impl ToAddrs) -> Self {
-        let hints = self.target.hints(AddrInfoFlags::PASSIVE);
+        let hints = self.target.hints(AddrInfoFlags::PASSIVE, self.location);
         self.target.locals = Some(Box::pin(addr.resolve(&self.event_loop, hints)));
         self
     }
@@ -168,7 +175,7 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     /// works. Datagrams from others are not received, unless
     /// [`allow_broadcast`](Self::allow_broadcast) is set.
     pub fn remote_addr(mut self, addr: impl ToAddrs) -> Self {
-        let hints = self.target.hints(AddrInfoFlags::default());
+        let hints = self.target.hints(AddrInfoFlags::default(), self.location);
         self.target.remotes = Some(Box::pin(addr.resolve(&self.event_loop, hints)));
         self
     }
@@ -233,13 +240,13 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { event_loop, target, factory, rate } = self;
+        let Self { event_loop, target, factory, location, rate } = self;
         Box::pin(async move {
             let made = async {
                 let opened = target.open(&event_loop).await?;
-                let endpoint = Endpoint::new(opened, rate)?;
+                let endpoint = Endpoint::new(opened, rate, location)?;
                 let seat = Seat::<P, kind::Datagrams>::new(factory());
-                let made = event_loop.create_future()?;
+                let made = event_loop.create_future_from(location)?;
                 endpoint.start(Rc::<Seat<P, kind::Datagrams>>::clone(&seat) as _, made.clone())?;
                 let unwanted = AbortOnDrop(&endpoint);
                 made.await?;
@@ -290,9 +297,9 @@ pub struct InetPair {
 
 impl InetPair {
     /// Makes what is asked of the resolver.
-    fn hints(&self, flags: AddrInfoFlags) -> Hints {
+    fn hints(&self, flags: AddrInfoFlags, location: &'static Location<'static>) -> Hints {
         let (protocol, flags) = (self.protocol, flags | self.flags);
-        Hints { family: None, kind: Some(SocketType::Datagram), protocol, flags }
+        Hints { family: None, kind: Some(SocketType::Datagram), protocol, flags, location }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use core::fmt;
 use core::future::Future as StdFuture;
+use core::panic::Location;
 use core::pin::Pin;
 
 use super::handle::Server;
@@ -31,6 +32,7 @@ pub struct CreateServer<T, M> {
     event_loop: EventLoopHandle,
     target: T,
     make: M,
+    location: &'static Location<'static>,
     options: ListenOptions,
     max_connections: usize,
     start_serving: bool,
@@ -39,11 +41,13 @@ pub struct CreateServer<T, M> {
 }
 
 impl<T, M> CreateServer<T, M> {
+    #[track_caller]
     pub(super) fn new(event_loop: &EventLoopHandle, target: T, make: M) -> Self {
         Self {
             event_loop: event_loop.clone(),
             target,
             make,
+            location: Location::caller(),
             options: ListenOptions::default(),
             max_connections: usize::MAX,
             start_serving: true,
@@ -134,10 +138,10 @@ impl<T: Target, M: MakeConnection> IntoFuture for CreateServer<T, M> {
     type IntoFuture = Pin<Box<dyn StdFuture<Output = Result<Server>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { event_loop, target, make, options, max_connections, start_serving, on_refused, begin_tls } =
-            self;
+        let Self { event_loop, target, make, location, options, .. } = self;
+        let Self { max_connections, start_serving, on_refused, begin_tls, .. } = self;
         // From here on nothing is borrowed: the address may have been.
-        let listeners = target.bind(&event_loop, options);
+        let listeners = target.bind(&event_loop, options, location);
         Box::pin(async move {
             let listen = async {
                 if let Some(begin_tls) = &begin_tls {
@@ -146,7 +150,15 @@ impl<T: Target, M: MakeConnection> IntoFuture for CreateServer<T, M> {
                 }
                 // From here on a failure closes the sockets.
                 let listeners = listeners.await?;
-                let server = Server::new(event_loop, listeners, make, max_connections, on_refused, begin_tls);
+                let server = Server::new(
+                    event_loop,
+                    listeners,
+                    make,
+                    max_connections,
+                    on_refused,
+                    begin_tls,
+                    location,
+                );
                 if start_serving && let Err(error) = server.start_serving() {
                     server.close();
                     return Err(error);

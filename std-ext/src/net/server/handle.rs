@@ -3,6 +3,7 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::net::SocketAddr;
+use core::panic::Location;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -29,10 +30,12 @@ impl Server {
         max_connections: usize,
         on_refused: Option<RefusedHook>,
         begin_tls: Option<BeginTls>,
+        location: &'static Location<'static>,
     ) -> Self {
         let first = listeners.iter().find_map(|listener| listener.addr.as_inet());
         let state = Rc::new(ServerState {
             event_loop,
+            location,
             local_addr: first.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
             listeners: RefCell::new(listeners.into_iter().map(Rc::new).collect()),
             make: RefCell::new(Some(Box::new(move |connection| make.connected(connection)))),

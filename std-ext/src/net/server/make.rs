@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rondel_core::{Outcome, Then};
 
 use crate::Result;
-use crate::exception::method::Method;
+use crate::method::Method;
 use crate::net::connection::{Connection, Handled};
 use crate::protocol::{Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
@@ -85,7 +85,7 @@ where
             connection.close();
         }
         let handler = Then::new(handler, |ended| handled.look_at(&ended));
-        connection.event_loop().create_task(handler)?;
+        connection.event_loop().create_task_from(handler, connection.location())?;
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_server(factory, host, port)`.
+    #[track_caller]
     pub fn create_server<F, P, Kind, A>(
         &self,
         factory: F,
@@ -73,6 +74,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_server(factory, sock=sock)`.
+    #[track_caller]
     pub fn create_server_with_sock<F, P, Kind>(
         &self,
         factory: F,
@@ -95,6 +97,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `loop.create_unix_server(factory, path)`.
+    #[track_caller]
     pub fn create_unix_server<F, P, Kind>(
         &self,
         factory: F,
@@ -139,6 +142,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, host, port)`.
+    #[track_caller]
     pub fn start_server<F, Fut, A>(
         &self,
         addr: A,
@@ -156,6 +160,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, sock=sock)`.
+    #[track_caller]
     pub fn start_server_with_sock<F, Fut>(
         &self,
         socket: impl Into<OwnedFd>,
@@ -173,6 +178,7 @@ impl EventLoopHandle {
     ///
     /// # Python
     /// `asyncio.start_unix_server(client_connected_cb, path)`.
+    #[track_caller]
     pub fn start_unix_server<F, Fut>(
         &self,
         path: impl AsRef<Path>,

@@ -2,16 +2,17 @@
 
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
+use core::panic::Location;
 use std::rc::Rc;
 
 use rondel_core::Context;
 
-use crate::exception::method::Method;
-use crate::exception::subject::{Callee, Subject};
+use crate::method::Method;
 use crate::net::address::Address;
 use crate::net::connection::Connection;
 use crate::net::listener::Listener;
 use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
+use crate::subject::{Callee, Subject};
 use crate::sys::Fd;
 use crate::tls::TlsState;
 use crate::{Error, ErrorKind, EventLoopHandle, Future, Result};
@@ -28,6 +29,8 @@ pub(crate) type BeginTls = Box<dyn Fn() -> Result<Box<TlsState>>>;
 /// A server, as its listeners and its connections know it.
 pub(crate) struct ServerState {
     pub(super) event_loop: EventLoopHandle,
+    /// Is where it was asked for.
+    pub(crate) location: &'static Location<'static>,
     pub(super) local_addr: SocketAddr,
     pub(super) listeners: RefCell<Vec<Rc<Listener>>>,
     /// Is gone when the server is closed.
@@ -47,6 +50,10 @@ pub(crate) struct ServerState {
 }
 
 impl Describe for ServerState {
+    fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
     fn describe(&self, row: &mut DescriptorRow) {
         let addr = self.event_loop.inner.kernel.local_addr(Fd::from_raw(row.fd));
         row.local = addr.map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
@@ -160,7 +167,7 @@ impl ServerState {
         if let Some(over) = &*self.over.borrow() {
             return Ok(over.clone());
         }
-        let over = self.event_loop.create_future::<()>()?;
+        let over = self.event_loop.create_future_from::<()>(self.location)?;
         self.over.replace(Some(over.clone()));
         Ok(over)
     }
@@ -215,16 +222,19 @@ pub(crate) struct Origin {
     pub(crate) event_loop: EventLoopHandle,
     /// Is told when a connection is gone.
     pub(crate) server: Option<Rc<ServerState>>,
+    /// Is where the connection or the server was asked for.
+    pub(crate) location: &'static Location<'static>,
 }
 
 impl Origin {
-    /// Is that of a connection that no server has accepted.
-    pub(crate) fn of(event_loop: &EventLoopHandle) -> Rc<Self> {
-        Rc::new(Self { event_loop: event_loop.clone(), server: None })
+    /// Is that of a connection that was asked for at `location`, and no server has accepted.
+    pub(crate) fn asked_at(location: &'static Location<'static>, event_loop: &EventLoopHandle) -> Rc<Self> {
+        Rc::new(Self { event_loop: event_loop.clone(), server: None, location })
     }
 
     pub(crate) fn of_server(server: &Rc<ServerState>) -> Rc<Self> {
-        Rc::new(Self { event_loop: server.event_loop.clone(), server: Some(Rc::clone(server)) })
+        let (event_loop, location) = (server.event_loop.clone(), server.location);
+        Rc::new(Self { event_loop, server: Some(Rc::clone(server)), location })
     }
 }
 

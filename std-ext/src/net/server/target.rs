@@ -4,6 +4,7 @@
 
 use core::future::Future as StdFuture;
 use core::net::SocketAddr;
+use core::panic::Location;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -16,12 +17,14 @@ use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
 /// Where a server is to listen.
 pub trait Target {
-    /// Makes the sockets; what it is made of may end before the future does.
+    /// Makes the sockets, for who asked at `location`; what it is made of may end before the
+    /// future does.
     #[doc(hidden)]
     fn bind(
         self,
         event_loop: &EventLoopHandle,
         options: ListenOptions,
+        location: &'static Location<'static>,
     ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static;
 }
 
@@ -34,9 +37,10 @@ impl<A: ToAddrs> Target for Inet<A> {
         self,
         event_loop: &EventLoopHandle,
         options: ListenOptions,
+        location: &'static Location<'static>,
     ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
         let flags = AddrInfoFlags::PASSIVE | options.flags;
-        let hints = Hints { family: options.family, flags, ..Hints::default() };
+        let hints = Hints { family: options.family, flags, ..Hints::at(location) };
         bind_resolved(event_loop.clone(), self.0.resolve(event_loop, hints), options)
     }
 }
@@ -105,6 +109,7 @@ impl Target for UnixPath {
         self,
         event_loop: &EventLoopHandle,
         options: ListenOptions,
+        _: &'static Location<'static>,
     ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
         let event_loop = event_loop.clone();
         async move {
@@ -123,6 +128,7 @@ impl Target for Sock {
         self,
         event_loop: &EventLoopHandle,
         options: ListenOptions,
+        _: &'static Location<'static>,
     ) -> impl StdFuture<Output = Result<Vec<Listener>>> + 'static {
         let event_loop = event_loop.clone();
         async move { Ok(vec![Listener::adopt(&event_loop, self.0, options.backlog)?]) }

@@ -1,13 +1,12 @@
 //! The handler of the loop that drives an endpoint.
 
-use core::panic::Location;
 use std::rc::Rc;
 
 use rondel_core::{Callback, Refusal};
 
 use super::Endpoint;
 use super::state::State;
-use crate::exception::method::Method;
+use crate::method::Method;
 use crate::net::datagram::protocol::AnyDatagramProtocol;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::finally::Finally;
@@ -29,7 +28,7 @@ impl Endpoint {
         let erase =
             |driven: Driven| Callback::handler(move |_: &EventLoopHandle| driven.0.endpoint.turn(&driven.0));
         let scheduler = &self.event_loop.inner.scheduler;
-        let driver = scheduler.add_handler(driven, erase, Location::caller());
+        let driver = scheduler.add_handler(driven, erase, self.location);
         let driver = driver.map_err(|refused| refused.refusal())?;
         self.set(State::STARTING);
         self.driver.set(Some(driver));

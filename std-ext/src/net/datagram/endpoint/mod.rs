@@ -14,6 +14,7 @@ mod sending;
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::panic::Location;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -40,6 +41,8 @@ use crate::{Error, EventLoopHandle, Future, Result};
 pub(crate) struct Endpoint {
     event_loop: EventLoopHandle,
     opened: Opened,
+    /// Is where it was asked for.
+    location: &'static Location<'static>,
     state: Cell<State>,
     token: Token,
     driver: Cell<Option<SlotId>>,
@@ -66,6 +69,10 @@ pub(crate) struct Endpoint {
 }
 
 impl Describe for Endpoint {
+    fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
     fn describe(&self, row: &mut DescriptorRow) {
         let addr = self.event_loop.inner.kernel.local_addr(self.opened.fd);
         row.local = addr.map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
@@ -89,13 +96,18 @@ impl Endpoint {
     ///
     /// # Errors
     /// If a table is full; the socket is closed then.
-    pub(crate) fn new(opened: Opened, rate: Option<ReceiveRate>) -> Result<Rc<Self>> {
+    pub(crate) fn new(
+        opened: Opened,
+        rate: Option<ReceiveRate>,
+        location: &'static Location<'static>,
+    ) -> Result<Rc<Self>> {
         let event_loop = opened.event_loop.clone();
         event_loop.inner.datagrams.reserve(event_loop.inner.read_buffer_bytes)?;
-        let token = event_loop.watch(opened.fd, Owner::Datagrams, Interest::READABLE)?;
+        let token = event_loop.watch(opened.fd, Owner::Datagrams, Interest::READABLE, location)?;
         let endpoint = Rc::new(Self {
             event_loop,
             opened,
+            location,
             state: Cell::new(State(State::WRITABLE)),
             token,
             driver: Cell::new(None),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::Endpoint;
 use super::state::State;
+use crate::EventLoopHandle;
 
 /// How many datagrams are taken from the kernel, and in which time (FAULTS C-08).
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +41,13 @@ impl Endpoint {
             return false;
         }
         let resting = Rc::downgrade(self);
-        let timer = self.event_loop.call_at(end, move |_| {
+        let end_rest = move |_: &EventLoopHandle| {
             if let Some(endpoint) = resting.upgrade() {
                 endpoint.unset(State::RESTING);
                 endpoint.read_on();
             }
-        });
+        };
+        let timer = self.event_loop.call_at_from(end, end_rest, self.location);
         // Without room for a timer the next datagram makes the next attempt.
         if timer.is_ok() {
             self.set(State::RESTING);

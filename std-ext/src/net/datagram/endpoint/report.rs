@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::Endpoint;
 use crate::Error;
-use crate::exception::method::Method;
-use crate::exception::subject::{Callee, Subject};
+use crate::method::Method;
 use crate::net::datagram::protocol::AnyDatagramProtocol;
+use crate::subject::{Callee, Subject};
 
 impl Endpoint {
     /// Runs a method of the protocol.
@@ -25,7 +25,7 @@ impl Endpoint {
             protocol: Some(protocol.type_name()),
             transport: Some(Rc::<Self>::clone(self)),
             socket: Some(self.opened.fd.as_raw()),
-            location: None,
+            location: Some(self.location),
         }
     }
 

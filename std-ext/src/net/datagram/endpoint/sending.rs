@@ -11,7 +11,7 @@ use super::state::State;
 use crate::net::address::Address;
 use crate::net::datagram::transport::DATAGRAM_CHARGE;
 use crate::sys::Interest;
-use crate::{Error, Result};
+use crate::{Error, EventLoopHandle, Result};
 
 /// Is how many errors wait for a method of the protocol to return.
 const ERRORS_MAX: usize = 16;
@@ -125,7 +125,7 @@ impl Endpoint {
         let delay = self.retry_delay.get();
         self.retry_delay.set(RETRY_DELAYS.1.min(delay * 2));
         let waiting = Rc::downgrade(self);
-        let timer = self.event_loop.call_later(delay, move |_| {
+        let retry = move |_: &EventLoopHandle| {
             if let Some(endpoint) = waiting.upgrade() {
                 endpoint.unset(State::RETRYING);
                 if !endpoint.has(State::CLOSED) {
@@ -133,7 +133,8 @@ impl Endpoint {
                     endpoint.drive_soon();
                 }
             }
-        });
+        };
+        let timer = self.event_loop.call_later_from(delay, retry, self.location);
         // Without room for a timer the next datagram makes the next attempt.
         if timer.is_ok() {
             self.set(State::RETRYING);

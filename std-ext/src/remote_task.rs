@@ -1,13 +1,14 @@
 //! Tasks that are made from other threads.
 
 use core::future::Future;
+use core::panic::Location;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rondel_core::{Outcome, Refused, TaskError};
 
+use crate::handover::{Handover, Promise};
 use crate::threadsafe::Remote;
-use crate::threadsafe::handover::{Handover, Promise};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
 impl Remote {
@@ -58,10 +59,13 @@ where
 {
     let future = make(event_loop.clone());
     let handover = promise.handover();
-    let task = event_loop.create_task(async move {
+    let kept = async move {
         let output = future.await;
         promise.settle(Ok(output));
-    });
+    };
+    // The call that runs was made where the task was asked for.
+    let location = event_loop.inner.scheduler.running().map(|running| running.location);
+    let task = event_loop.create_task_from(kept, location.unwrap_or(Location::caller()));
     match task {
         Ok(task) => {
             if handover.created(task.id()) {
