@@ -105,8 +105,10 @@ impl Connection {
     /// Takes a wait back; tells whether an operation was pending.
     #[inline]
     pub(crate) fn stop_waiting(&self, direction: Direction) -> bool {
-        let was_pending = self.unset_half(Halves::pending(direction));
+        let pending = Halves::pending(direction);
+        let was_pending = self.has_half(pending);
         if was_pending {
+            self.unset_half(pending);
             self.event_loop().stop_waiter(self.token(), direction);
         }
         was_pending

@@ -1,5 +1,8 @@
 //! How rondel sends back what it receives: by a protocol, and by streams.
 
+use core::future::Future;
+use core::pin::Pin;
+
 use rondel::{Address, DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport};
 
 pub(crate) struct Echo;
@@ -35,16 +38,33 @@ impl DatagramProtocol for Echo {
 /// connections, so how one ends is nobody's business.
 pub(crate) async fn echo(mut reader: StreamReader, mut writer: StreamWriter) {
     while reader.readable().await.is_ok() {
-        let rest = reader.try_read_with(|data| writer.try_write(data).map(|sent| data[sent..].to_vec()));
-        let is_alive = match rest {
-            Ok(None) => true,
-            Ok(Some(Ok(rest))) if rest.is_empty() => !reader.at_eof(),
-            // In a box, so that an idle connection doesn't keep the room for it.
-            Ok(Some(Ok(rest))) => Box::pin(writer.write_all(&rest)).await.is_ok(),
-            Ok(Some(Err(_))) | Err(_) => false,
+        let rest = match send_back(&mut reader, &mut writer) {
+            Ok(None) => continue,
+            Ok(Some(rest)) => rest,
+            Err(Over) => return,
         };
-        if !is_alive {
-            return;
-        }
+        rest.await;
     }
+}
+
+/// The connection is over.
+struct Over;
+
+/// Returns what sends the rest, where the kernel has no room for all: in a box, so that an idle
+/// connection doesn't keep the place for it.
+fn send_back<'a>(
+    reader: &mut StreamReader,
+    writer: &'a mut StreamWriter,
+) -> Result<Option<Pin<Box<impl Future<Output = ()> + 'a>>>, Over> {
+    match reader.try_read_with(|data| writer.try_write(data).map(|sent| data[sent..].to_vec())) {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(rest))) if !rest.is_empty() => Ok(Some(Box::pin(send_rest(writer, rest)))),
+        Ok(Some(Ok(_))) if !reader.at_eof() => Ok(None),
+        _ => Err(Over),
+    }
+}
+
+/// If it fails, so does the next read.
+async fn send_rest(writer: &mut StreamWriter, rest: Vec<u8>) {
+    let _ = writer.write_all(&rest).await;
 }
