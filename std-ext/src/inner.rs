@@ -15,22 +15,22 @@ use rondel_core::{
 };
 
 use crate::config::PanicPolicy;
-use crate::debug::Debug;
 use crate::dns::Lookups;
 use crate::exception::ExceptionHandler;
+use crate::exception::reporter::Reporter;
+use crate::exception::subject::Callee;
 use crate::executor::{DefaultExecutor, ListedJobs};
-use crate::metrics::Meters;
 use crate::net::datagram::buffers::DatagramBuffers;
 use crate::net::flow::WriteBudget;
 use crate::net::readiness::StepBudget;
 use crate::observers::Observers;
+use crate::observers::debug::Debug;
+use crate::observers::metrics::Meters;
 use crate::process::Children;
-use crate::reporter::Reporter;
 use crate::shutdown::ShutdownState;
 use crate::signal::WatchedSignals;
 use crate::snapshot::NamedWaits;
 use crate::sources::Sources;
-use crate::subject::Callee;
 use crate::supervision::process_limits;
 use crate::sys::{Event, Events, Kernel, memory};
 use crate::tables::{self, WakeTables};

@@ -348,66 +348,39 @@
 mod config;
 mod error;
 mod event_loop;
+mod inner;
 mod schedule;
-
-mod handover;
-mod inbox;
 mod sync;
+mod tables;
 mod threadsafe;
 
-mod remote_task;
-
 mod reader_writer;
-
 mod signal;
-
-mod protocol;
-mod transport;
-
-mod sock;
-
-mod sendfile;
-
-mod streams;
+mod sources;
 
 mod net;
-
 mod pipe;
-
-mod process;
-
-mod dns;
-
+mod protocol;
+mod sendfile;
+mod sock;
+mod streams;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod transport;
 
+mod dns;
 mod executor;
+mod process;
 
 mod exception;
-mod method;
-mod observers;
-mod pulse;
-mod reporter;
-mod subject;
-mod watchdog;
-
-mod debug;
-mod metrics;
-
-mod shutdown;
-
 mod faults;
-
-mod supervision;
-
+mod observers;
+mod shutdown;
 mod snapshot;
-
-mod inner;
-mod sources;
-mod tables;
+mod supervision;
 
 pub(crate) mod sys;
 
@@ -435,7 +408,6 @@ pub use crate::executor::{
 };
 pub use crate::faults::{Faults, Operation};
 pub use crate::inner::TaskFactory;
-pub use crate::metrics::Metrics;
 pub use crate::net::address::{Address, UnixAddr, UnixAddrError};
 pub use crate::net::client::CreateConnection;
 pub use crate::net::connect::ConnectError;
@@ -446,6 +418,8 @@ pub use crate::net::flow::{LimitsError, WriteBufferLimits};
 pub use crate::net::options::{KeepAlive, SocketOptions};
 pub use crate::net::server::{CreateServer, Server};
 pub use crate::net::to_addrs::ToAddrs;
+pub use crate::observers::metrics::Metrics;
+pub use crate::observers::pulse::Pulse;
 pub use crate::pipe::connect::OpenReadPipe;
 pub use crate::pipe::end::NotAPipe;
 pub use crate::pipe::protocol::{ReadPipeProtocol, WritePipeProtocol};
@@ -456,9 +430,7 @@ pub use crate::process::{
     ProcessLimit, Stdio, SubprocessProtocol, SubprocessTransport,
 };
 pub use crate::protocol::{AfterEof, BufferedProtocol, Protocol, ProtocolRef, StreamProtocol, kind};
-pub use crate::pulse::Pulse;
 pub use crate::reader_writer::WatchError;
-pub use crate::remote_task::RemoteTask;
 pub use crate::sendfile::Sendfile;
 pub use crate::shutdown::{Aborted, AbortedKind, ShutdownReport};
 pub use crate::signal::{RemoveOnDrop, Signal, SignalError, SignalHandle, SignalSet, Signals};
@@ -472,6 +444,7 @@ pub use crate::supervision::{
     ListenFd, ListenFdKind, ListenFdsError, Notifier, NotifyError, ProcessLimits, ResourceLimit,
     WatchdogFeeding, listen_fds,
 };
+pub use crate::threadsafe::remote_task::RemoteTask;
 pub use crate::threadsafe::{Remote, RemoteHandle};
 #[cfg(feature = "tls")]
 pub use crate::tls::{
@@ -484,7 +457,7 @@ pub use crate::transport::Transport;
 #[cfg(feature = "tls")]
 pub use rustls;
 
-pub use crate::watchdog::Blocked;
+pub use crate::observers::watchdog::Blocked;
 
 /// A callback that was scheduled.
 pub type Handle = rondel_core::Handle<EventLoopHandle>;

@@ -6,7 +6,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::rc::Rc;
 
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::read_buffer::SharedBuffer;
 use crate::transport::Transport;
 use crate::{Error, ErrorKind, Result};

@@ -8,7 +8,7 @@ use std::io;
 use rondel_core::{Context, Instant, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
-use crate::metrics::usage;
+use crate::observers::metrics::usage;
 use crate::snapshot::{DescriptorOwner, Watcher};
 use crate::sys::{Event, Fd, Interest, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};

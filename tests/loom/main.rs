@@ -31,9 +31,9 @@ mod wake;
 
 #[path = "../../std-ext/src/sys/gate.rs"]
 mod gate;
-#[path = "../../std-ext/src/handover.rs"]
+#[path = "../../std-ext/src/threadsafe/handover.rs"]
 mod handover;
-#[path = "../../std-ext/src/inbox.rs"]
+#[path = "../../std-ext/src/threadsafe/inbox.rs"]
 mod inbox;
 
 mod fixture;

@@ -13,7 +13,7 @@ use rondel_core::Usage;
 
 use crate::executor::job::{Job, JobRefusal, JobRefused, quietly, run_and_drop};
 use crate::executor::{Executor, StuckJob, StuckJobs};
-use crate::metrics::usage;
+use crate::observers::metrics::usage;
 use crate::sys::{RealThreads, Threads};
 
 /// The limits of a [`ThreadPoolExecutor`].

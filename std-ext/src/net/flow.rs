@@ -7,7 +7,7 @@ use core::fmt;
 use rondel_core::{Refusal, Resource, SlotId, Usage};
 
 use crate::Error;
-use crate::metrics::{Peak, usage};
+use crate::observers::metrics::{Peak, usage};
 
 /// The marks between which the buffer of a transport swings, in bytes.
 ///

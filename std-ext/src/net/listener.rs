@@ -10,12 +10,12 @@ use std::rc::Rc;
 use rondel_core::{Callback, Context, SlotId};
 
 use crate::dns::{AddrInfoFlags, IpFamily};
+use crate::exception::subject::Subject;
 use crate::net::address::Address;
 use crate::net::server::{Origin, ServerState};
 use crate::net::unix::{self, SocketFile};
 use crate::shutdown::Phase;
 use crate::sources::{Direction, Owner};
-use crate::subject::Subject;
 use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
 use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
 

@@ -1,7 +1,7 @@
 //! Protocols of pipes: what a transport of one direction tells.
 
 use super::transport::{ReadTransport, WriteTransport};
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::protocol::{AfterEof, Received, kind, receive, sealed};
 use crate::transport::Transport;
 use crate::{Error, Result};

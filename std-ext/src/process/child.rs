@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::status::ExitStatus;
 use super::transport::Subprocess;
-use crate::metrics::{Peak, usage};
+use crate::observers::metrics::{Peak, usage};
 use crate::shutdown::AbortedKind;
 use crate::snapshot::{Describe, DescriptorRow, ShortText};
 use crate::sources::{Direction, Owner};

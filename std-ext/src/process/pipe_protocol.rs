@@ -5,7 +5,7 @@ use core::cell::Cell;
 use std::rc::{Rc, Weak};
 
 use super::transport::{Later, STDIN, Subprocess};
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::protocol::{AfterEof, AnyProtocol, Received, receive};
 use crate::transport::Transport;
 use crate::{Error, Result};

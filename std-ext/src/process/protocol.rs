@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::transport::SubprocessTransport;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::protocol::{Seat, kind};
 use crate::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::reporter::write_line;
+use crate::exception::reporter::write_line;
 use crate::sys::{Kernel, Limited};
 use crate::{EventLoopHandle, Result};
 

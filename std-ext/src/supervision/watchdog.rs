@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::rc::Rc;
 
 use super::{Notifier, NotifyError, number, variable};
-use crate::subject::Subject;
+use crate::exception::subject::Subject;
 use crate::sys::inherited;
 use crate::{EventLoopHandle, Result, TimerHandle};
 

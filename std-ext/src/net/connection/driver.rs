@@ -6,7 +6,7 @@ use rondel_core::{Callback, SlotId};
 
 use super::Connection;
 use super::state::State;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::finally::Finally;
 use crate::protocol::AnyProtocol;
 use crate::sources::Direction;

@@ -7,7 +7,7 @@ use rondel_core::Refusal;
 
 use super::Connection;
 use super::state::State;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::finally::Finally;
 use crate::shutdown::{AbortedKind, Phase};
 use crate::streams::holders;

@@ -6,7 +6,7 @@ use rondel_core::Context;
 
 use super::Connection;
 use super::state::State;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::flow::WriteBufferLimits;
 use crate::transport::Transport;
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Connection;
 use super::state::State;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::protocol::{AfterEof, Received};
 use crate::sources::Direction;
 use crate::transport::Transport;

@@ -4,10 +4,10 @@ use core::error::Error as StdError;
 use std::rc::Rc;
 
 use super::Connection;
-use crate::method::Method;
+use crate::exception::method::Method;
+use crate::exception::reporter::Report;
+use crate::exception::subject::{Callee, Subject};
 use crate::protocol::AnyProtocol;
-use crate::reporter::Report;
-use crate::subject::{Callee, Subject};
 
 impl Connection {
     /// Runs a method of the protocol.

@@ -8,7 +8,7 @@ use rondel_core::Refusal;
 
 use super::Connection;
 use super::state::State;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::finally::Finally;
 use crate::net::server::Membership;
 use crate::sources::Direction;

@@ -3,7 +3,7 @@
 use core::any::Any;
 use std::rc::Rc;
 
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::address::Address;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::protocol::{Seat, kind};

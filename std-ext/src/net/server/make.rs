@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rondel_core::{Outcome, Then};
 
 use crate::Result;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::connection::{Connection, Handled};
 use crate::protocol::{Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};

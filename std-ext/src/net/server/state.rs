@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use rondel_core::Context;
 
-use crate::method::Method;
+use crate::exception::method::Method;
+use crate::exception::subject::{Callee, Subject};
 use crate::net::address::Address;
 use crate::net::connection::Connection;
 use crate::net::listener::Listener;
 use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr};
-use crate::subject::{Callee, Subject};
 use crate::sys::Fd;
 use crate::tls::TlsState;
 use crate::{Error, ErrorKind, EventLoopHandle, Future, Result};

@@ -6,7 +6,7 @@ use rondel_core::{Callback, Refusal};
 
 use super::Endpoint;
 use super::state::State;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::datagram::protocol::AnyDatagramProtocol;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::finally::Finally;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Endpoint;
 use super::state::State;
 use crate::Error;
-use crate::method::Method;
+use crate::exception::method::Method;
 use crate::net::datagram::transport::DatagramTransport;
 use crate::net::finally::Finally;
 use crate::shutdown::{AbortedKind, Phase};

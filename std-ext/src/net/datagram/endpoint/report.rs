@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::Endpoint;
 use crate::Error;
-use crate::method::Method;
+use crate::exception::method::Method;
+use crate::exception::subject::{Callee, Subject};
 use crate::net::datagram::protocol::AnyDatagramProtocol;
-use crate::subject::{Callee, Subject};
 
 impl Endpoint {
     /// Runs a method of the protocol.

@@ -1,5 +1,9 @@
 //! Calls from other threads.
 
+pub(crate) mod handover;
+pub(crate) mod inbox;
+pub(crate) mod remote_task;
+
 use core::panic::Location;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +13,7 @@ use rondel_core::{HandleId, Outcome, Refused};
 
 use crate::event_loop::loop_of_this_thread;
 use crate::tables::too_large;
-use crate::{EventLoopHandle, Result, inbox};
+use crate::{EventLoopHandle, Result};
 
 /// A call, and where it was made.
 pub(crate) type Call = (SendCallback<EventLoopHandle>, &'static Location<'static>);

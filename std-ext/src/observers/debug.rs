@@ -7,9 +7,9 @@ use core::time::Duration;
 use rondel_core::{Instant, Running};
 
 use crate::EventLoopHandle;
-use crate::method::{Doing, RunningMethod};
+use crate::exception::method::{Doing, RunningMethod};
+use crate::exception::reporter::write_line;
 use crate::observers::DEBUG;
-use crate::reporter::write_line;
 
 /// Is the wait from which debug mode speaks up (contract DB-5).
 const SLOW_WAIT: Duration = Duration::from_secs(1);

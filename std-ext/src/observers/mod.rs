@@ -1,13 +1,18 @@
 //! Who looks on while the loop runs.
 
+pub(crate) mod debug;
+pub(crate) mod metrics;
+pub(crate) mod pulse;
+pub(crate) mod watchdog;
+
 use core::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use rondel_core::Running;
 
-use crate::method::RunningMethod;
-use crate::pulse::{Pulse, Seen};
-use crate::watchdog::Watchdog;
+use crate::exception::method::RunningMethod;
+use crate::observers::pulse::{Pulse, Seen};
+use crate::observers::watchdog::Watchdog;
 
 /// Debug mode measures.
 pub(crate) const DEBUG: u8 = 1;

@@ -8,11 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rondel_core::{HandleId, TaskId};
 
-use crate::debug::Thousandths;
 use crate::exception::discard;
-use crate::method::Doing;
-use crate::pulse::{Activity, Seen};
-use crate::reporter::write_line;
+use crate::exception::method::Doing;
+use crate::exception::reporter::write_line;
+use crate::observers::debug::Thousandths;
+use crate::observers::pulse::{Activity, Seen};
 use crate::{Error, EventLoopHandle, Result};
 
 /// Is the shortest time between two looks at the loop.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rondel_core::{Outcome, Refused, TaskError};
 
-use crate::handover::{Handover, Promise};
 use crate::threadsafe::Remote;
+use crate::threadsafe::handover::{Handover, Promise};
 use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
 impl Remote {

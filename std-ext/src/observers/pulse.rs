@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rondel_core::Running;
 
 use crate::EventLoopHandle;
-use crate::method::RunningMethod;
+use crate::exception::method::RunningMethod;
 
 /// Tells other threads whether a loop turns: what feeds a watchdog outside of the
 /// process only while it does.

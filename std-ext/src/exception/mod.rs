@@ -1,5 +1,9 @@
 //! Errors that nobody looks at.
 
+pub(crate) mod method;
+pub(crate) mod reporter;
+pub(crate) mod subject;
+
 use core::any::Any;
 use core::error::Error as StdError;
 use core::fmt;
@@ -10,8 +14,8 @@ use std::rc::Rc;
 use rondel_core::raw::Clipped;
 use rondel_core::{ExceptionContext, Outcome};
 
-use crate::reporter::Report;
-use crate::subject::Subject;
+use crate::exception::reporter::Report;
+use crate::exception::subject::Subject;
 use crate::{EventLoopHandle, Result};
 
 /// Is told about errors that nobody looks at.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rondel_core::{Context, ExceptionContext, Instant};
 
 use crate::EventLoopHandle;
-use crate::method::{Method, RunningMethod};
+use crate::exception::method::{Method, RunningMethod};
 
 /// What a report is about, beside the error and what was running (contract EH-3).
 #[derive(Clone, Default)]
