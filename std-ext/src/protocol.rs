@@ -218,12 +218,28 @@ pub(crate) mod sealed {
     #[allow(private_interfaces, reason = "nobody outside can name it")]
     pub trait Sealed<Kind>: Sized + 'static {
         fn made(&mut self, transport: &Transport) -> Result<()>;
-        fn receive(&mut self, transport: &Transport) -> Received;
-        fn eof(&mut self, transport: &Transport) -> Result<AfterEof>;
-        fn pause(&mut self, transport: &Transport) -> Result<()>;
-        fn resume(&mut self, transport: &Transport) -> Result<()>;
         fn lost(&mut self, transport: &Transport, error: Option<&Error>) -> Result<()>;
-        const RECEIVES: Method;
+
+        /// Is the method that is told what was received.
+        const RECEIVES: Method = Method::DataReceived;
+
+        // By default of what has one direction only, and is told nothing of the other.
+
+        fn receive(&mut self, _: &Transport) -> Received {
+            Received::Nothing
+        }
+
+        fn eof(&mut self, _: &Transport) -> Result<AfterEof> {
+            Ok(AfterEof::Close)
+        }
+
+        fn pause(&mut self, _: &Transport) -> Result<()> {
+            Ok(())
+        }
+
+        fn resume(&mut self, _: &Transport) -> Result<()> {
+            Ok(())
+        }
     }
 }
 
@@ -258,8 +274,6 @@ impl<P: Protocol> sealed::Sealed<kind::Streaming> for P {
     }
 
     forward!(Protocol);
-
-    const RECEIVES: Method = Method::DataReceived;
 }
 
 #[allow(private_interfaces, reason = "nobody outside can name it")]

@@ -1,7 +1,6 @@
 //! Protocols of pipes: what a transport of one direction tells.
 
 use super::transport::{ReadTransport, WriteTransport};
-use crate::exception::method::Method;
 use crate::protocol::{AfterEof, Received, kind, receive, sealed};
 use crate::transport::Transport;
 use crate::{Error, Result};
@@ -121,33 +120,15 @@ impl<P: ReadPipeProtocol> sealed::Sealed<kind::ReadPipe> for P {
         self.eof_received(&ReadTransport::of(transport)).map(|()| AfterEof::Close)
     }
 
-    fn pause(&mut self, _: &Transport) -> Result<()> {
-        Ok(())
-    }
-
-    fn resume(&mut self, _: &Transport) -> Result<()> {
-        Ok(())
-    }
-
     fn lost(&mut self, transport: &Transport, error: Option<&Error>) -> Result<()> {
         self.connection_lost(&ReadTransport::of(transport), error)
     }
-
-    const RECEIVES: Method = Method::DataReceived;
 }
 
 #[allow(private_interfaces, reason = "nobody outside can name it")]
 impl<P: WritePipeProtocol> sealed::Sealed<kind::WritePipe> for P {
     fn made(&mut self, transport: &Transport) -> Result<()> {
         self.connection_made(&WriteTransport::of(transport))
-    }
-
-    fn receive(&mut self, _: &Transport) -> Received {
-        Received::Nothing
-    }
-
-    fn eof(&mut self, _: &Transport) -> Result<AfterEof> {
-        Ok(AfterEof::Close)
     }
 
     fn pause(&mut self, transport: &Transport) -> Result<()> {
@@ -161,6 +142,4 @@ impl<P: WritePipeProtocol> sealed::Sealed<kind::WritePipe> for P {
     fn lost(&mut self, transport: &Transport, error: Option<&Error>) -> Result<()> {
         self.connection_lost(&WriteTransport::of(transport), error)
     }
-
-    const RECEIVES: Method = Method::DataReceived;
 }
