@@ -29,6 +29,14 @@ pub enum Kind {
     Handler,
 }
 
+impl Kind {
+    /// Tells whether the call asks for the completion of a future or task.
+    #[inline]
+    pub(crate) const fn asks(self) -> bool {
+        matches!(self, Self::FutureDone | Self::TaskDone | Self::FutureWaiter | Self::TaskWaiter)
+    }
+}
+
 /// What is to be called.
 #[derive(Debug)]
 pub struct Call<C: 'static> {

@@ -63,11 +63,11 @@ impl<C: Context> Tables<C> {
         }
     }
 
-    /// Takes a call out of the waiters of a source, or out of the ready queue.
+    /// Takes a call out of the waiters of its source, or out of the ready queue.
     ///
     /// Returns the source if it is a done callback that holds a reference to it:
     /// it does from the completion on.
-    pub(crate) fn unlink_call(&mut self, ready: &mut Ready, index: u32) -> Option<Source> {
+    fn unlink_waiter(&mut self, ready: &mut Ready, index: u32) -> Option<Source> {
         let node = Node::call(index);
         let entry = self.calls.at(index)?;
         let kind = entry.kind;
@@ -85,6 +85,39 @@ impl<C: Context> Tables<C> {
             _ => ready.remove(node),
         };
         None
+    }
+
+    /// Takes the wait node of a task, which has ended, out of the line that it stands in.
+    fn leave(&mut self, ready: &mut Ready, task: u32, source: Source) {
+        if let Some(completion) = self.completion(source)
+            && !completion.is_done
+        {
+            completion.waiters.remove(&mut ready.links, Node::wait(task));
+        }
+    }
+}
+
+/// What belongs to those who ask for a completion. The first of them links it: a program in
+/// which nobody does, as a small one, is linked without.
+pub(crate) struct Askers<C: Context> {
+    /// Calls back everybody who asked for the completion of a source, which is done.
+    pub(crate) call_back: fn(&Scheduler<C>, &C, Source),
+    /// Gives up one reference.
+    pub(crate) release: fn(&Scheduler<C>, &C, Source),
+    /// See [`Tables::unlink_waiter`].
+    pub(crate) unlink: fn(&mut Tables<C>, &mut Ready, u32) -> Option<Source>,
+    /// See [`Tables::leave`].
+    pub(crate) leave: fn(&mut Tables<C>, &mut Ready, u32, Source),
+}
+
+impl<C: Context> Askers<C> {
+    const fn new() -> Self {
+        Self {
+            call_back: Scheduler::call_back_source,
+            release: Scheduler::release_source,
+            unlink: Tables::unlink_waiter,
+            leave: Tables::leave,
+        }
     }
 }
 
@@ -140,12 +173,19 @@ impl<C: Context> Scheduler<C> {
     ) -> Result<SlotId, Refused<P>> {
         let id =
             self.insert_call(operation, kind, callback, erase, Instant::from_nanos(owner.seq), location)?;
+        self.link_askers();
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.get_mut(id) {
                 entry.at = owner.index;
             }
         });
         Ok(id)
+    }
+
+    /// Makes what belongs to whoever asks for a completion part of the program.
+    #[inline]
+    fn link_askers(&self) {
+        self.askers.set(Some(const { &Askers::new() }));
     }
 
     /// Calls back everybody who asked for the completion of `source`, which is
@@ -209,11 +249,10 @@ impl<C: Context> Scheduler<C> {
     }
 
     /// Gives up one reference to a future or task.
-    pub(crate) fn release_source(&self, context: &C, source: Option<Source>) {
+    pub(crate) fn release_source(&self, context: &C, source: Source) {
         match source {
-            Some(Source::Future(id)) => self.release_future(context, id),
-            Some(Source::Task(id)) => self.release_task(context, id),
-            None => {}
+            Source::Future(id) => self.release_future(context, id),
+            Source::Task(id) => self.release_task(context, id),
         }
     }
 }
@@ -287,6 +326,7 @@ impl<C: Context> Scheduler<C> {
                 return None;
             }
             tables.completion(source)?.waiters.push(&mut ready.links, node);
+            self.link_askers();
             tables.tasks.set_waiting(task, source, ticket);
             Some(ticket)
         })

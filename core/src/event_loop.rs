@@ -15,7 +15,7 @@ use core::pin::pin;
 use crate::body::{Bodies, TaskCell};
 use crate::callback::Callback;
 use crate::calls::Kind;
-use crate::completion::DoneCallback;
+use crate::completion::{Askers, DoneCallback};
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
@@ -232,9 +232,9 @@ impl<C: Context> Scheduler<C> {
             return self.call_handler(context, running, id, callback);
         }
         let source = Source::of(kind, owner);
-        let _released = source.map(|source| {
+        let _released = source.zip(self.askers.get()).map(|(source, askers)| {
             self.source.set(Some(source.id()));
-            ReleaseSource { scheduler: self, context, source }
+            ReleaseSource { scheduler: self, context, source, askers }
         });
         let _ = self.run_guarded(context, running, || callback.call(context));
         // Nothing is left of it.
@@ -330,6 +330,7 @@ struct ReleaseSource<'a, C: Context> {
     scheduler: &'a Scheduler<C>,
     context: &'a C,
     source: Source,
+    askers: &'static Askers<C>,
 }
 
 impl<C: Context> ReleaseSource<'_, C> {
@@ -338,7 +339,7 @@ impl<C: Context> ReleaseSource<'_, C> {
     fn release(&self) {
         self.scheduler.source.set(None);
         // Drops the result with the last reference: foreign code.
-        let _ = self.context.guard(|| self.scheduler.release_source(self.context, Some(self.source)));
+        let _ = self.context.guard(|| (self.askers.release)(self.scheduler, self.context, self.source));
     }
 }
 

@@ -81,7 +81,7 @@ impl<C: Context> Scheduler<C> {
                 completion.references += 1;
             }
         });
-        let _released = Finally(|| self.release_source(context, Some(source)));
+        let _released = Finally(|| self.release_source(context, source));
         self.call_back(context, source);
     }
 

@@ -255,7 +255,11 @@ impl<C: Context> Scheduler<C> {
 
     #[inline(never)]
     fn drop_cancelled(&self, context: &C, callback: Option<Callback<C>>, source: Option<Source>) {
-        let _released = Finally(|| self.release_source(context, source));
+        let _released = Finally(|| {
+            if let (Some(source), Some(askers)) = (source, self.askers.get()) {
+                (askers.release)(self, context, source);
+            }
+        });
         drop(callback);
     }
 
@@ -266,7 +270,8 @@ impl<C: Context> Scheduler<C> {
     fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
         self.tables.with_both(|tables, ready| {
             let entry = tables.calls.get_mut(id)?;
-            let is_timer = matches!(entry.kind, Kind::Timer | Kind::FarTimer);
+            let kind = entry.kind;
+            let is_timer = matches!(kind, Kind::Timer | Kind::FarTimer);
             if defect::FIRE_CANCELLED && is_timer {
                 return None;
             }
@@ -274,8 +279,11 @@ impl<C: Context> Scheduler<C> {
             let source = if is_timer {
                 tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
                 None
+            } else if let (true, Some(askers)) = (kind.asks(), self.askers.get()) {
+                (askers.unlink)(tables, ready, id.index)
             } else {
-                tables.unlink_call(ready, id.index)
+                ready.remove(Node::call(id.index));
+                None
             };
             tables.release_call(id.index);
             Some((callback, source))

@@ -4,6 +4,7 @@ use core::cell::Cell;
 use core::error::Error;
 use core::fmt;
 
+use crate::completion::Askers;
 use crate::exclusive::Joined;
 use crate::finally::Finally;
 use crate::ready::Ready;
@@ -30,6 +31,8 @@ pub struct Scheduler<C: Context> {
     pub(crate) current: Cell<Option<Running>>,
     /// Is the future or task whose done callback runs.
     pub(crate) source: Cell<Option<SlotId>>,
+    /// Is `None` until somebody asks for the completion of a future or task.
+    pub(crate) askers: Cell<Option<&'static Askers<C>>>,
     /// Is the slot of the task that is cancelled, while its waiters are called.
     pub(crate) poked: Cell<Option<u32>>,
     pub(crate) is_running: Cell<bool>,
@@ -57,6 +60,7 @@ impl<C: Context> Scheduler<C> {
             seq: Cell::new(0),
             current: Cell::new(None),
             source: Cell::new(None),
+            askers: Cell::new(None),
             poked: Cell::new(None),
             is_running: Cell::new(false),
             is_stopping: Cell::new(false),

@@ -125,15 +125,16 @@ impl<C: Context> Scheduler<C> {
             ready.remove(Node::task(id.index));
             // Still in line only if an awaitable was forgotten.
             if let Some((source, _)) = waiting
-                && let Some(completion) = tables.completion(source)
-                && !completion.is_done
+                && let Some(askers) = self.askers.get()
             {
-                completion.waiters.remove(&mut ready.links, Node::wait(id.index));
+                (askers.leave)(tables, ready, id.index, source);
             }
             Some(has_waiters)
         });
-        if has_waiters == Some(true) {
-            self.call_back_source(context, Source::Task(id));
+        if has_waiters == Some(true)
+            && let Some(askers) = self.askers.get()
+        {
+            (askers.call_back)(self, context, Source::Task(id));
         }
         if self.with_task(id, |task| task.completion.references) == Some(0) {
             self.free_task(context, id);

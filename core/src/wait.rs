@@ -59,7 +59,7 @@ impl<C: Context> Drop for Wait<C> {
     fn drop(&mut self) {
         let scheduler = self.context.scheduler();
         scheduler.stop_waiting(&self.context, self.source, &mut self.registration);
-        scheduler.release_source(&self.context, Some(self.source));
+        scheduler.release_source(&self.context, self.source);
     }
 }
 
