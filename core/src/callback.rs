@@ -7,7 +7,7 @@ use core::panic::Location;
 
 use crate::inline::Inline;
 use crate::slots::{NOWHERE, SlotId};
-use crate::{Context, Outcome};
+use crate::{Context, Outcome, Running, Scheduler};
 
 /// A closure that the loop will call with its context, stored inline.
 ///
@@ -20,11 +20,17 @@ pub struct Callback<C: 'static> {
     _not_send: PhantomData<*mut ()>,
 }
 
-struct VTable<C> {
+/// Calls a handler that was taken out of its slot.
+type Handle<C> = fn(&C, Running, Callback<C>);
+
+struct VTable<C: 'static> {
     /// Calls the closure for the last time, and drops it.
     call_once: unsafe fn(&mut Inline, &C),
     /// Calls the closure and leaves it there, if it can be called again.
     call_again: Option<unsafe fn(&mut Inline, &C)>,
+    /// Is how the loop calls a handler; in its table, so that a program without handlers is
+    /// linked without.
+    handle: Option<Handle<C>>,
     /// Is `None` where there is nothing to drop.
     drop: Option<unsafe fn(&mut Inline)>,
     /// Tells what the closure does, if it is an [`Action`].
@@ -122,6 +128,12 @@ impl<C: Context> Callback<C> {
         // SAFETY: the vtable was made for this closure, which the call moves out
         // and which nobody calls or drops again: its vtable was replaced.
         unsafe { (vtable.call_once)(&mut self.closure, context) };
+    }
+
+    /// Returns how the loop calls it, if it is a handler.
+    #[inline]
+    pub(crate) fn handle(&self) -> Option<Handle<C>> {
+        self.vtable.handle
     }
 
     /// Calls the closure, if it is one that can be called again.
@@ -300,6 +312,7 @@ impl<C: Context> VTable<C> {
             // SAFETY: an `F` is stored, and this is its last use.
             call_once: |closure, context| settle(unsafe { closure.read::<F>() }(context), context),
             call_again: None,
+            handle: None,
             drop: Self::drop_of::<F>(),
             aim: None,
         }
@@ -317,6 +330,7 @@ impl<C: Context> VTable<C> {
                 // SAFETY: an `F` is stored, and borrowed as the words are.
                 settle(unsafe { &mut *closure.as_mut_ptr::<F>() }(context), context);
             }),
+            handle: Some(Scheduler::call_handler),
             drop: Self::drop_of::<F>(),
             aim: None,
         }
@@ -328,6 +342,7 @@ impl<C: Context> VTable<C> {
             call_once: |closure, context| unsafe { closure.read::<A>() }.run(context),
             // SAFETY: an `A` is stored, and borrowed as the words are.
             call_again: Some(|closure, context| unsafe { &mut *closure.as_mut_ptr::<A>() }.run(context)),
+            handle: None,
             drop: Self::drop_of::<A>(),
             // SAFETY: as above.
             aim: Some(|closure| unsafe { &*closure.as_ptr::<A>() }.aim()),
@@ -336,7 +351,7 @@ impl<C: Context> VTable<C> {
 
     /// Is the table of a closure that was called and is gone.
     const fn spent() -> Self {
-        Self { call_once: |_, _| (), call_again: None, drop: None, aim: None }
+        Self { call_once: |_, _| (), call_again: None, handle: None, drop: None, aim: None }
     }
 
     const fn drop_of<F>() -> Option<unsafe fn(&mut Inline)> {

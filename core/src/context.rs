@@ -100,7 +100,7 @@ pub struct Panicked;
 /// Tells what the loop is running.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    id: SlotId,
+    pub(crate) id: SlotId,
     is_task: bool,
     /// Is where the callback, timer or task was created.
     pub location: &'static Location<'static>,

@@ -228,8 +228,8 @@ impl<C: Context> Scheduler<C> {
     fn call(&self, context: &C, call: Taken<C>) {
         let Taken { mut callback, id, kind, owner, location } = call;
         let running = Running::call(id, location);
-        if kind == Kind::Handler {
-            return self.call_handler(context, running, id, callback);
+        if let (Kind::Handler, Some(handle)) = (kind, callback.handle()) {
+            return handle(context, running, callback);
         }
         let source = Source::of(kind, owner);
         let _released = source.zip(self.askers.get()).map(|(source, askers)| {
@@ -243,9 +243,10 @@ impl<C: Context> Scheduler<C> {
 
     /// Runs a handler outside of its slot and puts it back, if it was not
     /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
-    fn call_handler(&self, context: &C, running: Running, id: SlotId, callback: Callback<C>) {
-        let mut returned = ReturnHandler { scheduler: self, context, id, callback: Some(callback) };
-        let _ = self.run_guarded(context, running, || {
+    pub(crate) fn call_handler(context: &C, running: Running, callback: Callback<C>) {
+        let (scheduler, id) = (context.scheduler(), running.id);
+        let mut returned = ReturnHandler { scheduler, context, id, callback: Some(callback) };
+        let _ = scheduler.run_guarded(context, running, || {
             if let Some(callback) = &mut returned.callback {
                 callback.call_again(context);
             }

@@ -244,13 +244,18 @@ impl<C: Context> Scheduler<C> {
     /// Says why a call could not be reserved.
     #[cold]
     fn refused<P>(&self, operation: &'static str, kind: Kind, callback: P) -> Refused<P> {
+        Refused::new(operation, self.refusal_of(kind), callback)
+    }
+
+    #[cold]
+    fn refusal_of(&self, kind: Kind) -> Refusal {
         let full = self.tables.with(|tables| tables.check_call(kind).err());
         let refusal = full.filter(|_| !self.is_closed()).unwrap_or(Refusal::Closed);
         // Whoever keeps the calls of other threads has refused or keeps this one.
         if kind != Kind::Threadsafe {
             self.note_refusal(refusal);
         }
-        Refused::new(operation, refusal, callback)
+        refusal
     }
 
     #[inline(never)]
