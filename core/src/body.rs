@@ -10,7 +10,7 @@ use core::ops::DerefMut;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::{Cancelled, Outcome, Refusal, Resource};
+use crate::{Cancelled, Outcome, Refusal, Resource, TaskId};
 
 /// A future, and later its result in the same place.
 ///
@@ -114,13 +114,32 @@ impl<P: DerefMut<Target: Body>> Body for Pin<P> {
 }
 
 /// What the scheduler can do with a body whose type it doesn't know.
-pub(crate) struct BodyTable {
-    pub(crate) poll: unsafe fn(*mut u8, &mut Context<'_>) -> Poll<Ended>,
-    look_at_error: unsafe fn(*mut u8, &mut dyn FnMut(&(dyn Error + 'static))),
+pub(crate) struct BodyTable<C: 'static> {
+    poll: unsafe fn(*mut u8, &mut Context<'_>) -> Poll<Ended>,
+    /// Is `None` where the output can't be an error.
+    failing: Option<Failing<C>>,
     /// Moves the output into the `Option` of its type that the second pointer
     /// points to.
     take: unsafe fn(*mut u8, *mut u8),
     drop: unsafe fn(*mut u8),
+}
+
+/// What belongs to a body whose output may be an error; a program whose tasks can't fail is
+/// linked without.
+struct Failing<C: 'static> {
+    look_at_error: unsafe fn(*mut u8, &mut dyn FnMut(&(dyn Error + 'static))),
+    /// Reports the error of a task that is done.
+    report: fn(&C, TaskId),
+}
+
+impl<C: crate::Context> Failing<C> {
+    const fn of<B: Body>() -> Option<Self> {
+        // An error that can't be made takes no room.
+        if size_of::<Option<<B::Output as Outcome>::Error>>() == 0 {
+            return None;
+        }
+        Some(Self { look_at_error: look_at_error::<B>, report: crate::Scheduler::report_error })
+    }
 }
 
 /// How a future ended.
@@ -131,14 +150,14 @@ pub(crate) enum Ended {
     Cancelled,
 }
 
-impl BodyTable {
-    pub(crate) const fn of<B: Body>() -> Self {
-        Self {
-            poll: poll::<B>,
-            look_at_error: look_at_error::<B>,
-            take: take_from::<B>,
-            drop: drop_body::<B>,
-        }
+impl<C: crate::Context> BodyTable<C> {
+    const fn of<B: Body>() -> Self {
+        Self { poll: poll::<B>, failing: Failing::of::<B>(), take: take_from::<B>, drop: drop_body::<B> }
+    }
+
+    /// Is the table of a body that its owner drops.
+    const fn borrowed<B: Body>() -> Self {
+        Self { poll: poll::<B>, failing: Failing::of::<B>(), take: take_from::<B>, drop: |_| {} }
     }
 }
 
@@ -179,13 +198,20 @@ unsafe fn drop_body<B>(body: *mut u8) {
 }
 
 /// A body in its slot: where it is and what can be done with it.
-#[derive(Clone, Copy)]
-pub(crate) struct BodyRef {
+pub(crate) struct BodyRef<C: 'static> {
     memory: *mut u8,
-    table: &'static BodyTable,
+    table: &'static BodyTable<C>,
 }
 
-impl BodyRef {
+impl<C> Clone for BodyRef<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for BodyRef<C> {}
+
+impl<C> BodyRef<C> {
     /// Advances the future.
     ///
     /// # Safety
@@ -195,11 +221,18 @@ impl BodyRef {
         unsafe { (self.table.poll)(self.memory, cx) }
     }
 
+    /// Returns what reports the task's error, if it may end with one.
+    pub(crate) fn reporter(self) -> Option<fn(&C, TaskId)> {
+        self.table.failing.as_ref().map(|failing| failing.report)
+    }
+
     /// # Safety
     /// As for [`BodyRef::poll`].
     pub(crate) unsafe fn look_at_error(self, look: &mut dyn FnMut(&(dyn Error + 'static))) {
-        // SAFETY: the caller's promise.
-        unsafe { (self.table.look_at_error)(self.memory, look) };
+        if let Some(failing) = &self.table.failing {
+            // SAFETY: the caller's promise.
+            unsafe { (failing.look_at_error)(self.memory, look) };
+        }
     }
 
     /// # Safety
@@ -221,7 +254,7 @@ impl BodyRef {
     }
 }
 
-impl fmt::Debug for BodyRef {
+impl<C> fmt::Debug for BodyRef<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BodyRef")
     }
@@ -277,7 +310,7 @@ impl Bodies {
     }
 
     /// Puts `body` into the memory of the slot `index`.
-    pub(crate) fn put<B: Body>(&mut self, index: u32, body: B) -> Result<BodyRef, B> {
+    pub(crate) fn put<C: crate::Context, B: Body>(&mut self, index: u32, body: B) -> Result<BodyRef<C>, B> {
         let first = index as usize * self.words_each;
         let words = self.memory.get_mut(first..first + self.words_each);
         let Some(words) = words
@@ -296,17 +329,10 @@ impl Bodies {
     ///
     /// # Safety
     /// The caller removes the task before `body` goes.
-    pub(crate) unsafe fn borrow<B: Body>(body: Pin<&mut B>) -> BodyRef {
+    pub(crate) unsafe fn borrow<C: crate::Context, B: Body>(body: Pin<&mut B>) -> BodyRef<C> {
         // SAFETY: the pointee is pinned and used only through `Pin` again.
         let memory = unsafe { core::ptr::from_mut(body.get_unchecked_mut()) };
         BodyRef { memory: memory.cast(), table: const { &BodyTable::borrowed::<B>() } }
-    }
-}
-
-impl BodyTable {
-    /// Is the table of a body that its owner drops.
-    const fn borrowed<B: Body>() -> Self {
-        Self { poll: poll::<B>, look_at_error: look_at_error::<B>, take: take_from::<B>, drop: |_| {} }
     }
 }
 

@@ -76,10 +76,6 @@ impl Vacant for () {
     const VACANT: Self = ();
 }
 
-impl<T> Vacant for core::marker::PhantomData<T> {
-    const VACANT: Self = Self;
-}
-
 impl<T: Vacant, K: Vacant> Slots<T, K> {
     pub(crate) fn new(entries: Region<Entry<T, K>>) -> Self {
         Self::with_limit(entries, crate::ready::NODES_MAX)

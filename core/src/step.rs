@@ -3,7 +3,7 @@
 
 use core::task::{Context as PollContext, Poll, Waker};
 
-use crate::body::Ended;
+use crate::body::{BodyRef, Ended};
 use crate::calls::Kind;
 use crate::defect;
 use crate::finally::Finally;
@@ -161,14 +161,22 @@ impl<C: Context> Scheduler<C> {
 
     /// Reports the error of a done task, if nobody has looked at it (F-8).
     fn report_unread(&self, context: &C, id: SlotId) {
-        let unread = self.with_task(id, |task| {
-            let body = task.body.filter(|_| core::mem::take(&mut task.unread))?;
+        let body = self.with_task(id, |task| task.body.filter(|_| core::mem::take(&mut task.unread)));
+        if let Some(report) = body.flatten().and_then(BodyRef::reporter) {
+            report(context, TaskId(id));
+        }
+    }
+
+    /// Reports the error of a done task.
+    pub(crate) fn report_error(context: &C, TaskId(id): TaskId) {
+        let scheduler = context.scheduler();
+        let body = scheduler.with_task(id, |task| {
             task.is_running = true;
-            Some((body, task.location))
+            task.body.map(|body| (body, task.location))
         });
-        if let Some((body, location)) = unread.flatten() {
+        if let Some((body, location)) = body.flatten() {
             let _idle = Finally(|| {
-                self.with_task(id, |task| task.is_running = false);
+                scheduler.with_task(id, |task| task.is_running = false);
             });
             // SAFETY: the task is done, and `is_running` keeps others away.
             let _ = context.guard(|| unsafe {

@@ -63,11 +63,11 @@ pub(crate) enum Status {
 }
 
 /// What a task's slot holds.
-pub struct TaskValue {
+pub struct TaskValue<C: 'static> {
     pub(crate) completion: Completion,
     pub(crate) status: Status,
     /// Invariant: `None` while the slot is free or closing.
-    pub(crate) body: Option<BodyRef>,
+    pub(crate) body: Option<BodyRef<C>>,
     pub(crate) name: Option<&'static str>,
     pub(crate) location: &'static Location<'static>,
     /// Tells that a step runs, or that the body is being dropped.
@@ -90,7 +90,7 @@ pub struct TaskValue {
     pub(crate) stepped: Instant,
 }
 
-impl Vacant for TaskValue {
+impl<C> Vacant for TaskValue<C> {
     const VACANT: Self = Self {
         completion: Completion::new(),
         status: Status::Pending,
@@ -110,19 +110,19 @@ impl Vacant for TaskValue {
     };
 }
 
-impl fmt::Debug for TaskValue {
+impl<C> fmt::Debug for TaskValue<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.status)
     }
 }
 
 /// The memory of one task, without its future.
-pub type TaskSlot<C> = Entry<TaskValue, core::marker::PhantomData<fn(C)>>;
+pub type TaskSlot<C> = Entry<TaskValue<C>, ()>;
 
 /// The task table.
 #[derive(Debug)]
 pub(crate) struct Tasks<C: Context> {
-    pub(crate) slots: Slots<TaskValue, core::marker::PhantomData<fn(C)>>,
+    pub(crate) slots: Slots<TaskValue<C>>,
     bodies: Bodies,
     /// Is the first of the slots that wait for the last clone of a waker.
     retired: Option<u32>,
@@ -203,7 +203,7 @@ impl<C: Context> Scheduler<C> {
         Ok(id)
     }
 
-    fn start_task(&self, id: SlotId, place: impl FnOnce(&mut Tasks<C>) -> Option<BodyRef>) {
+    fn start_task(&self, id: SlotId, place: impl FnOnce(&mut Tasks<C>) -> Option<BodyRef<C>>) {
         self.tables.with(|tables| {
             let body = place(&mut tables.tasks);
             if let Some(entry) = tables.tasks.slots.get_mut(id) {
@@ -221,7 +221,7 @@ impl<C: Context> Scheduler<C> {
     pub(crate) fn insert_borrowed_task(
         &self,
         context: &C,
-        body: BodyRef,
+        body: BodyRef<C>,
         size: usize,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
@@ -303,7 +303,7 @@ impl<C: Context> Scheduler<C> {
         });
     }
 
-    pub(crate) fn with_task<R>(&self, id: SlotId, section: impl FnOnce(&mut TaskValue) -> R) -> Option<R> {
+    pub(crate) fn with_task<R>(&self, id: SlotId, section: impl FnOnce(&mut TaskValue<C>) -> R) -> Option<R> {
         self.tables.with(|tables| tables.tasks.slots.get_mut(id).map(|entry| section(&mut entry.value)))
     }
 }
