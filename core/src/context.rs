@@ -1,6 +1,6 @@
 //! What a layer above adds to the scheduler.
 
-use core::cell::RefCell;
+use core::cell::{RefCell, RefMut};
 use core::panic::Location;
 
 use crate::{ExceptionContext, HandleId, Histogram, Instant, NewTask, Scheduler, SlotId, TaskId};
@@ -43,11 +43,12 @@ pub trait Context: Clone + Unpin + 'static {
         Ok(step())
     }
 
-    /// Tells whether the four hooks below do anything now; asked before each call of
-    /// them, so that nothing is made ready for nobody.
+    /// Returns the four hooks below if they do anything now; asked before each call of
+    /// them, so that nothing is made ready for nobody. They are returned and not named by
+    /// the scheduler, so that a program that is never observed is linked without.
     #[inline]
-    fn is_observed(&self) -> bool {
-        true
+    fn hooks(&self) -> Option<&'static Hooks<Self>> {
+        Some(Hooks::of())
     }
 
     /// Is called before each callback and task step.
@@ -90,6 +91,32 @@ pub trait Context: Clone + Unpin + 'static {
     #[inline]
     fn task_created(&self, task: &mut NewTask) {
         let _ = task;
+    }
+}
+
+/// The hooks of a context that observe what runs.
+#[derive(Debug)]
+pub struct Hooks<C: 'static> {
+    pub(crate) before_callback: fn(&C, &Running),
+    pub(crate) after_callback: fn(&C, &Running),
+    pub(crate) before_batch: fn(&C, usize),
+    pub(crate) timer_lateness: fn(&C) -> Option<RefMut<'_, Histogram>>,
+    pub(crate) record: fn(&mut Histogram, u64),
+}
+
+impl<C: Context> Hooks<C> {
+    /// Returns those of `C`.
+    #[must_use]
+    pub const fn of() -> &'static Self {
+        const {
+            &Self {
+                before_callback: C::before_callback,
+                after_callback: C::after_callback,
+                before_batch: C::before_batch,
+                timer_lateness: |context| context.timer_lateness()?.try_borrow_mut().ok(),
+                record: Histogram::record,
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::ready::{Node, Owner};
 use crate::slots::SlotId;
 use crate::tables::Source;
 use crate::tasks::Status;
-use crate::{Context, Instant, Outcome, Panicked, RunError, Running, Scheduler};
+use crate::{Context, Hooks, Instant, Outcome, Panicked, RunError, Running, Scheduler};
 
 impl<C: Context> Scheduler<C> {
     /// Runs until [`Scheduler::stop`] is called.
@@ -118,8 +118,8 @@ impl<C: Context> Scheduler<C> {
         if has_timers {
             self.fire_timers(context);
         }
-        if context.is_observed() {
-            self.observe_batch(context);
+        if let Some(hooks) = context.hooks() {
+            self.observe_batch(context, hooks);
         }
         while let Some(next) = self.take_next() {
             match next {
@@ -203,16 +203,17 @@ impl<C: Context> Scheduler<C> {
     fn fire_timers(&self, context: &C) {
         let now = self.time();
         let limit = self.limits.get().timers_per_turn.max(1);
-        let lateness = if context.is_observed() { context.timer_lateness() } else { None };
-        let mut lateness = lateness.and_then(|lateness| lateness.try_borrow_mut().ok());
+        let hooks = context.hooks();
+        let mut lateness = hooks.and_then(|hooks| Some((hooks.record, (hooks.timer_lateness)(context)?)));
         self.tables.with_both(|tables, ready| {
             for _ in 0..limit {
                 let due = tables.timers.pop_due(&mut ready.links, &mut tables.calls, now, limit);
                 let Some(index) = due else { break };
                 if let Some(entry) = tables.calls.at_mut(index) {
                     entry.kind = Kind::Soon;
-                    if let Some(lateness) = &mut lateness {
-                        lateness.record_duration(now - entry.value.when);
+                    if let Some((record, lateness)) = &mut lateness {
+                        // In nanoseconds: to make a `Duration` takes a division.
+                        record(lateness, now.as_nanos().saturating_sub(entry.value.when.as_nanos()));
                     }
                 }
                 ready.push(Node::call(index));
@@ -264,19 +265,19 @@ impl<C: Context> Scheduler<C> {
         self.callbacks.set(self.callbacks.get() + 1);
         self.current.set(Some(running));
         let _idle = Idle(self);
-        if context.is_observed() {
-            self.observe(context, C::before_callback);
+        if let Some(hooks) = context.hooks() {
+            self.observe(context, hooks.before_callback);
         }
         let result = context.guard(step);
-        if context.is_observed() {
-            self.observe(context, C::after_callback);
+        if let Some(hooks) = context.hooks() {
+            self.observe(context, hooks.after_callback);
         }
         result
     }
 
     #[cold]
-    fn observe_batch(&self, context: &C) {
-        context.before_batch(self.wake.with(|ready| ready.len()));
+    fn observe_batch(&self, context: &C, hooks: &Hooks<C>) {
+        (hooks.before_batch)(context, self.wake.with(|ready| ready.len()));
     }
 
     #[cold]

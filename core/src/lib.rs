@@ -157,7 +157,7 @@ mod tables;
 pub use crate::body::{Body, TaskCell};
 pub use crate::callback::Callback;
 pub use crate::completion::DoneCallback;
-pub use crate::context::{Context, Panicked, Running};
+pub use crate::context::{Context, Hooks, Panicked, Running};
 pub use crate::context_ext::ContextExt;
 pub use crate::driver::{Doorbell, Driver};
 pub use crate::error::{FutureError, InvalidState, Refusal, Refused, Resource, RunError, WaitError};

@@ -10,7 +10,7 @@ use crate::body::{Body, TaskCell};
 use crate::static_loop::Shared;
 use crate::{
     AllTasks, Callback, Context, ExceptionContext, ExceptionHandler, Gather, GatherOutcomes, Handle,
-    Histogram, Instant, Instrument, Limits, NewTask, Outcome, Refused, Running, Scheduler, Sleep, SlotId,
+    Histogram, Hooks, Instant, Instrument, Limits, NewTask, Outcome, Refused, Running, Scheduler, Sleep, SlotId,
     Statistics, Task, TaskFactory, TaskRef, Timeout, TimerHandle, YieldNow,
 };
 
@@ -336,6 +336,7 @@ impl EventLoopHandle {
     /// Sets or unsets the observer of the loop.
     pub fn set_instrument(&self, instrument: Option<&'static dyn Instrument>) {
         self.shared.instrument.set(instrument);
+        self.shared.hooks.set(instrument.map(|_| Hooks::of()));
     }
 }
 
@@ -366,8 +367,8 @@ impl Context for EventLoopHandle {
     }
 
     #[inline]
-    fn is_observed(&self) -> bool {
-        self.shared.instrument.get().is_some()
+    fn hooks(&self) -> Option<&'static Hooks<Self>> {
+        self.shared.hooks.get()
     }
 
     #[inline]

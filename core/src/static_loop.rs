@@ -10,7 +10,7 @@ use crate::storage::StorageMemory;
 use crate::tables::Memory;
 use crate::wake::WakeTable;
 use crate::{
-    EventLoopHandle, ExceptionHandler, Instrument, Limits, Outcome, RunError, Scheduler, TaskFactory,
+    EventLoopHandle, ExceptionHandler, Hooks, Instrument, Limits, Outcome, RunError, Scheduler, TaskFactory,
 };
 
 /// What all handles of a loop refer to.
@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) unhandled: Cell<u64>,
     pub(crate) task_factory: Cell<Option<TaskFactory>>,
     pub(crate) instrument: Cell<Option<&'static dyn Instrument>>,
+    /// Is `None` while there is no instrument.
+    pub(crate) hooks: Cell<Option<&'static Hooks<EventLoopHandle>>>,
 }
 
 // SAFETY: it is reached only through a handle, and a handle stays in its thread.
@@ -60,6 +62,7 @@ impl EventLoop {
             unhandled: Cell::new(0),
             task_factory: Cell::new(None),
             instrument: Cell::new(None),
+            hooks: Cell::new(None),
         });
         Self(EventLoopHandle::new(shared))
     }

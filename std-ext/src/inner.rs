@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rondel_core::{
-    Context, ExceptionContext, Histogram, Instant, Limits, NewTask, Panicked, Running, Scheduler, SlotId,
+    Context, ExceptionContext, Histogram, Hooks, Instant, Limits, NewTask, Panicked, Running, Scheduler,
+    SlotId,
 };
 
 use crate::config::PanicPolicy;
@@ -261,8 +262,8 @@ impl Context for EventLoopHandle {
     }
 
     #[inline]
-    fn is_observed(&self) -> bool {
-        self.inner.observers.is_any()
+    fn hooks(&self) -> Option<&'static Hooks<Self>> {
+        self.is_observed().then_some(Hooks::of())
     }
 
     fn before_callback(&self, running: &Running) {
@@ -311,6 +312,11 @@ impl EventLoopHandle {
     /// Returns the slot of the task whose step runs, whatever waker it polls by.
     pub(crate) fn running_task(&self) -> Option<SlotId> {
         self.inner.scheduler.running().and_then(|running| running.task()).map(SlotId::from)
+    }
+
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.inner.observers.is_any()
     }
 
     /// Looks for what other threads do, for a while: before the wait is announced,
