@@ -1,5 +1,6 @@
 //! How often something had no room.
 
+use core::cell::Cell;
 use core::fmt;
 
 use crate::{Refusal, Resource};
@@ -8,6 +9,8 @@ use crate::{Refusal, Resource};
 const RESOURCES: usize = Resource::ALL.len();
 
 /// Counts what was refused because something was full, or too large, by resource.
+///
+/// Where pointers have 32 bits, so have the counts of a loop, which stop at their end.
 ///
 /// ```
 /// use rondel_core::{Refusals, Resource};
@@ -48,11 +51,25 @@ impl Refusals {
         }
     }
 
+}
+
+/// Counts refusals while the loop goes on, in the processor's own words.
+#[derive(Default)]
+pub(crate) struct RefusalCounts([Cell<usize>; RESOURCES]);
+
+impl RefusalCounts {
     /// Adds a refusal, unless it is that of a closed loop.
-    pub(crate) fn note(&mut self, refusal: Refusal) {
-        if let Refusal::Full { resource, .. } | Refusal::TooLarge { resource, .. } = refusal {
-            self.add(resource, 1);
+    pub(crate) fn note(&self, refusal: Refusal) {
+        if let Refusal::Full { resource, .. } | Refusal::TooLarge { resource, .. } = refusal
+            && let Some(count) = self.0.get(resource as usize)
+        {
+            count.set(count.get().saturating_add(1));
         }
+    }
+
+    /// Returns the counts.
+    pub(crate) fn get(&self) -> Refusals {
+        Refusals(core::array::from_fn(|index| self.0.get(index).map_or(0, |count| count.get() as u64)))
     }
 }
 
@@ -82,10 +99,10 @@ mod tests {
                 | Resource::WriteBuffer
                 | Resource::ChildProcess => assert_eq!(resource as usize, index),
             }
-            let mut refusals = Refusals::NONE;
+            let refusals = RefusalCounts::default();
             refusals.note(Refusal::Full { resource, limit: 0 });
             refusals.note(Refusal::Closed);
-            assert_eq!((refusals.of(resource), refusals.total()), (1, 1));
+            assert_eq!((refusals.get().of(resource), refusals.get().total()), (1, 1));
         }
     }
 }

@@ -8,9 +8,10 @@ use crate::completion::Askers;
 use crate::exclusive::Joined;
 use crate::finally::Finally;
 use crate::ready::Ready;
+use crate::refusals::RefusalCounts;
 use crate::tables::{Memory, Tables};
 use crate::wake::WakeTable;
-use crate::{Context, ExceptionContext, Instant, Limits, Refusals, RunError, Running, SlotId};
+use crate::{Context, ExceptionContext, Instant, Limits, RunError, Running, SlotId};
 
 /// Is how many iterations old the loop's idea of the time may be.
 const TURNS_PER_READING: u32 = 64;
@@ -40,7 +41,7 @@ pub struct Scheduler<C: Context> {
     is_closed: Cell<bool>,
     pub(crate) iterations: Cell<u64>,
     pub(crate) callbacks: Cell<u64>,
-    pub(crate) refusals: Cell<Refusals>,
+    pub(crate) refusals: RefusalCounts,
     pub(crate) turns_unpolled: Cell<u32>,
     /// Is the last reading of the clock that the scheduler knows of.
     pub(crate) latest: Cell<Instant>,
@@ -67,7 +68,7 @@ impl<C: Context> Scheduler<C> {
             is_closed: Cell::new(false),
             iterations: Cell::new(0),
             callbacks: Cell::new(0),
-            refusals: Cell::new(Refusals::NONE),
+            refusals: RefusalCounts::default(),
             turns_unpolled: Cell::new(0),
             latest: Cell::new(Instant::ZERO),
             read_in: Cell::new(0),

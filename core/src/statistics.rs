@@ -60,9 +60,7 @@ impl<C: Context> Scheduler<C> {
     /// Counts a refusal and returns it. A layer above counts so what it refuses itself.
     #[cold]
     pub fn note_refusal(&self, refusal: Refusal) -> Refusal {
-        let mut refusals = self.refusals.get();
-        refusals.note(refusal);
-        self.refusals.set(refusals);
+        self.refusals.note(refusal);
         refusal
     }
 }
