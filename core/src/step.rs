@@ -10,8 +10,8 @@ use crate::finally::Finally;
 use crate::ready::{Node, Owner};
 use crate::slots::SlotId;
 use crate::tables::Source;
-use crate::tasks::Status;
-use crate::{Context, ExceptionContext, Running, Scheduler, TaskId};
+use crate::tasks::{Status, TaskValue};
+use crate::{Context, ExceptionContext, Panicked, Running, Scheduler, TaskId};
 
 impl<C: Context> Scheduler<C> {
     /// Runs one step of the task in the slot `index`.
@@ -36,8 +36,7 @@ impl<C: Context> Scheduler<C> {
         };
         if never {
             // Cancelled before its first step: the body never executes (TK-2).
-            self.discard(context, id);
-            return;
+            return self.discard(context, id);
         }
         let Some(waker) = self.wake.lend(index) else {
             return;
@@ -50,52 +49,25 @@ impl<C: Context> Scheduler<C> {
             core::mem::forget(settle);
             polled
         });
-        let is_aborted = self.with_task(id, |task| {
-            task.is_running = false;
-            task.abort_requested
-        }) == Some(true);
-        match ended {
-            Ok(Poll::Pending) => {
-                if is_aborted {
-                    self.discard(context, id);
-                }
-            }
-            Ok(Poll::Ready(ended)) => self.end(context, id, ended),
-            Err(crate::Panicked) => self.end_panicked(context, id),
+        match self.with_task(id, |task| task.settle(ended)) {
+            Some(End::Not) | None => {}
+            Some(End::Kept(status)) => self.finish(context, id, status),
+            Some(End::Dropped(status)) => self.drop_and_finish(context, id, status),
         }
     }
 
-    fn end(&self, context: &C, id: SlotId, ended: Ended) {
-        // Asked for in the very step that returned: still cancelled (TK-5). An
-        // error goes before the request, as in asyncio: it would be lost.
-        let is_value = ended == Ended::Value;
-        let has_failed = ended == Ended::Failed;
-        let cancelled = self.with_task(id, |task| {
-            let cancelled = (task.must_cancel && is_value) || task.abort_requested;
-            task.has_failed = has_failed;
-            task.unread = has_failed && !cancelled;
-            cancelled
-        }) == Some(true);
-        let status = if cancelled || ended == Ended::Cancelled { Status::Cancelled } else { Status::Done };
-        let _finished = Finally(|| self.finish(context, id, status));
-        if cancelled {
-            self.drop_body(context, id);
-        }
-    }
-
-    /// Ends a task whose step panicked, unless that was done already while the
-    /// step was unwinding.
+    /// Ends a task whose step unwinds.
     fn end_panicked(&self, context: &C, id: SlotId) {
-        if self.with_task(id, |task| task.status) != Some(Status::Pending) {
-            return;
-        }
-        let _finished = Finally(|| self.finish(context, id, Status::Panicked));
-        self.drop_body(context, id);
+        self.drop_and_finish(context, id, Status::Panicked);
     }
 
     /// Drops the future of a task that was not done: the end of the task.
     fn discard(&self, context: &C, id: SlotId) {
-        let _finished = Finally(|| self.finish(context, id, Status::Cancelled));
+        self.drop_and_finish(context, id, Status::Cancelled);
+    }
+
+    fn drop_and_finish(&self, context: &C, id: SlotId, status: Status) {
+        let _finished = Finally(|| self.finish(context, id, status));
         self.drop_body(context, id);
     }
 
@@ -115,12 +87,13 @@ impl<C: Context> Scheduler<C> {
     }
 
     fn finish(&self, context: &C, id: SlotId, status: Status) {
-        let has_waiters = self.tables.with_both(|tables, ready| {
+        let ended = self.tables.with_both(|tables, ready| {
             let entry = tables.tasks.slots.get_mut(id)?;
             self.wake.deactivate(id.index);
             entry.value.status = status;
             entry.value.completion.is_done = true;
             let has_waiters = !entry.value.completion.waiters.is_empty();
+            let has_handles = entry.value.completion.references != 0;
             let waiting = entry.value.waiting.take();
             ready.remove(Node::task(id.index));
             // Still in line only if an awaitable was forgotten.
@@ -129,15 +102,13 @@ impl<C: Context> Scheduler<C> {
             {
                 (askers.leave)(tables, ready, id.index, source);
             }
-            Some(has_waiters)
+            Some((has_waiters, has_handles))
         });
-        if has_waiters == Some(true)
-            && let Some(askers) = self.askers.get()
-        {
-            (askers.call_back)(self, context, Source::Task(id));
-        }
-        if self.with_task(id, |task| task.completion.references) == Some(0) {
-            self.free_task(context, id);
+        match (ended, self.askers.get()) {
+            // With a reference of its own, the last of which frees the task too.
+            (Some((true, _)), Some(askers)) => (askers.call_back)(self, context, Source::Task(id)),
+            (Some((_, false)), _) => self.free_task(context, id),
+            _ => {}
         }
     }
 
@@ -355,6 +326,39 @@ impl<C: Context> Scheduler<C> {
         while let Some(node) = self.wake.with(|ready| ready.pop_any()) {
             debug_assert!(!matches!(node.owner(), Owner::Call(_)), "all calls were cancelled");
         }
+    }
+}
+
+/// What a step brings about.
+enum End {
+    /// The task goes on.
+    Not,
+    /// It ends, and its result stays.
+    Kept(Status),
+    /// It ends, and what is in its body's memory goes.
+    Dropped(Status),
+}
+
+impl<C> TaskValue<C> {
+    /// Takes note that a step is over.
+    fn settle(&mut self, step: Result<Poll<Ended>, Panicked>) -> End {
+        self.is_running = false;
+        let ended = match step {
+            Ok(Poll::Pending) if self.abort_requested => return End::Dropped(Status::Cancelled),
+            Ok(Poll::Pending) => return End::Not,
+            Ok(Poll::Ready(ended)) => ended,
+            // Unless that was done already while the step was unwinding.
+            Err(Panicked) if self.status == Status::Pending => return End::Dropped(Status::Panicked),
+            Err(Panicked) => return End::Not,
+        };
+        self.has_failed = ended == Ended::Failed;
+        // Asked for in the very step that returned: still cancelled (TK-5). An
+        // error goes before the request, as in asyncio: it would be lost.
+        if (self.must_cancel && ended == Ended::Value) || self.abort_requested {
+            return End::Dropped(Status::Cancelled);
+        }
+        self.unread = self.has_failed;
+        End::Kept(if ended == Ended::Cancelled { Status::Cancelled } else { Status::Done })
     }
 }
 
