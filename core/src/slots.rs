@@ -35,8 +35,8 @@ impl SlotId {
     }
 }
 
-/// Is the end of the list of free slots.
-const NO_SLOT: u32 = u32::MAX;
+/// Is the end of a list of slots.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
 
 /// One slot: the header that every table needs, and the table's own value.
 ///

@@ -8,7 +8,7 @@ use crate::completion::Completion;
 use crate::finally::Finally;
 use crate::ready::Node;
 use crate::region::Region;
-use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
+use crate::slots::{Entry, NO_SLOT, NOWHERE, SlotId, Slots, Vacant};
 use crate::tables::Source;
 use crate::{Context, Instant, Refusal, Refused, Resource, Scheduler, Usage};
 
@@ -125,7 +125,7 @@ pub(crate) struct Tasks<C: Context> {
     pub(crate) slots: Slots<TaskValue<C>>,
     bodies: Bodies,
     /// Is the first of the slots that wait for the last clone of a waker.
-    retired: Option<u32>,
+    retired: u32,
     retired_count: usize,
     /// Is the most tasks that there ever were at once.
     peak: usize,
@@ -136,7 +136,7 @@ impl<C: Context> Tasks<C> {
         Self {
             slots: Slots::with_limit(slots, bodies.count()),
             bodies,
-            retired: None,
+            retired: NO_SLOT,
             retired_count: 0,
             peak: 0,
         }
@@ -263,19 +263,19 @@ impl<C: Context> Scheduler<C> {
     /// Frees retired slots whose last waker is gone: one, or if there is no
     /// room otherwise all that can be freed.
     fn reclaim_retired(&self, tasks: &mut Tasks<C>) {
-        let mut previous: Option<u32> = None;
+        let mut previous = NO_SLOT;
         let mut next = tasks.retired;
-        while let Some(index) = next {
-            let following = tasks.slots.at(index).map(|entry| entry.at).filter(|&at| at != u32::MAX);
+        while let Some(entry) = tasks.slots.at(next) {
+            let (index, following) = (next, entry.at);
             if self.wake.is_reusable(index) {
-                match previous.and_then(|previous| tasks.slots.at_mut(previous)) {
-                    Some(entry) => entry.at = following.unwrap_or(u32::MAX),
+                match tasks.slots.at_mut(previous) {
+                    Some(entry) => entry.at = following,
                     None => tasks.retired = following,
                 }
                 tasks.retired_count -= 1;
                 tasks.slots.reuse(index);
             } else {
-                previous = Some(index);
+                previous = index;
             }
             if tasks.slots.has_room() {
                 return;
@@ -295,10 +295,10 @@ impl<C: Context> Scheduler<C> {
                 tasks.slots.reuse(id.index);
                 return;
             }
-            let next = tasks.retired.replace(id.index);
+            let next = core::mem::replace(&mut tasks.retired, id.index);
             tasks.retired_count += 1;
             if let Some(entry) = tasks.slots.at_mut(id.index) {
-                entry.at = next.unwrap_or(u32::MAX);
+                entry.at = next;
             }
         });
     }
