@@ -61,13 +61,26 @@ pub struct Wheel {
     /// Has a bit for each bucket that isn't empty.
     occupied: [u64; LEVELS],
     len: u32,
+    /// Is its start: a deadline before it lies in the heap.
+    ///
+    /// Invariant: no bucket starts before it.
+    horizon: u64,
+    /// Is the bucket that a turn left half moved. Until the last of it has
+    /// moved, the heap is not complete.
+    unfinished: Option<Bucket>,
 }
 
 impl Wheel {
     /// Makes an empty wheel.
     #[must_use]
     pub const fn new() -> Self {
-        Self { buckets: [[List::EMPTY; BUCKETS]; LEVELS], occupied: [0; LEVELS], len: 0 }
+        Self {
+            buckets: [[List::EMPTY; BUCKETS]; LEVELS],
+            occupied: [0; LEVELS],
+            len: 0,
+            horizon: 0,
+            unfinished: None,
+        }
     }
 
     /// Returns the place of deadline `when` as seen from `horizon`.
@@ -79,6 +92,14 @@ impl Wheel {
         (level as usize % LEVELS, bucket)
     }
 
+    /// Begins anew, empty as it is, at `now`.
+    #[inline]
+    fn begin(&mut self, now: Instant) {
+        self.horizon = now.as_nanos() >> TICK_BITS << TICK_BITS;
+        // A bucket whose rest was cancelled is of the old horizon.
+        self.unfinished = None;
+    }
+
     #[inline]
     fn push(
         &mut self,
@@ -86,9 +107,8 @@ impl Wheel {
         calls: &mut Calls<impl Sized + 'static>,
         index: u32,
         when: u64,
-        horizon: u64,
     ) {
-        let (level, bucket) = Self::place(when, horizon);
+        let (level, bucket) = Self::place(when, self.horizon);
         if let Some(entry) = calls.at_mut(index) {
             entry.kind = Kind::FarTimer;
             entry.at = (level * BUCKETS + bucket) as u32;
@@ -128,7 +148,7 @@ impl Wheel {
 
     /// Returns the bucket that starts first; of two, the wider, which is to be
     /// spread over the narrower ones.
-    fn first(&self, horizon: u64) -> Option<Bucket> {
+    fn first(&self) -> Option<Bucket> {
         let mut first: Option<Bucket> = None;
         for (level, &occupied) in self.occupied.iter().enumerate() {
             if occupied == 0 {
@@ -137,7 +157,7 @@ impl Wheel {
             let index = occupied.trailing_zeros() as usize & (BUCKETS - 1);
             let shift = TICK_BITS + level as u32 * LEVEL_BITS;
             // The digits above this level's are the horizon's.
-            let above = horizon.checked_shr(shift + LEVEL_BITS).unwrap_or(0);
+            let above = self.horizon.checked_shr(shift + LEVEL_BITS).unwrap_or(0);
             let start = above.checked_shl(shift + LEVEL_BITS).unwrap_or(0) | ((index as u64) << shift);
             if first.is_none_or(|first| start <= first.start) {
                 first = Some(Bucket { level, index, start });
@@ -175,19 +195,12 @@ pub(crate) struct Timers {
     len: usize,
     /// Holds one wheel or none.
     wheel: Region<Wheel>,
-    /// Is the start of the wheel: a deadline before it lies in the heap.
-    ///
-    /// Invariant: no bucket starts before it.
-    horizon: u64,
-    /// Is the bucket that a turn left half moved. Until the last of it has
-    /// moved, the heap is not complete.
-    unfinished: Option<Bucket>,
 }
 
 impl Timers {
     pub(crate) fn new(heap: Region<HeapEntry>, mut wheel: Region<Wheel>) -> Self {
-        let horizon = if wheel.push(Wheel::new()).is_some() { 0 } else { u64::MAX };
-        Self { heap, len: 0, wheel, horizon, unfinished: None }
+        wheel.push(Wheel::new());
+        Self { heap, len: 0, wheel }
     }
 
     #[inline]
@@ -220,12 +233,10 @@ impl Timers {
         let when = entry.value.when.as_nanos();
         if let Some(wheel) = self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL) {
             if self.len == 0 && wheel.len == 0 {
-                self.horizon = now.as_nanos() >> TICK_BITS << TICK_BITS;
-                // A bucket whose rest was cancelled is of the old horizon.
-                self.unfinished = None;
+                wheel.begin(now);
             }
-            if when >= self.horizon {
-                wheel.push(links, calls, index, when, self.horizon);
+            if when >= wheel.horizon {
+                wheel.push(links, calls, index, when);
                 return;
             }
         }
@@ -281,7 +292,10 @@ impl Timers {
 
     #[inline]
     fn wants_refill(&self) -> bool {
-        self.unfinished.is_some() || (self.len == 0 && self.wheel.get(0).is_some_and(|wheel| wheel.len > 0))
+        let heap_is_empty = self.len == 0;
+        self.wheel
+            .get(0)
+            .is_some_and(|wheel| wheel.unfinished.is_some() || (heap_is_empty && wheel.len > 0))
     }
 
     /// Moves the wheel's first bucket into the heap if it starts by `until`.
@@ -297,8 +311,8 @@ impl Timers {
     ) -> bool {
         let mut moved = 0;
         loop {
-            let Some(wheel) = self.wheel.get(0) else { return true };
-            let Some(bucket) = self.unfinished.or_else(|| wheel.first(self.horizon)) else {
+            let Some(wheel) = self.wheel.get_mut(0) else { return true };
+            let Some(bucket) = wheel.unfinished.or_else(|| wheel.first()) else {
                 return true;
             };
             // Also if half of it was moved, by a clock that has stepped back since:
@@ -306,13 +320,14 @@ impl Timers {
             if bucket.start > until {
                 return true;
             }
-            self.unfinished = None;
+            wheel.unfinished = None;
             moved += self.spread(links, calls, bucket, limit.saturating_sub(moved).max(1));
-            if self.unfinished.is_some() {
+            let Some(wheel) = self.wheel.get_mut(0) else { return true };
+            if wheel.unfinished.is_some() {
                 return false;
             }
             if bucket.level == 0 {
-                self.horizon = bucket.start.saturating_add(1 << TICK_BITS);
+                wheel.horizon = bucket.start.saturating_add(1 << TICK_BITS);
                 return true;
             }
         }
@@ -329,7 +344,7 @@ impl Timers {
     ) -> usize {
         let Some(wheel) = self.wheel.get_mut(0) else { return 0 };
         // A timer of this bucket that is armed meanwhile goes to a lower level.
-        self.horizon = bucket.start;
+        wheel.horizon = bucket.start;
         let mut moved = 0;
         while moved < limit {
             let Some(node) = wheel.pop(links, bucket) else {
@@ -344,11 +359,11 @@ impl Timers {
             if bucket.level == 0 {
                 push_heap(&mut self.heap, &mut self.len, calls, HeapEntry { when, index });
             } else {
-                wheel.push(links, calls, index, when, bucket.start);
+                wheel.push(links, calls, index, when);
             }
         }
         if wheel.is_occupied(bucket) {
-            self.unfinished = Some(bucket);
+            wheel.unfinished = Some(bucket);
         }
         moved
     }
