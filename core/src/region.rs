@@ -13,14 +13,15 @@ pub struct Region<T: 'static> {
     memory: &'static mut [MaybeUninit<T>],
     /// Invariant: `memory[..len]` is initialized; grows only.
     len: usize,
-    release: fn(&'static mut [MaybeUninit<T>]),
+    /// Is `None` for memory that is never given back.
+    release: Option<fn(&'static mut [MaybeUninit<T>])>,
 }
 
 impl<T> Region<T> {
     /// Makes an empty region over memory that is never given back.
     #[must_use]
     pub fn new(memory: &'static mut [MaybeUninit<T>]) -> Self {
-        Self::with_release(memory, |_| {})
+        Self { memory, len: 0, release: None }
     }
 
     /// Makes an empty region that hands its memory to `release` when dropped,
@@ -30,7 +31,7 @@ impl<T> Region<T> {
         memory: &'static mut [MaybeUninit<T>],
         release: fn(&'static mut [MaybeUninit<T>]),
     ) -> Self {
-        Self { memory, len: 0, release }
+        Self { memory, len: 0, release: Some(release) }
     }
 
     /// Returns how many values fit.
@@ -93,7 +94,9 @@ impl<T> Drop for Region<T> {
         // SAFETY: the values were initialized, and with `len` at zero nobody
         // reads them again, even if one of their destructors panics.
         unsafe { core::ptr::drop_in_place(values) };
-        (self.release)(core::mem::take(&mut self.memory));
+        if let Some(release) = self.release {
+            release(core::mem::take(&mut self.memory));
+        }
     }
 }
 

@@ -256,7 +256,7 @@ impl<C: Context> Tables<C> {
     fn waits_for(&self, links: &Links, index: u32, call: u32) -> WaitsFor {
         if links.is_linked(Node::wait(index)) {
             let waiting = self.tasks.slots.at(index).and_then(|entry| entry.value.waiting);
-            return waiting.map_or(WaitsFor::Waker, |(source, _)| Awaited::from(source).into());
+            return waiting.map_or(WaitsFor::Waker, |waiting| Awaited::from(waiting.source()).into());
         }
         let Some(call) = call.checked_sub(1).and_then(|index| self.calls.live_at(index)) else {
             return WaitsFor::Waker;

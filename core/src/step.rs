@@ -97,10 +97,10 @@ impl<C: Context> Scheduler<C> {
             let waiting = entry.value.waiting.take();
             ready.remove(Node::task(id.index));
             // Still in line only if an awaitable was forgotten.
-            if let Some((source, _)) = waiting
+            if let Some(waiting) = waiting
                 && let Some(askers) = self.askers.get()
             {
-                (askers.leave)(tables, ready, id.index, source);
+                (askers.leave)(tables, ready, id.index, waiting.source());
             }
             Some((has_waiters, has_handles))
         });

@@ -114,7 +114,7 @@ impl Source {
         }
     }
 
-    pub(crate) fn id(self) -> SlotId {
+    pub(crate) const fn id(self) -> SlotId {
         match self {
             Self::Future(id) | Self::Task(id) => id,
         }

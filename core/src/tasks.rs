@@ -83,11 +83,34 @@ pub struct TaskValue<C: 'static> {
     /// Tells that an error is still to be looked at.
     pub(crate) unread: bool,
     /// Is what the task's wait node stands in line for.
-    pub(crate) waiting: Option<(Source, u64)>,
+    pub(crate) waiting: Option<Waiting>,
     /// Tells that an awaitable of this task was polled with another waker.
     pub(crate) has_foreign_waiters: bool,
     /// Is when its last step began, as [`Scheduler::time`] has it; of no meaning before the first.
     pub(crate) stepped: Instant,
+}
+
+/// What a task waits for by its wait node; in its parts, which leave less room unused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    seq: u64,
+    /// Tells this wait from a later one of the same task.
+    pub(crate) ticket: u64,
+    index: u32,
+    is_for_task: bool,
+}
+
+impl Waiting {
+    const fn new(source: Source, ticket: u64) -> Self {
+        let SlotId { index, seq } = source.id();
+        Self { seq, ticket, index, is_for_task: matches!(source, Source::Task(_)) }
+    }
+
+    /// Returns what the task waits for.
+    pub(crate) const fn source(self) -> Source {
+        let id = SlotId { index: self.index, seq: self.seq };
+        if self.is_for_task { Source::Task(id) } else { Source::Future(id) }
+    }
 }
 
 impl<C> Vacant for TaskValue<C> {
@@ -151,12 +174,12 @@ impl<C: Context> Tasks<C> {
     }
 
     pub(crate) fn waits(&self, task: SlotId) -> Option<u64> {
-        self.slots.get(task)?.value.waiting.map(|(_, ticket)| ticket)
+        self.slots.get(task)?.value.waiting.map(|waiting| waiting.ticket)
     }
 
     pub(crate) fn set_waiting(&mut self, task: SlotId, source: Source, ticket: u64) {
         if let Some(entry) = self.slots.get_mut(task) {
-            entry.value.waiting = Some((source, ticket));
+            entry.value.waiting = Some(Waiting::new(source, ticket));
         }
     }
 }
