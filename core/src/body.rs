@@ -87,13 +87,13 @@ impl<F: Future<Output: Outcome + 'static>> Body for TaskCell<F> {
     fn take(self: Pin<&mut Self>) -> Option<F::Output> {
         // SAFETY: a running future stays where it is; a result is not pinned.
         let stage = unsafe { &mut self.get_unchecked_mut().0 };
-        if matches!(stage, Stage::Running(_)) {
-            return None;
-        }
-        match core::mem::replace(stage, Stage::Taken) {
-            Stage::Done(output) => Some(output),
-            _ => None,
-        }
+        let Stage::Done(output) = stage else { return None };
+        // SAFETY: the result is moved out by this, and forgotten by the next line: a `replace` of
+        // the stage would move as many bytes as the future had.
+        let output = unsafe { core::ptr::from_mut(output).read() };
+        // SAFETY: what is overwritten without a drop was moved out.
+        unsafe { core::ptr::from_mut(stage).write(Stage::Taken) };
+        Some(output)
     }
 }
 

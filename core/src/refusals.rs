@@ -50,7 +50,6 @@ impl Refusals {
             *counted = counted.saturating_add(count);
         }
     }
-
 }
 
 /// Counts refusals while the loop goes on, in the processor's own words.

@@ -185,7 +185,9 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
     }
 
     /// Returns the slot if `id` still names it.
-    #[inline]
+    // Most of what the scheduler does begins with it: where code is scarce, once is enough.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<&mut Entry<T, K>> {
         self.entries.get_mut(id.index as usize).filter(|entry| entry.seq == id.seq)
     }

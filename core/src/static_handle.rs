@@ -10,8 +10,8 @@ use crate::body::{Body, TaskCell};
 use crate::static_loop::Shared;
 use crate::{
     AllTasks, Callback, Context, ExceptionContext, ExceptionHandler, Gather, GatherOutcomes, Handle,
-    Histogram, Hooks, Instant, Instrument, Limits, NewTask, Outcome, Refused, Running, Scheduler, Sleep, SlotId,
-    Statistics, Task, TaskFactory, TaskRef, Timeout, TimerHandle, YieldNow,
+    Histogram, Hooks, Instant, Instrument, Limits, NewTask, Outcome, Refused, Running, Scheduler, Sleep,
+    SlotId, Statistics, Task, TaskFactory, TaskRef, Timeout, TimerHandle, YieldNow,
 };
 
 /// Refers to a loop: what callbacks receive and tasks hold.

@@ -28,8 +28,9 @@ const BUCKETS: usize = 1 << LEVEL_BITS;
 /// Is the levels that span 64 bits of nanoseconds.
 const LEVELS: usize = ((u64::BITS - TICK_BITS) / LEVEL_BITS) as usize;
 
-/// One timer in the heap. All children of one lie in 64 bytes.
+/// One timer in the heap. All children of one lie in 64 bytes; where memory is scarce, in 48.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(target_pointer_width = "32", repr(C, packed(4)))]
 pub struct HeapEntry {
     when: u64,
     index: u32,
@@ -101,13 +102,7 @@ impl Wheel {
     }
 
     #[inline]
-    fn push(
-        &mut self,
-        links: &mut Links,
-        calls: &mut Calls<impl Sized + 'static>,
-        index: u32,
-        when: u64,
-    ) {
+    fn push(&mut self, links: &mut Links, calls: &mut Calls<impl Sized + 'static>, index: u32, when: u64) {
         let (level, bucket) = Self::place(when, self.horizon);
         if let Some(entry) = calls.at_mut(index) {
             entry.kind = Kind::FarTimer;
@@ -293,9 +288,7 @@ impl Timers {
     #[inline]
     fn wants_refill(&self) -> bool {
         let heap_is_empty = self.len == 0;
-        self.wheel
-            .get(0)
-            .is_some_and(|wheel| wheel.unfinished.is_some() || (heap_is_empty && wheel.len > 0))
+        self.wheel.get(0).is_some_and(|wheel| wheel.unfinished.is_some() || (heap_is_empty && wheel.len > 0))
     }
 
     /// Moves the wheel's first bucket into the heap if it starts by `until`.
