@@ -7,7 +7,7 @@ use core::panic::Location;
 
 use crate::inline::Inline;
 use crate::slots::{NOWHERE, SlotId};
-use crate::{Context, Outcome, Running, Scheduler};
+use crate::{Context, Outcome, Scheduler};
 
 /// A closure that the loop will call with its context, stored inline.
 ///
@@ -21,7 +21,7 @@ pub struct Callback<C: 'static> {
 }
 
 /// Calls a handler that was taken out of its slot.
-type Handle<C> = fn(&C, Running, Callback<C>);
+type Handle<C> = fn(&C, SlotId, &'static Location<'static>, &mut Callback<C>);
 
 struct VTable<C: 'static> {
     /// Calls the closure for the last time, and drops it.
@@ -134,6 +134,12 @@ impl<C: Context> Callback<C> {
     #[inline]
     pub(crate) fn handle(&self) -> Option<Handle<C>> {
         self.vtable.handle
+    }
+
+    /// Takes the closure out, and leaves one that does nothing.
+    pub(crate) fn take(&mut self) -> Self {
+        let vtable = core::mem::replace(&mut self.vtable, const { &VTable::spent() });
+        Self { closure: self.closure, vtable, _not_send: PhantomData }
     }
 
     /// Calls the closure, if it is one that can be called again.

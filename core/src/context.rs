@@ -44,8 +44,8 @@ pub trait Context: Clone + Unpin + 'static {
     }
 
     /// Returns the four hooks below if they do anything now; asked before each call of
-    /// them, so that nothing is made ready for nobody. They are returned and not named by
-    /// the scheduler, so that a program that is never observed is linked without.
+    /// them, so that nothing is made ready for nobody. The scheduler calls none by its name,
+    /// so that a program that is never observed can be linked without.
     #[inline]
     fn hooks(&self) -> Option<&'static Hooks<Self>> {
         Some(Hooks::of())

@@ -15,7 +15,7 @@ use core::pin::pin;
 use crate::body::{Bodies, TaskCell};
 use crate::callback::Callback;
 use crate::calls::Kind;
-use crate::completion::{Askers, DoneCallback};
+use crate::completion::DoneCallback;
 use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{Node, Owner};
@@ -228,26 +228,32 @@ impl<C: Context> Scheduler<C> {
     #[inline]
     fn call(&self, context: &C, call: Taken<C>) {
         let Taken { mut callback, id, kind, owner, location } = call;
-        let running = Running::call(id, location);
-        if let (Kind::Handler, Some(handle)) = (kind, callback.handle()) {
-            return handle(context, running, callback);
+        if kind == Kind::Handler
+            && let Some(handle) = callback.handle()
+        {
+            return handle(context, id, location, &mut callback);
         }
         let source = Source::of(kind, owner);
-        let _released = source.zip(self.askers.get()).map(|(source, askers)| {
+        let _released = source.map(|source| {
             self.source.set(Some(source.id()));
-            ReleaseSource { scheduler: self, context, source, askers }
+            ReleaseSource { scheduler: self, context, source }
         });
-        let _ = self.run_guarded(context, running, || callback.call(context));
+        let _ = self.run_guarded(context, Running::call(id, location), || callback.call(context));
         // Nothing is left of it.
         core::mem::forget(callback);
     }
 
     /// Runs a handler outside of its slot and puts it back, if it was not
     /// removed or replaced meanwhile. It stays when it fails or panics (IO-8).
-    pub(crate) fn call_handler(context: &C, running: Running, callback: Callback<C>) {
-        let (scheduler, id) = (context.scheduler(), running.id);
-        let mut returned = ReturnHandler { scheduler, context, id, callback: Some(callback) };
-        let _ = scheduler.run_guarded(context, running, || {
+    pub(crate) fn call_handler(
+        context: &C,
+        id: SlotId,
+        location: &'static Location<'static>,
+        callback: &mut Callback<C>,
+    ) {
+        let scheduler = context.scheduler();
+        let mut returned = ReturnHandler { scheduler, context, id, callback: Some(callback.take()) };
+        let _ = scheduler.run_guarded(context, Running::call(id, location), || {
             if let Some(callback) = &mut returned.callback {
                 callback.call_again(context);
             }
@@ -332,7 +338,6 @@ struct ReleaseSource<'a, C: Context> {
     scheduler: &'a Scheduler<C>,
     context: &'a C,
     source: Source,
-    askers: &'static Askers<C>,
 }
 
 impl<C: Context> ReleaseSource<'_, C> {
@@ -340,8 +345,10 @@ impl<C: Context> ReleaseSource<'_, C> {
     #[inline(never)]
     fn release(&self) {
         self.scheduler.source.set(None);
-        // Drops the result with the last reference: foreign code.
-        let _ = self.context.guard(|| (self.askers.release)(self.scheduler, self.context, self.source));
+        if let Some(askers) = self.scheduler.askers.get() {
+            // Drops the result with the last reference: foreign code.
+            let _ = self.context.guard(|| (askers.release)(self.scheduler, self.context, self.source));
+        }
     }
 }
 

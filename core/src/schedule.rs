@@ -275,8 +275,7 @@ impl<C: Context> Scheduler<C> {
     fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
         self.tables.with_both(|tables, ready| {
             let entry = tables.calls.get_mut(id)?;
-            let kind = entry.kind;
-            let is_timer = matches!(kind, Kind::Timer | Kind::FarTimer);
+            let is_timer = matches!(entry.kind, Kind::Timer | Kind::FarTimer);
             if defect::FIRE_CANCELLED && is_timer {
                 return None;
             }
@@ -284,14 +283,23 @@ impl<C: Context> Scheduler<C> {
             let source = if is_timer {
                 tables.timers.remove(&mut ready.links, &mut tables.calls, id.index);
                 None
-            } else if let (true, Some(askers)) = (kind.asks(), self.askers.get()) {
-                (askers.unlink)(tables, ready, id.index)
             } else {
-                ready.remove(Node::call(id.index));
-                None
+                self.unlink_call(tables, ready, id.index)
             };
             tables.release_call(id.index);
             Some((callback, source))
         })
+    }
+
+    /// Takes a call that is no timer out of its list.
+    #[inline(never)]
+    fn unlink_call(&self, tables: &mut Tables<C>, ready: &mut Ready, index: u32) -> Option<Source> {
+        if tables.calls.at(index).is_some_and(|entry| entry.kind.asks())
+            && let Some(askers) = self.askers.get()
+        {
+            return (askers.unlink)(tables, ready, index);
+        }
+        ready.remove(Node::call(index));
+        None
     }
 }
