@@ -394,6 +394,11 @@ pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
+/// As that in a process of its own; 0 where other tests open some meanwhile.
+pub fn own_descriptors() -> usize {
+    if std::env::var_os(ALONE).is_some() { descriptors() } else { 0 }
+}
+
 /// Is pending for ever and wakes nobody; records how often it was polled.
 pub struct Pending(pub Counter);
 

@@ -12,7 +12,7 @@ use rondel::{Error, ErrorKind, EventLoop, NotAPipe, Operation};
 
 use super::{Probe, read, try_read, try_write, write};
 use crate::fixture::{
-    Trace, assert_nothing_left, descriptors, manual, never, reports, scenarios, small, turns,
+    Trace, assert_nothing_left, manual, never, own_descriptors, reports, scenarios, small, turns,
 };
 use crate::pipe_fixture::{Directory, drain, is_nonblocking, pipe, set_raw, terminal};
 use crate::probe::until;
@@ -165,7 +165,7 @@ fn pi2_the_pipe_does_not_block_and_connection_made_comes_before_any_data() {
 
 fn pi7_a_setup_that_fails_or_is_cancelled_closes_the_pipe_once() {
     let (event_loop, _clock, faults) = EventLoop::with_faults(small()).unwrap();
-    let before = descriptors();
+    let before = own_descriptors();
     let called = Rc::new(Cell::new(0));
     let factory = || {
         let called = Rc::clone(&called);
@@ -189,7 +189,7 @@ fn pi7_a_setup_that_fails_or_is_cancelled_closes_the_pipe_once() {
     let (reading, writing) = pipe();
     drop(event_loop.connect_read_pipe(factory(), reading));
     drop(event_loop.open_write_pipe(writing));
-    assert_eq!((called.get(), descriptors()), (0, before));
+    assert_eq!((called.get(), own_descriptors()), (0, before));
     // Cancelled while the protocol is told.
     let (reading, _writing) = pipe();
     let trace = Trace::new();

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use rondel::{ErrorKind, EventLoop, Operation, Server};
 
 use super::{Hall, knock};
-use crate::fixture::{any_port, descriptors, end, run_with_faults, scenarios, settle, small};
+use crate::fixture::{any_port, end, own_descriptors, run_with_faults, scenarios, settle, small};
 use crate::protocols::Silent;
 
 scenarios! {
@@ -174,26 +174,17 @@ fn a_failed_bind_closes_every_socket_and_names_the_address() {
             if let Some(errno) = errno {
                 faults.fail_nth(operation, 2, errno);
             }
-            let before = descriptors_of_this_thread();
+            let before = own_descriptors();
             let addrs =
                 if errno.is_some() { [any_port(), (Ipv4Addr::new(127, 0, 0, 3), 0).into()] } else { addrs };
             let failed = event_loop.create_server(|| Silent, addrs).await.unwrap_err();
             assert_eq!(failed.as_io().unwrap().kind(), kind, "{operation:?}");
             faults.heal(operation);
             assert!(failed.to_string().contains(&addrs[1].ip().to_string()), "{failed}");
-            assert_eq!((event_loop.watched_descriptors(), descriptors_of_this_thread()), (0, before));
+            assert_eq!((event_loop.watched_descriptors(), own_descriptors()), (0, before));
         }
         Ok(())
     });
-}
-
-/// Counts descriptors where no other thread opens any, in a process of its own.
-fn descriptors_of_this_thread() -> usize {
-    if is_alone() { descriptors() } else { 0 }
-}
-
-fn is_alone() -> bool {
-    std::env::var_os(crate::fixture::ALONE).is_some()
 }
 
 fn a_port_is_shared_on_request_only() {
