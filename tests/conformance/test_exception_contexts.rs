@@ -44,6 +44,10 @@ fn contexts(event_loop: &EventLoopHandle) -> Trace {
         // EH-7
         let printed = context.to_string();
         assert!(printed.lines().map(|line| line.split(": ").next().unwrap()).eq(&keys), "{printed}");
+        // DB-4: it is the user's line, not one of the library's.
+        if let Some(location) = context.location {
+            assert!(location.file().ends_with("/test_exception_contexts.rs"), "{printed}");
+        }
         if let (Some(transport), Some(socket)) = (context.transport, context.socket) {
             assert!(format!("{transport:?}").starts_with(&format!("fd={socket:?}")), "{transport:?}");
         }

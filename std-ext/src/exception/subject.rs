@@ -9,6 +9,7 @@ use rondel_core::{Context, ExceptionContext, Instant};
 
 use crate::EventLoopHandle;
 use crate::exception::method::{Method, RunningMethod};
+use crate::sys::Fd;
 
 /// What a report is about, beside the error and what was running (contract EH-3).
 #[derive(Clone, Default)]
@@ -19,6 +20,13 @@ pub(crate) struct Subject {
     pub(crate) socket: Option<i32>,
     /// Is where it was created, if that is known.
     pub(crate) location: Option<&'static Location<'static>>,
+}
+
+impl Subject {
+    /// Is a socket that is not a connection's, or not yet.
+    pub(crate) fn socket(fd: Fd, location: &'static Location<'static>) -> Self {
+        Self { socket: Some(fd.as_raw()), location: Some(location), ..Self::default() }
+    }
 }
 
 /// Which method of whose runs.

@@ -213,7 +213,7 @@ impl Listener {
     /// Rests until descriptors or memory may be free again, or whatever it was
     /// is over: one report and one timer, however many clients knock (FAULTS A-01).
     fn rest(self: &Rc<Self>, server: &ServerState, message: &str, error: io::Error) {
-        let subject = Subject { socket: Some(self.fd.as_raw()), ..Subject::default() };
+        let subject = Subject::socket(self.fd, server.location);
         self.event_loop.report_about(&subject, message, Some(&Error::from(error)));
         let resting = Rc::downgrade(self);
         let end_rest = move |_: &EventLoopHandle| {

@@ -358,6 +358,7 @@ impl Subprocess {
         Subject {
             protocol: Some(protocol.type_name()),
             transport: Some(Rc::<Self>::clone(self)),
+            location: Some(self.child.location),
             ..Subject::default()
         }
     }

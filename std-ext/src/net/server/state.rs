@@ -73,7 +73,7 @@ impl ServerState {
         let connection = match Connection::new(Rc::clone(origin), fd, None, peer) {
             Ok(connection) => connection,
             Err(error) => {
-                let subject = Subject { socket: Some(fd.as_raw()), ..Subject::default() };
+                let subject = Subject::socket(fd, server.location);
                 return server.refuse(&subject, &error);
             }
         };
