@@ -1,214 +1,35 @@
 //! The descriptors that the loop watches, and who watches them.
 
+mod claims;
+mod described;
+mod handlers;
+mod owner;
+mod side;
+mod since;
+mod summons;
+mod waits;
+
 use core::cell::Cell;
 use core::panic::Location;
-use core::task::Waker;
 use std::io;
 
 use rondel_core::{Context, Instant, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
-use crate::observers::metrics::usage;
-use crate::snapshot::{DescriptorOwner, Watcher};
-use crate::sys::{Event, Fd, Interest, Token};
-use crate::{Error, ErrorKind, EventLoopHandle, Result};
-
 use self::claims::Kept;
 use self::described::Description;
 use self::since::Since;
+use crate::observers::metrics::usage;
+use crate::sys::{Event, Fd, Interest, Token};
+use crate::{Error, ErrorKind, EventLoopHandle, Result};
 
-mod claims;
-mod described;
-mod handlers;
-mod since;
-mod summons;
+pub(crate) use owner::Owner;
+pub(crate) use side::{Direction, Listener, Side, Waiter};
 
 /// Is how many bits of a token are the slab's key; the others are a generation,
 /// so that an event of a former source never reaches the next one.
 const KEY_BITS: u32 = usize::BITS / 2;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
-
-/// A side of a descriptor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
-
-impl Direction {
-    pub(crate) const fn interest(self) -> Interest {
-        match self {
-            Self::Read => Interest::READABLE,
-            Self::Write => Interest::WRITABLE,
-        }
-    }
-}
-
-/// Who owns a source; the other is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Owner {
-    /// The user: `add_reader`, `add_writer` and `sock_*`, a side each.
-    Callbacks,
-    /// A stream.
-    Stream,
-    /// A server.
-    Server,
-    /// A look-up of a name.
-    #[allow(dead_code, reason = "made with the feature `dns` alone")]
-    Lookup,
-    /// A datagram endpoint.
-    Datagrams,
-    /// A worker process.
-    Worker,
-    /// A child process.
-    Child,
-}
-
-impl Owner {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Callbacks => "add_reader or add_writer",
-            Self::Stream => "a stream",
-            Self::Server => "a server",
-            Self::Lookup => "a look-up of a name",
-            Self::Datagrams => "a datagram endpoint",
-            Self::Worker => "a worker process",
-            Self::Child => "a child process",
-        }
-    }
-}
-
-impl From<Owner> for DescriptorOwner {
-    fn from(owner: Owner) -> Self {
-        match owner {
-            Owner::Callbacks => Self::User,
-            Owner::Stream => Self::Connection,
-            Owner::Server => Self::Server,
-            Owner::Lookup => Self::Lookup,
-            Owner::Datagrams => Self::Datagrams,
-            Owner::Worker => Self::Worker,
-            Owner::Child => Self::Child,
-        }
-    }
-}
-
-/// Who is told when one side of a descriptor is ready.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Listener {
-    #[default]
-    None,
-    /// A callback for every readiness.
-    Handler(SlotId),
-    /// Somebody who waits, once.
-    Waiter(Waiter),
-}
-
-/// Who waits for one event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Waiter {
-    /// A task, by its own waker: that takes no slot.
-    Task(SlotId),
-    /// A call that wakes another waker.
-    Call(SlotId),
-}
-
-/// Tells the listeners apart, without their slots.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ListenerKind {
-    None,
-    Handler,
-    Task,
-    Call,
-}
-
-/// One side of a watched descriptor. Each idle connection has two.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Side {
-    /// Are the parts of the listener's slot, side by side with what follows: 16 bytes in all.
-    seq: u64,
-    index: u32,
-    kind: ListenerKind,
-    /// Tells that the last operation was not known to exhaust the readiness:
-    /// the next one may succeed. Edge-triggered sources only.
-    pub(crate) is_ready: bool,
-    /// Tells that the peer closed, or an error came: no further event follows,
-    /// so a short read does not mean that there is nothing left. Nor does it where
-    /// a byte came out of band (FAULTS N-13).
-    pub(crate) is_final: bool,
-    /// Tells that an operation on the user's socket has this side, from its first
-    /// wait to its end.
-    is_claimed: bool,
-}
-
-impl Default for Side {
-    fn default() -> Self {
-        let (index, seq) = SlotId::NONE.into_parts();
-        let kind = ListenerKind::None;
-        Self { seq, index, kind, is_ready: false, is_final: false, is_claimed: false }
-    }
-}
-
-impl Side {
-    #[inline]
-    fn slot(&self) -> SlotId {
-        SlotId::from_parts(self.index, self.seq)
-    }
-
-    #[inline]
-    fn set(&mut self, kind: ListenerKind, slot: SlotId) {
-        self.kind = kind;
-        (self.index, self.seq) = slot.into_parts();
-    }
-
-    #[inline]
-    fn listener(&self) -> Listener {
-        match self.kind {
-            ListenerKind::None => Listener::None,
-            ListenerKind::Handler => Listener::Handler(self.slot()),
-            ListenerKind::Task => Listener::Waiter(Waiter::Task(self.slot())),
-            ListenerKind::Call => Listener::Waiter(Waiter::Call(self.slot())),
-        }
-    }
-
-    #[inline]
-    fn set_listener(&mut self, listener: Listener) {
-        match listener {
-            Listener::None => self.set(ListenerKind::None, SlotId::NONE),
-            Listener::Handler(slot) => self.set(ListenerKind::Handler, slot),
-            Listener::Waiter(Waiter::Task(slot)) => self.set(ListenerKind::Task, slot),
-            Listener::Waiter(Waiter::Call(slot)) => self.set(ListenerKind::Call, slot),
-        }
-    }
-
-    /// Tells who listens, for a snapshot.
-    fn watcher(&self) -> Watcher {
-        match self.kind {
-            ListenerKind::None => Watcher::None,
-            ListenerKind::Handler => Watcher::Callback(self.slot().into()),
-            ListenerKind::Task => Watcher::Task(self.slot().into()),
-            ListenerKind::Call => Watcher::Waiter(self.slot().into()),
-        }
-    }
-
-    /// Notes an event, and returns who is to be told.
-    #[inline]
-    fn notice(&mut self, wakes: bool, is_final: bool) -> Listener {
-        if !wakes {
-            return Listener::None;
-        }
-        self.is_ready = true;
-        self.is_final |= is_final;
-        let listener = self.listener();
-        if matches!(self.kind, ListenerKind::Task | ListenerKind::Call) {
-            self.kind = ListenerKind::None;
-        }
-        listener
-    }
-
-    fn is_watched(&self) -> bool {
-        self.is_claimed || self.kind != ListenerKind::None
-    }
-}
 
 /// What was noticed of a descriptor since its owner looked.
 #[derive(Clone, Copy, Debug)]
@@ -496,74 +317,6 @@ impl EventLoopHandle {
                 // Finds its source gone, and says so.
                 Listener::Waiter(waiter) => self.wake_waiter(waiter),
             }
-        }
-    }
-
-    /// Lets `waker` be woken when a side is ready.
-    ///
-    /// # Errors
-    /// `Busy` if another task waits for the same side (contract SK-9), or if
-    /// there is no room.
-    #[inline]
-    pub(crate) fn wait_ready(&self, token: Token, direction: Direction, waker: &Waker) -> Result<Waiter> {
-        let task = self.inner.scheduler.task_of(waker);
-        let location = {
-            let mut sources = self.inner.sources.borrow_mut();
-            let Some(source) = sources.get(token) else { return Err(Refusal::Closed.into()) };
-            let (fd, owner) = (source.fd, source.owner);
-            let side = source.side(direction);
-            if side.kind != ListenerKind::None {
-                return Err(busy(fd, owner).during("wait"));
-            }
-            if let Some(task) = task {
-                side.set(ListenerKind::Task, task);
-                return Ok(Waiter::Task(task));
-            }
-            source.description.location().ok_or(Refusal::Closed)?
-        };
-        let waiter = Waiter::Call(self.inner.scheduler.add_waiter(waker, location)?);
-        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            source.side(direction).set_listener(Listener::Waiter(waiter));
-        }
-        Ok(waiter)
-    }
-
-    /// Takes a wait back.
-    #[inline]
-    pub(crate) fn stop_waiting(&self, token: Token, direction: Direction, waiter: Waiter) {
-        if let Some(source) = self.inner.sources.borrow_mut().get(token) {
-            let side = source.side(direction);
-            if side.listener() == Listener::Waiter(waiter) {
-                side.set_listener(Listener::None);
-            }
-        }
-        if let Waiter::Call(call) = waiter {
-            self.inner.scheduler.cancel_call(self, call);
-        }
-    }
-
-    /// Takes back whoever waits for a side.
-    #[inline]
-    pub(crate) fn stop_waiter(&self, token: Token, direction: Direction) {
-        let call = {
-            let mut sources = self.inner.sources.borrow_mut();
-            let Some(source) = sources.get(token) else { return };
-            let side = source.side(direction);
-            match side.kind {
-                ListenerKind::None | ListenerKind::Handler => return,
-                ListenerKind::Task => return side.kind = ListenerKind::None,
-                ListenerKind::Call => side.kind = ListenerKind::None,
-            }
-            side.slot()
-        };
-        self.inner.scheduler.cancel_call(self, call);
-    }
-
-    #[inline]
-    pub(crate) fn wake_waiter(&self, waiter: Waiter) {
-        match waiter {
-            Waiter::Task(task) => self.inner.scheduler.wake(task),
-            Waiter::Call(call) => self.inner.scheduler.wake_waiter(self, call),
         }
     }
 
