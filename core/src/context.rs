@@ -1,9 +1,13 @@
 //! What a layer above adds to the scheduler.
 
 use core::cell::{RefCell, RefMut};
+use core::future::Future;
 use core::panic::Location;
 
-use crate::{ExceptionContext, HandleId, Histogram, Instant, NewTask, Scheduler, SlotId, TaskId};
+use crate::{
+    ExceptionContext, HandleId, Histogram, Instant, NewTask, Outcome, Refused, Scheduler, SlotId, Task,
+    TaskId,
+};
 
 /// The value that every callback receives: the handle of the loop that runs it.
 ///
@@ -86,6 +90,24 @@ pub trait Context: Clone + Unpin + 'static {
     /// Is called after the loop waited.
     #[inline]
     fn after_wait(&self) {}
+
+    /// Makes a task of a future that is too large for a task slot: a loop with an allocator
+    /// boxes it. Core's loops give it back.
+    ///
+    /// # Errors
+    /// Gives the future back, with the reason that it came with or a new one.
+    #[inline]
+    fn create_large_task<F>(
+        &self,
+        refused: Refused<F>,
+        location: &'static Location<'static>,
+    ) -> Result<Task<F::Output, Self>, Refused<F>>
+    where
+        F: Future<Output: Outcome + 'static> + 'static,
+    {
+        let _ = location;
+        Err(refused)
+    }
 
     /// Sees each new task before its first step is queued: the task factory.
     #[inline]

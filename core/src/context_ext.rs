@@ -16,7 +16,8 @@ use crate::{
 ///
 /// Implemented for every [`Context`]. The handles of both loops have methods of
 /// these names themselves, and a call on such a handle means those: rondel's box
-/// what is too large. These never do, so what compiles here runs everywhere.
+/// closures that are too large. These never do, so what compiles here runs
+/// everywhere where a task has enough bytes; under rondel any task has.
 ///
 /// ```
 /// use core::time::Duration;
@@ -89,14 +90,18 @@ pub trait ContextExt: Context {
     /// Makes a task of `future`. Its first step is in the next iteration.
     ///
     /// # Errors
-    /// Gives the future back if the task table is full, the future larger than a
-    /// task's bytes, or the loop closed.
+    /// Gives the future back if the task table is full, the loop closed, or the future
+    /// larger than a task's bytes and the loop without an allocator.
     #[track_caller]
     fn create_task<F>(&self, future: F) -> Result<Task<F::Output, Self>, Refused<F>>
     where
         F: core::future::Future<Output: Outcome + 'static> + 'static,
     {
-        Task::new(self, future, TaskCell::new)
+        let location = Location::caller();
+        match Task::new_at(self, future, TaskCell::new, location) {
+            Err(refused) if refused.is_too_large() => self.create_large_task(refused, location),
+            created => created,
+        }
     }
 
     /// Waits for `delay`.

@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::panic::AssertUnwindSafe;
+use core::panic::{AssertUnwindSafe, Location};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rondel_core::{
-    Context, ExceptionContext, Histogram, Hooks, Instant, Limits, NewTask, Panicked, Running, Scheduler,
-    SlotId,
+    Context, ExceptionContext, Histogram, Hooks, Instant, Limits, NewTask, Outcome, Panicked, Refused,
+    Running, Scheduler, SlotId, Task, TaskCell,
 };
 
 use crate::config::PanicPolicy;
@@ -298,6 +298,17 @@ impl Context for EventLoopHandle {
         if self.is_observed() {
             self.end_observed_wait();
         }
+    }
+
+    fn create_large_task<F>(
+        &self,
+        refused: Refused<F>,
+        location: &'static Location<'static>,
+    ) -> Result<Task<F::Output, Self>, Refused<F>>
+    where
+        F: Future<Output: Outcome + 'static> + 'static,
+    {
+        Task::new_at(self, refused.into_value(), |future| Box::pin(TaskCell::new(future)), location)
     }
 
     fn task_created(&self, task: &mut NewTask) {

@@ -6,8 +6,8 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use rondel_core::{
-    AllTasks, Callback, Gather, GatherOutcomes, Instant, NewTask, Outcome, Refused, Sleep, TaskCell, TaskId,
-    TaskRef, Timeout, YieldNow,
+    AllTasks, Callback, Context as _, Gather, GatherOutcomes, Instant, NewTask, Outcome, Refused, Sleep,
+    TaskCell, TaskId, TaskRef, Timeout, YieldNow,
 };
 
 use crate::inner::TaskFactory;
@@ -150,10 +150,7 @@ impl EventLoopHandle {
         F: StdFuture<Output: Outcome + 'static> + 'static,
     {
         match Task::new_at(self, future, TaskCell::new, location) {
-            Err(refused) if refused.is_too_large() => {
-                let boxed = |future| Box::pin(TaskCell::new(future));
-                Task::new_at(self, refused.into_value(), boxed, location)
-            }
+            Err(refused) if refused.is_too_large() => self.create_large_task(refused, location),
             created => created,
         }
     }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use rondel::{Config, ErrorKind, TaskError, WaitError};
+use rondel_core::{Context, ContextExt, Task};
 
 use crate::fixture::{
     Counter, Oops, Trace, defer, full, manual, manual_with, panics, propagating, quietly, reports,
@@ -353,6 +354,24 @@ fn a_large_future_is_boxed_and_so_is_its_result() {
         .unwrap();
     run_until_idle(&event_loop);
     assert_eq!(task.take().map(|output| (output.0, output.1[2047])).unwrap(), (4096, 2));
+}
+
+#[test]
+fn code_for_all_loops_has_its_large_futures_boxed_too() {
+    fn sum<C: Context>(context: &C) -> Task<u32, C> {
+        let waits = context.clone();
+        let future = async move {
+            let large = [1_u8; 4096];
+            let _ = waits.yield_now().await;
+            large.iter().map(|&byte| u32::from(byte)).sum()
+        };
+        context.create_task(future).expect("there is room for a task")
+    }
+    // TK-1, TK-13
+    let event_loop = manual();
+    let task = sum(&event_loop.handle());
+    run_until_idle(&event_loop);
+    assert_eq!(task.take(), Ok(4096));
 }
 
 #[test]
