@@ -45,6 +45,41 @@ impl<C: Context> Scheduler<C> {
         Ok(())
     }
 
+    /// Runs one iteration, which doesn't wait.
+    ///
+    /// # Errors
+    /// [`RunError::Running`] inside a callback, [`RunError::Closed`].
+    pub fn run_nowait(&self, context: &C) -> Result<(), RunError> {
+        let _running = self.start()?;
+        // What `prepare` has announced is over.
+        self.wake.awake();
+        self.stop();
+        self.turn(context);
+        Ok(())
+    }
+
+    /// Prepares for somebody else's wait in place of the loop's own: from here on a
+    /// wake rings the doorbell. Returns until when to wait, as [`Context::wait`] is
+    /// told; zero is "not at all".
+    ///
+    /// It has to be called anew after whatever was asked of the loop in its thread,
+    /// which rings for nobody. [`Scheduler::run_nowait`] ends the wait.
+    ///
+    /// # Errors
+    /// [`RunError::Running`] inside a callback, [`RunError::Closed`].
+    pub fn prepare(&self) -> Result<Option<Instant>, RunError> {
+        if self.is_closed() {
+            return Err(RunError::Closed);
+        }
+        if self.is_running() {
+            return Err(RunError::Running);
+        }
+        // The order is that of a wait of our own: announced, and then looked for.
+        self.wake.sleep();
+        let is_idle = self.wake.with(|ready| ready.is_empty());
+        Ok(if is_idle { self.wait_until() } else { Some(Instant::ZERO) })
+    }
+
     /// Runs `future` as a task, and the loop until it is done.
     ///
     /// The future needn't be `'static`: it lives on this call's stack, and on

@@ -122,8 +122,8 @@ impl EventLoop {
         self.waited()
     }
 
-    /// Runs one iteration, which waits if nothing is ready: to embed the loop in
-    /// another.
+    /// Runs one iteration, which waits if nothing is ready. In the loop of somebody
+    /// else who waits: [`EventLoop::run_nowait`].
     ///
     /// # Errors
     /// As [`EventLoop::run_forever`].
@@ -180,7 +180,7 @@ impl EventLoop {
         Ok(self.0.inner.scheduler.close(&self.0)?)
     }
 
-    fn enter(&self) -> Result<Entered> {
+    pub(crate) fn enter(&self) -> Result<Entered> {
         let entered = RUNNING.try_with(|running| -> Result<Entered> {
             let mut running = running.borrow_mut();
             if running.is_some() {
@@ -195,7 +195,7 @@ impl EventLoop {
         Ok(entered)
     }
 
-    fn waited(&self) -> Result<()> {
+    pub(crate) fn waited(&self) -> Result<()> {
         match self.0.inner.wait_error.take() {
             Some(error) => Err(Error::from(error).during("waiting for events")),
             None => Ok(()),
@@ -312,7 +312,7 @@ impl Drop for Closing<'_> {
 }
 
 /// Ends the run of this thread's loop.
-struct Entered;
+pub(crate) struct Entered;
 
 impl Drop for Entered {
     fn drop(&mut self) {

@@ -140,6 +140,17 @@ impl Inner {
         self.panic_policy == PanicPolicy::Propagate
     }
 
+    /// Tells whether a call of another thread or a signal is to be taken in.
+    #[inline]
+    pub(crate) fn has_come(&self) -> bool {
+        self.inbox.is_used() || self.signals.is_used()
+    }
+
+    /// Makes the current or the next wait return.
+    pub(crate) fn ring(&self) {
+        self.wake.doorbell.ring();
+    }
+
     /// Lets go of the other threads, and returns the calls of theirs that were
     /// not received.
     pub(crate) fn close(&self) -> VecDeque<(u64, Call)> {
@@ -222,8 +233,7 @@ impl Context for EventLoopHandle {
     fn wait(&self, deadline: Option<Instant>) {
         // What came after the last look has told the loop, and the loop may have taken
         // note of that and not of the call or signal.
-        let has_come = self.inner.inbox.is_used() || self.inner.signals.is_used();
-        let deadline = if has_come { Some(Instant::ZERO) } else { deadline };
+        let deadline = if self.inner.has_come() { Some(Instant::ZERO) } else { deadline };
         let mut events = self.inner.events.borrow_mut();
         if let Err(error) = self.inner.kernel.wait(deadline, &mut events) {
             self.inner.wait_error.set(Some(error));

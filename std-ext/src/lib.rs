@@ -346,6 +346,7 @@
 //! system that fails on request: no test sleeps.
 
 mod config;
+mod embedding;
 mod error;
 mod event_loop;
 mod inner;

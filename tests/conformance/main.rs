@@ -18,6 +18,7 @@ mod test_datagrams;
 mod test_debug;
 mod test_dns;
 mod test_dns_in_loop;
+mod test_embedding;
 mod test_events;
 mod test_exception_contexts;
 mod test_exceptions;

@@ -10,7 +10,7 @@ use rondel_core::Instant;
 use super::clock::Monotone;
 use super::descriptors::RealDescriptors;
 use super::fd::Events;
-use super::kernel::Time;
+use super::kernel::{Time, remaining};
 use super::null::wall_clock_at;
 use super::poller::Poller;
 
@@ -94,6 +94,11 @@ impl Time for ManualKernel {
             self.time.set(self.time.get().max(deadline));
         }
         Ok(())
+    }
+
+    fn prepare(&self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        self.poller.check_birthplace()?;
+        Ok(remaining(self.now(), deadline))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Readiness of real descriptors, by mio: what the real and the manual kernel have in common.
 
+#![allow(unsafe_code, reason = "lends the descriptor of the poll")]
+
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use mio::unix::SourceFd;
 
@@ -66,6 +69,14 @@ impl Poller {
     #[inline]
     pub(super) fn check_birthplace(&self) -> io::Result<()> {
         self.birthplace.check()
+    }
+
+    /// Returns the descriptor of the poll itself: readable while [`poll`](Self::poll) would bring something
+    /// (epoll(7), "Questions and answers", 3).
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        let fd = self.poll.borrow().as_raw_fd();
+        // SAFETY: it is open for as long as the poll, which `self` owns and never replaces.
+        unsafe { BorrowedFd::borrow_raw(fd) }
     }
 
     /// Watches the kernel's timer; its events come as [`Woken::by_alarm`].

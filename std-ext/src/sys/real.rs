@@ -85,6 +85,16 @@ impl Time for RealKernel {
         }
     }
 
+    fn prepare(&self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        self.poller.check_birthplace()?;
+        match deadline {
+            Some(Instant::MAX) | None => Ok(None),
+            Some(deadline) if deadline <= self.now() => Ok(Some(Duration::ZERO)),
+            // One that is armed already goes off too early, and then the sleeper asks again.
+            Some(deadline) => self.alarm.arm(&self.clock, deadline).map(|_| None),
+        }
+    }
+
     fn spin(&self, end: Instant, is_over: &dyn Fn() -> bool) {
         while !is_over() && self.now() < end {
             core::hint::spin_loop();

@@ -6,6 +6,7 @@ mod process;
 mod sockets;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::sys::doorbell::Doorbell;
 use crate::sys::fd::{Fd, Interest, Token};
@@ -28,6 +29,11 @@ impl<K: RealDescriptors> Watching for K {
 
     fn deregister(&self, fd: Fd) -> io::Result<()> {
         self.poller().deregister(fd)
+    }
+
+    fn backend_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.poller().check_birthplace()?;
+        Ok(self.poller().descriptor())
     }
 
     fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {

@@ -7,7 +7,9 @@ mod process;
 mod sockets;
 
 use core::cell::RefCell;
+use core::time::Duration;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -114,6 +116,10 @@ impl Time for FaultyKernel {
         self.kernel.wait(deadline, events)
     }
 
+    fn prepare(&self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        self.kernel.prepare(deadline)
+    }
+
     fn spin(&self, end: Instant, is_over: &dyn Fn() -> bool) {
         self.kernel.spin(end, is_over);
     }
@@ -139,6 +145,10 @@ impl Watching for FaultyKernel {
         self.forget(fd);
         self.before(Operation::Deregister, fd)?;
         self.kernel.deregister(fd)
+    }
+
+    fn backend_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.kernel.backend_fd()
     }
 
     fn attach_doorbell(&self, bell: &'static Doorbell) -> io::Result<()> {

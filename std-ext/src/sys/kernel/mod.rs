@@ -20,7 +20,7 @@ use crate::sys::threads::{NoThreads, ThreadSource};
 pub(crate) use datagrams::Datagrams;
 pub(crate) use files::Files;
 pub(crate) use sockets::Sockets;
-pub(crate) use time::Time;
+pub(crate) use time::{Time, remaining};
 pub(crate) use watching::Watching;
 
 /// Everything that the loop wants from outside.

@@ -1,5 +1,6 @@
 //! What time it is, and waiting.
 
+use core::time::Duration;
 use std::io;
 use std::time::SystemTime;
 
@@ -41,9 +42,25 @@ pub(crate) trait Time {
     /// `Deadlock` when the kernel knows that nothing can ever end this wait.
     fn wait(&self, deadline: Option<Instant>, events: &mut Events) -> io::Result<()>;
 
+    /// Prepares for a wait until `deadline` that somebody else does, on
+    /// [`backend_fd`](super::Watching::backend_fd). Returns how long that may last if the descriptor
+    /// isn't readable before; `None` is "for ever", also because it will be readable at `deadline`.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    fn prepare(&self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        Ok(remaining(self.now(), deadline))
+    }
+
     /// Keeps the processor busy until `end`, or until `is_over`. Not at all where the clock is not the
     /// world's.
     fn spin(&self, end: Instant, is_over: &dyn Fn() -> bool) {
         let _ = (end, is_over);
     }
+}
+
+/// Returns how long it is until `deadline`; `None` is "for ever".
+pub(crate) fn remaining(now: Instant, deadline: Option<Instant>) -> Option<Duration> {
+    let deadline = deadline.filter(|&deadline| deadline != Instant::MAX)?;
+    Some(deadline.saturating_duration_since(now))
 }

@@ -1,6 +1,7 @@
 //! Which descriptors end a wait, and the doorbell.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use super::{Time, unsupported};
 use crate::sys::doorbell::Doorbell;
@@ -38,6 +39,14 @@ pub(crate) trait Watching: Time {
     fn deregister(&self, fd: Fd) -> io::Result<()> {
         let _ = fd;
         unsupported("deregister")
+    }
+
+    /// Returns the descriptor that is readable while a wait would bring something.
+    ///
+    /// # Errors
+    /// `Unsupported` from a kernel without descriptors.
+    fn backend_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        unsupported("backend_fd")
     }
 
     /// Makes `bell` end this kernel's waits; what rang before rings now. One bell at a time.
