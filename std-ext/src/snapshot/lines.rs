@@ -1,6 +1,7 @@
 //! What a snapshot says, in lines for people.
 
 use core::fmt;
+use core::time::Duration;
 
 use rondel_core::{Awaited, CallItem, CallRole, Instant, TaskState};
 
@@ -61,13 +62,15 @@ impl fmt::Display for TaskLine<'_> {
             TaskState::Cancelled => f.write_str(" is cancelled")?,
             TaskState::Panicked => f.write_str(" panicked")?,
             _ => match wait {
-                Some(TaskWait::Time(deadline)) => write!(f, " sleeps for {:?} more", *deadline - now)?,
+                Some(TaskWait::Time(deadline)) => {
+                    write!(f, " sleeps for {:?} more", rounded(*deadline - now))?
+                }
                 Some(wait) => write!(f, " {wait}")?,
                 None => {}
             },
         }
         if let Some(since) = task.since {
-            write!(f, ", since {:?}", now - since)?;
+            write!(f, ", since {:?}", rounded(now - since))?;
         }
         if *is_in_cycle {
             f.write_str(", for itself, through others")?;
@@ -89,7 +92,7 @@ impl fmt::Display for CallLine<'_> {
             CallRole::Ready => f.write_str(" is ready")?,
             CallRole::Threadsafe => f.write_str(" is ready, from another thread")?,
             CallRole::Timer(deadline) if deadline <= now => f.write_str(" is due")?,
-            CallRole::Timer(deadline) => write!(f, " is due in {:?}", deadline - now)?,
+            CallRole::Timer(deadline) => write!(f, " is due in {:?}", rounded(deadline - now))?,
             CallRole::Done(Awaited::Future(id)) => write!(f, " follows {id}")?,
             CallRole::Done(Awaited::Task(id)) => write!(f, " follows {id}")?,
             CallRole::Waiter(Some(Awaited::Future(id))) => write!(f, " waits for {id}")?,
@@ -133,7 +136,7 @@ impl fmt::Display for JobLine<'_> {
             JobState::InProcess { pid, .. } => write!(f, " runs in process {pid}")?,
             JobState::Done => f.write_str(" is done")?,
         }
-        write!(f, ", since {:?}", now - job.since())?;
+        write!(f, ", since {:?}", rounded(now - job.since()))?;
         if let Some(task) = job.task {
             write!(f, ", awaited by {task}")?;
         }
@@ -190,5 +193,34 @@ impl fmt::Display for DescriptorRow {
             }
         }
         Ok(())
+    }
+}
+
+/// Leaves out what is below a thousandth of the unit that a duration is printed in.
+fn rounded(duration: Duration) -> Duration {
+    let smallest = if duration >= Duration::from_secs(1) {
+        1_000_000
+    } else if duration >= Duration::from_millis(1) {
+        1_000
+    } else {
+        1
+    };
+    duration - Duration::from_nanos((duration.subsec_nanos() % smallest).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::rounded;
+
+    #[test]
+    fn a_duration_has_three_places_at_most() {
+        let printed = |nanos| format!("{:?}", rounded(Duration::from_nanos(nanos)));
+        assert_eq!(printed(3_612_345_678_901), "3612.345s");
+        assert_eq!(printed(2_000_000_999), "2s");
+        assert_eq!(printed(217_889_421), "217.889ms");
+        assert_eq!(printed(67_169), "67.169µs");
+        assert_eq!(printed(0), "0ns");
     }
 }
