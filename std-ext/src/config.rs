@@ -62,6 +62,9 @@ pub struct Config {
     pub write_buffers_bytes: usize,
     /// Is the most child processes at once, those that have ended and were not reaped yet included.
     pub children: usize,
+    /// Is the clock that the loop counts by; loops with a manual clock, and those
+    /// without descriptors, have their own and read none of the system's.
+    pub clock: Clock,
     /// Says who resolves host names.
     pub resolver: Resolver,
     /// Is the most threads that ask the system's resolver, apart from all other
@@ -112,6 +115,7 @@ impl Default for Config {
             write_buffer_bytes: 16 << 20,
             write_buffers_bytes: 256 << 20,
             children: 1 << 10,
+            clock: Clock::default(),
             resolver: Resolver::default(),
             lookup_threads: 4,
             lookups: 1 << 10,
@@ -124,6 +128,40 @@ impl Default for Config {
             slow_callback_duration: Duration::from_millis(100),
         }
     }
+}
+
+/// Which clock of the system a loop counts by: what [`time`](crate::EventLoopHandle::time) reads,
+/// what timers and all limits of time are due by, and how jobs are timed (FAULTS T-06).
+///
+/// Both go forward only, and neither knows of a change of the date; they differ while the machine
+/// is suspended. Neither wakes it: what fell due meanwhile runs once, when the machine is awake.
+/// Each loop has its own choice; instants of different loops can't be compared anyway.
+///
+/// ```
+/// use rondel::{Clock, Config, EventLoop};
+///
+/// // A lease of ten minutes ends in ten minutes, with the lid closed or not.
+/// let event_loop = EventLoop::with_config(Config { clock: Clock::Boottime, ..Config::default() })?;
+/// # Ok::<(), rondel::Error>(())
+/// ```
+///
+/// A supervisor counts by `CLOCK_MONOTONIC`, and what it is told of the time is always that. A
+/// [`Notifier`](crate::Notifier) on a loop of `Boottime` feeds its watchdog too early after a
+/// suspension, never too late.
+///
+/// # Python
+/// asyncio has `time.monotonic()` alone, which is `Monotonic`; there is no counterpart to the choice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Clock {
+    /// Is `CLOCK_MONOTONIC`, which stands still while the machine is suspended: a timer of an hour
+    /// is an hour in which the program could have run. See clock_gettime(2).
+    #[default]
+    Monotonic,
+    /// Is `CLOCK_BOOTTIME`, which counts that time too: a timer of an hour is an hour of the
+    /// world's, and one that ended in the suspension is due at once after it. It takes Linux 3.15,
+    /// see clock_gettime(2) and timerfd_create(2); older systems refuse the loop.
+    Boottime,
 }
 
 /// What a panic in user code does (contract R-8, TK-9). In a program built with `panic = "abort"` it ends

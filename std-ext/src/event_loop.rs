@@ -53,9 +53,10 @@ impl EventLoop {
     /// Makes a loop with capacities and choices of its own.
     ///
     /// # Errors
-    /// As [`EventLoop::new`].
+    /// As [`EventLoop::new`]; an `Io` with `EINVAL` if the system has no such clock as
+    /// [`Config::clock`] names.
     pub fn with_config(config: Config) -> Result<Self> {
-        Self::on_kernel(&config, Rc::new(RealKernel::new().map_err(not_made)?))
+        Self::on_kernel(&config, Rc::new(RealKernel::new(config.clock).map_err(not_made)?))
     }
 
     /// Makes a loop for tests: real descriptors, and a clock that jumps to the
@@ -350,7 +351,7 @@ pub struct EventLoopHandle {
 }
 
 impl EventLoopHandle {
-    /// Reads the loop's clock: monotonic, fresh at each call (contract T-1).
+    /// Reads the loop's clock, of [`Config::clock`]: monotonic, fresh at each call (contract T-1).
     ///
     /// # Python
     /// `loop.time()`.

@@ -392,7 +392,7 @@ pub use rondel_core::{
     Usage, WaitError, WaitsFor,
 };
 
-pub use crate::config::{Config, PanicPolicy};
+pub use crate::config::{Clock, Config, PanicPolicy};
 pub use crate::dns::{
     AddrInfo, AddrInfoFlags, EaiError, GetAddrInfo, GetNameInfo, Host, HostNameError, IpFamily, NameInfo,
     NameInfoFlags, Resolver, Resolving, Service, SocketType,

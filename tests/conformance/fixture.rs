@@ -366,15 +366,31 @@ pub fn alone(name: &str, descriptors: usize, body: impl FnOnce()) {
 pub fn first_of_a_namespace(name: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         assert_eq!(std::process::id(), 1);
+    }
+    unshared(name, &["--pid", "--fork", "--kill-child", "--mount-proc"], "processes", body);
+}
+
+/// Runs `body` in a process of its own where `CLOCK_BOOTTIME` is `ahead` of what it is elsewhere, in
+/// seconds, with the right to move it: the test `name` starts itself once more. Where that isn't
+/// permitted, it says so and does nothing.
+pub fn where_boottime_is(ahead: u32, name: &str, body: impl FnOnce()) {
+    let ahead = ahead.to_string();
+    let namespace = ["--map-root-user", "--time", "--boottime", &ahead, "--fork", "--kill-child"];
+    unshared(name, &namespace, "time", body);
+}
+
+/// Runs `body` in a namespace of `what`, to which `unshare` is told the way.
+fn unshared(name: &str, namespace: &[&str], what: &str, body: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
         return body();
     }
     let unshare = || {
         let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command.args(namespace);
         command
     };
     if !unshare().arg("true").output().is_ok_and(|ended| ended.status.success()) {
-        return skip("no namespace of processes is permitted");
+        return skip(&format!("no namespace of {what} is permitted"));
     }
     let binary = std::env::current_exe().unwrap();
     let output = unshare().arg(binary).args(["--exact", name, "--test-threads=1"]).env(ALONE, "1").output();

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::thread;
 
-use rondel::{Error, EventLoop, Protocol, Transport};
+use rondel::{Clock, Config, Error, EventLoop, Protocol, Transport};
 
 use crate::fixture::{any_port, real, reports, small};
 use crate::protocols::Echo;
@@ -60,6 +60,16 @@ fn p13_a_loop_that_the_system_denies_its_descriptors_is_a_typed_error() {
             });
         }
     }
+}
+
+#[test]
+fn t06_a_clock_that_the_system_has_no_timers_for_is_a_typed_error() {
+    // As Linux before 3.15 answers.
+    without(&[libc::SYS_timerfd_create], libc::EINVAL, || {
+        let error = EventLoop::with_config(Config { clock: Clock::Boottime, ..small() }).unwrap_err();
+        assert_eq!(errno_of(&error), Some(libc::EINVAL), "{error}");
+        assert!(error.to_string().starts_with("EventLoop::new"), "{error}");
+    });
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The real clock and the alarm that ends a wait exactly on time.
 //!
-//! The clock is `CLOCK_MONOTONIC`: it doesn't count the time a machine is suspended (FAULTS T-06),
-//! it is what asyncio's `loop.time()` reads, and `epoll` and timerfd sleep by it too.
+//! Which of the system's clocks that is, is the loop's choice ([`crate::Clock`], FAULTS T-06). What is
+//! read and what the alarm sleeps by is always the same one; `epoll`, which knows no other than
+//! `CLOCK_MONOTONIC`, never gets a timeout.
 
 #![allow(unsafe_code, reason = "clock_gettime and timerfd")]
 
@@ -14,6 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rondel_core::Instant;
 
 use super::syscall::syscall;
+use crate::Clock;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
@@ -38,22 +40,30 @@ impl Monotone {
     }
 }
 
-/// Reads `CLOCK_MONOTONIC`, counted from its construction.
+/// The clock of a loop: a clock of the system, counted from its construction.
 #[derive(Debug)]
-pub(super) struct Clock {
-    origin_ns: u64,
+pub(super) struct LoopClock {
+    thread_clock: ThreadClock,
     monotone: Monotone,
 }
 
-impl Clock {
+impl LoopClock {
     /// Starts counting now.
-    pub(super) fn new() -> Self {
-        Self { origin_ns: monotonic_ns(), monotone: Monotone::default() }
+    ///
+    /// # Errors
+    /// `EINVAL` where the system has no such clock.
+    pub(super) fn new(clock: Clock) -> io::Result<Self> {
+        Ok(Self { thread_clock: ThreadClock::new(clock)?, monotone: Monotone::default() })
+    }
+
+    /// Returns which of the system's clocks it is.
+    pub(super) fn id(&self) -> libc::clockid_t {
+        self.thread_clock.id
     }
 
     /// Reads the clock.
     pub(super) fn now(&self) -> Instant {
-        self.monotone.observe(Instant::from_nanos(monotonic_ns().saturating_sub(self.origin_ns)))
+        self.monotone.observe(self.thread_clock.now())
     }
 
     /// Returns what was read last: a lower bound of now that costs nothing.
@@ -63,25 +73,34 @@ impl Clock {
 
     /// Returns what other threads read it by.
     pub(super) fn for_threads(&self) -> ThreadClock {
-        ThreadClock { origin_ns: self.origin_ns }
+        self.thread_clock
     }
 
     /// Translates an instant back to the system's own count.
-    pub(super) fn to_monotonic_ns(&self, instant: Instant) -> u64 {
-        self.origin_ns.saturating_add(instant.as_nanos())
+    pub(super) fn to_system_ns(&self, instant: Instant) -> u64 {
+        self.thread_clock.origin_ns.saturating_add(instant.as_nanos())
     }
 }
 
 /// The clock of a loop, as other threads read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadClock {
+    id: libc::clockid_t,
     origin_ns: u64,
 }
 
 impl ThreadClock {
+    fn new(clock: Clock) -> io::Result<Self> {
+        let id = match clock {
+            Clock::Monotonic => libc::CLOCK_MONOTONIC,
+            Clock::Boottime => libc::CLOCK_BOOTTIME,
+        };
+        Ok(Self { id, origin_ns: read_ns(id)? })
+    }
+
     /// Reads the clock.
     pub(crate) fn now(self) -> Instant {
-        Instant::from_nanos(monotonic_ns().saturating_sub(self.origin_ns))
+        Instant::from_nanos(known_ns(self.id).saturating_sub(self.origin_ns))
     }
 }
 
@@ -106,11 +125,11 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Makes a silent alarm.
-    pub(super) fn new() -> io::Result<Self> {
+    /// Makes a silent alarm that sleeps by the clock `id` of the system.
+    pub(super) fn new(id: libc::clockid_t) -> io::Result<Self> {
         let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
         // SAFETY: no pointers.
-        let fd = unsafe { syscall!(timerfd_create(libc::CLOCK_MONOTONIC, flags)) }?;
+        let fd = unsafe { syscall!(timerfd_create(id, flags)) }?;
         // SAFETY: made above and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd, armed: Cell::new(None) })
@@ -121,14 +140,15 @@ impl Alarm {
         self.fd.as_raw_fd()
     }
 
-    /// Makes the alarm go off at `deadline` of `clock` or before; at once if that has passed.
+    /// Makes the alarm go off at `deadline` of `clock`, which is the one it sleeps by, or before; at
+    /// once if that has passed.
     /// Answers whether it took a system call.
-    pub(super) fn arm(&self, clock: &Clock, deadline: Instant) -> io::Result<bool> {
+    pub(super) fn arm(&self, clock: &LoopClock, deadline: Instant) -> io::Result<bool> {
         if self.armed.get().is_some_and(|armed| armed <= deadline) {
             return Ok(false);
         }
         // All zeros would disarm it.
-        let at = timespec(clock.to_monotonic_ns(deadline).max(1));
+        let at = timespec(clock.to_system_ns(deadline).max(1));
         // SAFETY: all zeros is a valid `itimerspec`: no repetition.
         let mut setting: libc::itimerspec = unsafe { MaybeUninit::zeroed().assume_init() };
         setting.it_value = at;
@@ -159,15 +179,19 @@ pub(super) fn timespec(nanos: u64) -> libc::timespec {
 
 /// Reads `CLOCK_MONOTONIC` in microseconds, from where all programs count.
 pub(super) fn monotonic_micros() -> u64 {
-    monotonic_ns() / 1000
+    known_ns(libc::CLOCK_MONOTONIC) / 1000
 }
 
-fn monotonic_ns() -> u64 {
+/// Reads a clock that has been read before.
+fn known_ns(id: libc::clockid_t) -> u64 {
+    read_ns(id).expect("a clock does not cease to exist")
+}
+
+fn read_ns(id: libc::clockid_t) -> io::Result<u64> {
     let mut spec = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: `spec` is good for writing.
-    let answer = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, spec.as_mut_ptr()) };
-    assert_eq!(answer, 0, "CLOCK_MONOTONIC exists on every Linux");
+    unsafe { syscall!(clock_gettime(id, spec.as_mut_ptr())) }?;
     // SAFETY: written by the call; zeros would be valid too.
     let spec = unsafe { spec.assume_init() };
-    (spec.tv_sec as u64).saturating_mul(NANOS_PER_SEC).saturating_add(spec.tv_nsec as u64)
+    Ok((spec.tv_sec as u64).saturating_mul(NANOS_PER_SEC).saturating_add(spec.tv_nsec as u64))
 }

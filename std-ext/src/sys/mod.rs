@@ -6,7 +6,7 @@
 //!
 //! | kernel | descriptors | clock | a wait with nothing ready |
 //! |---|---|---|---|
-//! | [`RealKernel`] | real | `CLOCK_MONOTONIC` | sleeps |
+//! | [`RealKernel`] | real | `CLOCK_MONOTONIC` or `CLOCK_BOOTTIME` | sleeps |
 //! | [`ManualKernel`] | real | the test moves it | jumps to the deadline |
 //! | [`FaultyKernel`] | real, with answers from a script | the test moves it | jumps to the deadline |
 //! | [`NullKernel`] | none | moves by waits | jumps to the deadline |

@@ -6,19 +6,20 @@ use std::time::SystemTime;
 
 use rondel_core::Instant;
 
-use super::clock::{Alarm, Clock, ThreadClock};
+use super::clock::{Alarm, LoopClock, ThreadClock};
 use super::descriptors::RealDescriptors;
 use super::fd::{Events, Fd};
 use super::kernel::Time;
 use super::poller::Poller;
+use crate::Clock;
 
-/// Linux: epoll through mio, `CLOCK_MONOTONIC`, a timerfd for exact deadlines, sockets by `libc`.
+/// Linux: epoll through mio, a clock of choice and a timerfd for its exact deadlines, sockets by `libc`.
 ///
 /// Owns two descriptors, and a third while a doorbell is attached.
 #[derive(Debug)]
 pub(crate) struct RealKernel {
     poller: Poller,
-    clock: Clock,
+    clock: LoopClock,
     alarm: Alarm,
 }
 
@@ -26,12 +27,13 @@ impl RealKernel {
     /// Makes a kernel whose clock begins now.
     ///
     /// # Errors
-    /// When the process has no descriptor left, or the system denies one.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// When the process has no descriptor left, or the system denies one or has no such clock.
+    pub(crate) fn new(clock: Clock) -> io::Result<Self> {
+        let clock = LoopClock::new(clock)?;
         let poller = Poller::new()?;
-        let alarm = Alarm::new()?;
+        let alarm = Alarm::new(clock.id())?;
         poller.watch_alarm(Fd::from_raw(alarm.as_raw_fd()))?;
-        Ok(Self { poller, clock: Clock::new(), alarm })
+        Ok(Self { poller, clock, alarm })
     }
 
     /// Looks without sleeping.

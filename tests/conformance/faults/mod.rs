@@ -2,6 +2,7 @@
 
 mod accepting;
 mod capacity;
+mod clocks;
 mod lifetimes;
 mod readiness;
 mod time;

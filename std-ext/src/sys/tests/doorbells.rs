@@ -6,9 +6,9 @@ use std::{io, thread};
 
 use rondel_core::Instant;
 
-use super::{events, is_open, leaked_bell};
+use super::{events, is_open, leaked_bell, real};
 use crate::sys::kernel::{Kernel, Time, Watching};
-use crate::sys::{Doorbell, Fd, ManualKernel, RealKernel, doorbell, socket};
+use crate::sys::{Doorbell, Fd, ManualKernel, doorbell, socket};
 
 /// Leaves others a moment, without giving them the processor for a whole time slice.
 fn linger() {
@@ -178,7 +178,7 @@ fn ring_concurrent_with_open_is_not_lost() {
 
 #[test]
 fn every_ring_ends_a_wait_though_nobody_reads_the_counter() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let bell = leaked_bell();
     kernel.attach_doorbell(bell).unwrap();
     let mut events = events();
@@ -192,9 +192,7 @@ fn every_ring_ends_a_wait_though_nobody_reads_the_counter() {
 
 #[test]
 fn ring_from_another_thread_ends_a_wait_without_deadline() {
-    for kernel in
-        [Box::new(RealKernel::new().unwrap()) as Box<dyn Kernel>, Box::new(ManualKernel::new().unwrap())]
-    {
+    for kernel in [Box::new(real()) as Box<dyn Kernel>, Box::new(ManualKernel::new().unwrap())] {
         let bell = leaked_bell();
         kernel.attach_doorbell(bell).unwrap();
         let ringer = thread::spawn(|| bell.ring());
@@ -208,7 +206,7 @@ fn ring_from_another_thread_ends_a_wait_without_deadline() {
 
 #[test]
 fn kernel_takes_one_bell_and_bell_one_kernel() {
-    let (one, two) = (RealKernel::new().unwrap(), RealKernel::new().unwrap());
+    let (one, two) = (real(), real());
     let (bell, other) = (leaked_bell(), leaked_bell());
     one.attach_doorbell(bell).unwrap();
     assert_eq!(one.attach_doorbell(other).unwrap_err().kind(), ErrorKind::AlreadyExists);

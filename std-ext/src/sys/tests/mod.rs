@@ -16,13 +16,18 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use rondel_core::Instant;
 
-use super::{Doorbell, Event, Events, Fd, Kernel, Token};
+use super::{Doorbell, Event, Events, Fd, Kernel, RealKernel, Token};
+use crate::Clock;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 const NOW: Option<Instant> = Some(Instant::ZERO);
 
 const TOKEN: Token = Token(7);
+
+fn real() -> RealKernel {
+    RealKernel::new(Clock::default()).unwrap()
+}
 
 fn leaked_bell() -> &'static Doorbell {
     Box::leak(Box::new(Doorbell::new()))

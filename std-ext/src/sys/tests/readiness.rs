@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 
-use super::{NOW, TOKEN, look};
+use super::{NOW, TOKEN, look, real};
 use crate::sys::kernel::{Files, Kernel, Sockets, Time, Watching};
 use crate::sys::{Event, Events, Fd, Interest, ManualKernel, RealKernel, Token};
 
@@ -17,7 +17,7 @@ struct Pair {
 
 impl Pair {
     fn watched(interest: Interest) -> Self {
-        let kernel = RealKernel::new().unwrap();
+        let kernel = real();
         let (near, far) = kernel.socket_pair().unwrap();
         kernel.register(near, TOKEN, interest).unwrap();
         Self { kernel, near, far: Cell::new(Some(far)) }
@@ -114,9 +114,7 @@ fn second_registration_and_reserved_tokens_are_refused() {
 fn regular_file_is_refused() {
     let file = fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let fd = Fd::from_raw(file.as_raw_fd());
-    for kernel in
-        [Box::new(RealKernel::new().unwrap()) as Box<dyn Kernel>, Box::new(ManualKernel::new().unwrap())]
-    {
+    for kernel in [Box::new(real()) as Box<dyn Kernel>, Box::new(ManualKernel::new().unwrap())] {
         let error = kernel.register(fd, TOKEN, Interest::READABLE).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EPERM));
     }
@@ -124,7 +122,7 @@ fn regular_file_is_refused() {
 
 #[test]
 fn more_events_than_room_come_with_the_next_wait() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let pairs: Vec<_> = (0..10).map(|_| kernel.socket_pair().unwrap()).collect();
     for (index, pair) in pairs.iter().enumerate() {
         kernel.register(pair.0, Token(index), Interest::READABLE).unwrap();

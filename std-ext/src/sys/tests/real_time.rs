@@ -8,27 +8,27 @@ use std::time::SystemTime;
 
 use rondel_core::Instant;
 
-use super::{events, leaked_bell, look};
-use crate::sys::RealKernel;
-use crate::sys::clock::{Alarm, Clock, Monotone, timespec};
+use super::{events, leaked_bell, look, real};
+use crate::Clock;
+use crate::sys::clock::{Alarm, LoopClock, Monotone, timespec};
 use crate::sys::kernel::{Time, Watching};
 
 #[test]
 fn zero_deadline_returns_at_once_and_empty() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     assert_eq!(look(&kernel), []);
 }
 
 #[test]
 fn passed_deadline_returns_at_once() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let then = kernel.now();
     kernel.wait(Some(then), &mut events()).unwrap();
 }
 
 #[test]
 fn fine_deadlines_are_met_and_never_early() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let mut events = events();
     let mut overshoot_least = Duration::MAX;
     for microseconds in (0..50).map(|step| 1 + 7 * step) {
@@ -44,7 +44,7 @@ fn fine_deadlines_are_met_and_never_early() {
 
 #[test]
 fn alarm_left_over_from_an_earlier_wait_does_not_end_a_later_one() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let bell = leaked_bell();
     kernel.attach_doorbell(bell).unwrap();
     let mut events = events();
@@ -61,7 +61,7 @@ fn alarm_left_over_from_an_earlier_wait_does_not_end_a_later_one() {
 
 #[test]
 fn deadline_that_passed_since_the_last_reading_does_not_hang() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     // Never read, so the kernel knows of no later time than zero.
     kernel.wait(Some(Instant::from_nanos(1)), &mut events()).unwrap();
     kernel.wait(Some(Instant::from_nanos(1)), &mut events()).unwrap();
@@ -70,7 +70,7 @@ fn deadline_that_passed_since_the_last_reading_does_not_hang() {
 #[test]
 fn extreme_deadlines_wait_until_the_bell_rings() {
     for deadline in [Instant::MAX, Instant::from_nanos(u64::MAX - 1), Instant::from_nanos(u64::MAX / 2)] {
-        let kernel = RealKernel::new().unwrap();
+        let kernel = real();
         let bell = leaked_bell();
         kernel.attach_doorbell(bell).unwrap();
         let ringer = thread::spawn(|| bell.ring());
@@ -89,7 +89,7 @@ fn signal_does_not_end_a_wait() {
         libc::sigaction(libc::SIGURG, &raw const action, core::ptr::null_mut());
         libc::pthread_self()
     };
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let deadline = kernel.now() + Duration::from_millis(5);
     let stop = &*Box::leak(Box::new(AtomicBool::new(false)));
     let nuisance = thread::spawn(move || {
@@ -109,8 +109,8 @@ fn signal_does_not_end_a_wait() {
 
 #[test]
 fn alarm_is_not_armed_again_for_the_same_deadline_or_a_later_one() {
-    let clock = Clock::new();
-    let alarm = Alarm::new().unwrap();
+    let clock = LoopClock::new(Clock::Monotonic).unwrap();
+    let alarm = Alarm::new(clock.id()).unwrap();
     let hour = Instant::ZERO + Duration::from_secs(3_600);
     assert!(alarm.arm(&clock, hour).unwrap());
     assert!(!alarm.arm(&clock, hour).unwrap());
@@ -133,6 +133,27 @@ fn clock_that_steps_back_stands_still() {
 }
 
 #[test]
+fn t06_each_clock_is_the_one_of_the_system_that_it_is_named_after() {
+    for (clock, id) in [(Clock::Monotonic, libc::CLOCK_MONOTONIC), (Clock::Boottime, libc::CLOCK_BOOTTIME)] {
+        let clock = LoopClock::new(clock).unwrap();
+        let system = || {
+            let mut spec = MaybeUninit::<libc::timespec>::zeroed();
+            // SAFETY: `spec` is good for writing, and zeros are valid.
+            let spec = unsafe {
+                assert_eq!(libc::clock_gettime(id, spec.as_mut_ptr()), 0);
+                spec.assume_init()
+            };
+            spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64
+        };
+        for read in [|clock: &LoopClock| clock.now(), |clock: &LoopClock| clock.for_threads().now()] {
+            let before = system();
+            let now = clock.to_system_ns(read(&clock));
+            assert!((before..=system()).contains(&now), "{clock:?}");
+        }
+    }
+}
+
+#[test]
 fn timespec_splits_and_clamps() {
     let spec = timespec(1_500_000_000);
     assert_eq!((spec.tv_sec, spec.tv_nsec), (1, 500_000_000));
@@ -142,7 +163,7 @@ fn timespec_splits_and_clamps() {
 
 #[test]
 fn wall_clock_is_the_systems() {
-    let kernel = RealKernel::new().unwrap();
+    let kernel = real();
     let before = SystemTime::now();
     assert!(kernel.wall_clock() >= before - Duration::from_secs(60));
 }

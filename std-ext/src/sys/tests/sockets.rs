@@ -5,14 +5,10 @@ use core::time::Duration;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::IntoRawFd;
 
-use super::{LOOPBACK, TOKEN, events, look};
+use super::{LOOPBACK, TOKEN, events, look, real};
 use crate::net::address::{Address, UnixAddr};
 use crate::sys::kernel::{Files, Kernel, Sockets, Time, Watching};
 use crate::sys::{Event, Family, Fd, Interest, RealKernel, SocketKind, SocketOption, Token, socket};
-
-fn kernel() -> RealKernel {
-    RealKernel::new().unwrap()
-}
 
 fn inet(addr: io::Result<Address>) -> SocketAddr {
     addr.unwrap().as_inet().unwrap()
@@ -44,7 +40,7 @@ fn wait_one(kernel: &RealKernel) -> Event {
 }
 
 fn converse(address: SocketAddr) {
-    let kernel = kernel();
+    let kernel = real();
     let listener = listen_tcp(&kernel, address, 16).unwrap();
     let address = inet(kernel.local_addr(listener));
     assert_ne!(address.port(), 0);
@@ -93,7 +89,7 @@ fn two_ends_converse_over_ipv4() {
 fn two_ends_converse_over_ipv6() {
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
     // Some machines have no IPv6.
-    match listen_tcp(&kernel(), address, 1) {
+    match listen_tcp(&real(), address, 1) {
         Ok(fd) => {
             socket::close(fd);
             converse(address);
@@ -106,7 +102,7 @@ fn two_ends_converse_over_ipv6() {
 
 #[test]
 fn refused_connection_is_told_by_take_error() {
-    let kernel = kernel();
+    let kernel = real();
     let listener = listen_tcp(&kernel, LOOPBACK, 1).unwrap();
     let address = inet(kernel.local_addr(listener));
     kernel.close(listener);
@@ -126,7 +122,7 @@ fn refused_connection_is_told_by_take_error() {
 
 #[test]
 fn more_slices_than_the_system_takes_are_sent_in_part() {
-    let kernel = kernel();
+    let kernel = real();
     let (left, right) = kernel.socket_pair().unwrap();
     let parts = vec![IoSlice::new(b"x"); 3_000];
     assert_eq!(kernel.send_vectored(left, &parts).unwrap(), 1_024);
@@ -136,7 +132,7 @@ fn more_slices_than_the_system_takes_are_sent_in_part() {
 
 #[test]
 fn sockets_do_not_block_and_do_not_survive_exec() {
-    let kernel = kernel();
+    let kernel = real();
     let listener = listen_tcp(&kernel, LOOPBACK, 1).unwrap();
     let client = connect_tcp(&kernel, inet(kernel.local_addr(listener))).unwrap();
     kernel.register(listener, TOKEN, Interest::READABLE).unwrap();
@@ -155,7 +151,7 @@ fn sockets_do_not_block_and_do_not_survive_exec() {
 
 #[test]
 fn ends_of_a_socket_pair_have_no_name() {
-    let kernel = kernel();
+    let kernel = real();
     let (left, right) = kernel.socket_pair().unwrap();
     assert_eq!(kernel.local_addr(left).unwrap(), UnixAddr::default().into());
     assert_eq!(kernel.socket_kind(left).unwrap(), (Family::Unix, SocketKind::Stream));
@@ -165,7 +161,7 @@ fn ends_of_a_socket_pair_have_no_name() {
 
 #[test]
 fn full_socket_would_block_and_turns_writable_again() {
-    let kernel = kernel();
+    let kernel = real();
     let (left, right) = kernel.socket_pair().unwrap();
     kernel.register(left, TOKEN, Interest::WRITABLE).unwrap();
     wait_one(&kernel);
@@ -186,7 +182,7 @@ fn full_socket_would_block_and_turns_writable_again() {
 
 #[test]
 fn descriptor_made_elsewhere_can_be_used() {
-    let kernel = kernel();
+    let kernel = real();
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let ours = Fd::from_raw(ours.into_raw_fd());
     kernel.send(ours, b"x").unwrap();

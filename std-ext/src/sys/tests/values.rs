@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use super::real;
 use crate::sys::kernel::Kernel;
-use crate::sys::{Interest, ManualKernel, NullKernel, RealKernel};
+use crate::sys::{Interest, ManualKernel, NullKernel};
 
 #[test]
 fn interests_unite() {
@@ -15,11 +16,8 @@ fn interests_unite() {
 
 #[test]
 fn kernels_are_object_safe() {
-    let kernels: [Rc<dyn Kernel>; 3] = [
-        Rc::new(RealKernel::new().unwrap()),
-        Rc::new(ManualKernel::new().unwrap()),
-        Rc::new(NullKernel::new()),
-    ];
+    let kernels: [Rc<dyn Kernel>; 3] =
+        [Rc::new(real()), Rc::new(ManualKernel::new().unwrap()), Rc::new(NullKernel::new())];
     let real = kernels.map(|kernel| kernel.has_real_descriptors());
     assert_eq!(real, [true, true, false]);
 }
