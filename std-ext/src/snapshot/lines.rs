@@ -63,7 +63,7 @@ impl fmt::Display for TaskLine<'_> {
             TaskState::Panicked => f.write_str(" panicked")?,
             _ => match wait {
                 Some(TaskWait::Time(deadline)) => {
-                    write!(f, " sleeps for {:?} more", rounded(*deadline - now))?
+                    write!(f, " sleeps for {:?} more", rounded(*deadline - now))?;
                 }
                 Some(wait) => write!(f, " {wait}")?,
                 None => {}
