@@ -118,6 +118,8 @@ impl WakeTable {
     /// Gives the table to a new loop, after the last one was closed.
     pub fn reopen(&'static self) {
         self.sleeping.store(false, SeqCst);
+        // A wake that came after the last turn of the loop before is not this one's.
+        self.pending.store(false, SeqCst);
         self.closed.store(false, SeqCst);
     }
 
