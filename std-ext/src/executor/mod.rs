@@ -13,6 +13,7 @@
 //! job that ends after its loop finds a waker that does nothing (FAULTS E-04). What the loop itself knows of
 //! its jobs is for snapshots ([`listed`]).
 
+mod error;
 mod job;
 mod listed;
 
@@ -38,7 +39,8 @@ use crate::EventLoopHandle;
 use crate::snapshot::JobExecutor;
 
 pub use default::ShutdownDefaultExecutor;
-pub use job::{Job, JobError, JobFuture, JobRefusal, JobRefused};
+pub use error::{JobError, JobRefusal, JobRefused};
+pub use job::{Job, JobFuture};
 pub use process_pool::{
     ProcessJob, ProcessJobError, ProcessPoolConfig, ProcessPoolExecutor, SubmitJob, WorkerExit,
     WorkerFunction, process_worker,

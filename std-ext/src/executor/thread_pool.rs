@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rondel_core::Usage;
 
-use crate::executor::job::{Job, JobRefusal, JobRefused, quietly, run_and_drop};
-use crate::executor::{Executor, StuckJob, StuckJobs};
+use crate::executor::job::{Job, quietly, run_and_drop};
+use crate::executor::{Executor, JobRefusal, JobRefused, StuckJob, StuckJobs};
 use crate::observers::metrics::usage;
 use crate::sys::{RealThreads, Threads};
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::net::connection::Connection;
 
+mod incomplete;
 mod reader;
 mod writer;
 
@@ -14,8 +15,9 @@ mod futures_io;
 #[cfg(feature = "tokio")]
 mod tokio_io;
 
+pub use incomplete::IncompleteRead;
 pub use joined::Stream;
-pub use reader::{IncompleteRead, StreamReader};
+pub use reader::StreamReader;
 pub use writer::StreamWriter;
 
 /// Is the most bytes that a reader buffers at first, as in asyncio.

@@ -7,7 +7,7 @@ use core::task::{Context as PollContext, Poll, ready};
 use std::io;
 use std::rc::Rc;
 
-use super::{DEFAULT_LIMIT, close_unheld};
+use super::{DEFAULT_LIMIT, IncompleteRead, close_unheld};
 use crate::net::address::Address;
 use crate::net::connection::{Connection, Halves};
 use crate::net::read_buffer::SharedBuffer;
@@ -464,52 +464,5 @@ impl Drop for StreamReader {
 impl fmt::Debug for StreamReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StreamReader({:?}, {} bytes buffered)", self.connection, self.buffered().len())
-    }
-}
-
-/// How much there was when a stream ended before what was asked for.
-///
-/// # Python
-/// `asyncio.IncompleteReadError`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct IncompleteRead {
-    partial: usize,
-    expected: Option<usize>,
-}
-
-impl IncompleteRead {
-    /// Counts the bytes that there were.
-    ///
-    /// # Python
-    /// `len(error.partial)`.
-    #[must_use]
-    pub fn partial(self) -> usize {
-        self.partial
-    }
-
-    /// Counts the bytes that were asked for; `None` if that was a separator.
-    ///
-    /// # Python
-    /// `error.expected`.
-    #[must_use]
-    pub fn expected(self) -> Option<usize> {
-        self.expected
-    }
-}
-
-impl fmt::Display for IncompleteRead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.expected {
-            Some(expected) => write!(f, "the stream ended after {} of {expected} bytes", self.partial),
-            None => write!(f, "the stream ended after {} bytes without a separator", self.partial),
-        }
-    }
-}
-
-impl core::error::Error for IncompleteRead {}
-
-impl From<IncompleteRead> for Error {
-    fn from(incomplete: IncompleteRead) -> Self {
-        io::Error::new(io::ErrorKind::UnexpectedEof, incomplete).into()
     }
 }
