@@ -6,14 +6,14 @@ use core::fmt;
 use core::time::Duration;
 use std::alloc::System;
 use std::io::{Read, Write};
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use rondel::{BufferedProtocol, Error, NonBlocking, Stream, StreamReader, StreamWriter, Transport};
+use rondel::{BufferedProtocol, Error, NonBlocking, Stream, Transport};
 
-use crate::fixture::{Pending, any_port, manual, pair, peer, real, turns};
+use crate::fixture::{Pending, accept_one, any_port, manual, pair, peer, real, turns};
 use crate::protocols::Echo;
 
 struct Counting;
@@ -144,23 +144,16 @@ fn a_line_echo_allocates_nothing_per_line() {
     let handle = event_loop.handle();
     let allocations = event_loop
         .run_until_complete(async move {
-            let accepted = handle.create_future::<Box<(StreamReader, StreamWriter)>>()?;
-            let give = accepted.clone();
-            let server = handle
-                .start_server(any_port(), move |reader, writer| {
-                    let _ = give.set_result(Box::new((reader, writer)));
-                    core::future::ready(())
-                })
-                .await?;
-            let client = peer(server.local_addr(), |mut stream| {
+            let talk = |mut stream: TcpStream| {
                 let mut answer = [0; 10];
                 for _ in 0..300 {
                     stream.write_all(b"ping pong\n").unwrap();
                     stream.read_exact(&mut answer).unwrap();
                     assert_eq!(&answer, b"ping pong\n");
                 }
-            });
-            let (mut reader, mut writer) = *accepted.await?;
+            };
+            let (client, mut reader, mut writer) =
+                accept_one(&handle, 1 << 16, |addr| peer(addr, talk)).await?;
             let mut before = 0;
             for round in 0..300 {
                 if round == 20 {

@@ -14,7 +14,10 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::thread::JoinHandle;
 
-use rondel::{Config, Error, EventLoop, EventLoopHandle, Faults, ManualClock, PanicPolicy, Refused, Server};
+use rondel::{
+    Config, Error, EventLoop, EventLoopHandle, Faults, ManualClock, PanicPolicy, Refused, Server,
+    StreamReader, StreamWriter,
+};
 
 /// Records what happened, in order.
 #[derive(Clone, Default, Debug)]
@@ -299,6 +302,27 @@ pub fn peer<R: Send + 'static>(
     talk: impl FnOnce(TcpStream) -> R + Send + 'static,
 ) -> JoinHandle<R> {
     std::thread::spawn(move || talk(TcpStream::connect(addr).expect("connected")))
+}
+
+/// Accepts the one connection that `connect` makes, of streams with that limit, and returns them with what
+/// `connect` returned.
+pub async fn accept_one<C>(
+    event_loop: &EventLoopHandle,
+    limit: usize,
+    connect: impl FnOnce(SocketAddr) -> C,
+) -> Result<(C, StreamReader, StreamWriter), Error> {
+    let accepted = event_loop.create_future::<Box<(StreamReader, StreamWriter)>>()?;
+    let give = accepted.clone();
+    let server = event_loop
+        .start_server(any_port(), move |reader, writer| {
+            let _ = give.set_result(Box::new((reader, writer)));
+            core::future::ready(())
+        })
+        .limit(limit)
+        .await?;
+    let client = connect(server.local_addr());
+    let (reader, writer) = *accepted.await?;
+    Ok((client, reader, writer))
 }
 
 /// Makes a peer that sends `data`, ends its side, unless it was reset already, and reads all there is.

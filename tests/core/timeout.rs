@@ -25,6 +25,11 @@ on_both_loops!(
 
 const LIMIT: Duration = Duration::from_nanos(100);
 
+/// Awaits nothing of ours, for ever.
+async fn deaf<T>(_dropped: T) {
+    core::future::pending::<()>().await;
+}
+
 fn limited<C: Context>(
     f: &Fixture<C>,
     inner: Duration,
@@ -75,13 +80,7 @@ fn future_may_clean_up_when_time_is_over<C: Context>(f: &Fixture<C>) {
 fn future_that_awaits_nothing_of_ours_is_dropped<C: Context>(f: &Fixture<C>) {
     let (trace, c) = (Trace::new(), f.context.clone());
     let dropped = trace.on_drop("dropped");
-    let task = f.context.task(async move {
-        let inner = async move {
-            let _dropped = dropped;
-            core::future::pending::<()>().await;
-        };
-        Timeout::new(&c, LIMIT, inner).await
-    });
+    let task = f.context.task(async move { Timeout::new(&c, LIMIT, deaf(dropped)).await });
     f.turn();
     f.driver.advance(LIMIT);
     f.settle();
@@ -227,13 +226,7 @@ fn w12_inner_and_outer_timeout_expire_together<C: Context>(f: &Fixture<C>) {
 fn w12_cancel_then_timeout_of_a_deaf_future<C: Context>(f: &Fixture<C>) {
     let (trace, c) = (Trace::new(), f.context.clone());
     let dropped = trace.on_drop("dropped");
-    let task = f.context.task(async move {
-        let inner = async move {
-            let _dropped = dropped;
-            core::future::pending::<()>().await;
-        };
-        Timeout::new(&c, LIMIT, inner).await
-    });
+    let task = f.context.task(async move { Timeout::new(&c, LIMIT, deaf(dropped)).await });
     f.turn();
     task.cancel();
     f.driver.advance(LIMIT);

@@ -9,8 +9,7 @@ use std::rc::Rc;
 
 use super::protocol::{ReadPipeProtocol, WritePipeProtocol};
 use super::transport::{ReadTransport, WriteTransport};
-use crate::net::client::AbortOnDrop;
-use crate::net::connection::{Connection, PipeEnd, Until};
+use crate::net::connection::{Connection, PipeEnd};
 use crate::protocol::{AnyProtocol, ProtocolRef, Seat, kind};
 use crate::sources::Direction;
 use crate::streams::{self, StreamReader, StreamWriter};
@@ -71,14 +70,10 @@ impl EventLoopHandle {
     {
         let (event_loop, pipe, location) = (self.clone(), pipe.into(), Location::caller());
         async move {
-            let connected = async {
-                let end = PipeEnd::adopt(&event_loop, pipe, Direction::Read)?;
-                let connection = Rc::new(Connection::of_pipe(&event_loop, end, location)?);
-                let seat = Seat::<P, kind::ReadPipe>::new(factory());
-                let transport = start(connection, Rc::<Seat<P, kind::ReadPipe>>::clone(&seat) as _).await?;
-                Ok((ReadTransport::of(&transport), ProtocolRef::new(seat)))
-            };
-            connected.await.map_err(|error: crate::Error| error.during("connect_read_pipe"))
+            let connected =
+                connect::<P, kind::ReadPipe>(&event_loop, pipe, Direction::Read, factory, location).await;
+            let (transport, protocol) = connected.map_err(|error| error.during("connect_read_pipe"))?;
+            Ok((ReadTransport::of(&transport), protocol))
         }
     }
 
@@ -113,14 +108,10 @@ impl EventLoopHandle {
     {
         let (event_loop, pipe, location) = (self.clone(), pipe.into(), Location::caller());
         async move {
-            let connected = async {
-                let end = PipeEnd::adopt(&event_loop, pipe, Direction::Write)?;
-                let connection = Rc::new(Connection::of_pipe(&event_loop, end, location)?);
-                let seat = Seat::<P, kind::WritePipe>::new(factory());
-                let transport = start(connection, Rc::<Seat<P, kind::WritePipe>>::clone(&seat) as _).await?;
-                Ok((WriteTransport::of(&transport), ProtocolRef::new(seat)))
-            };
-            connected.await.map_err(|error: crate::Error| error.during("connect_write_pipe"))
+            let connected =
+                connect::<P, kind::WritePipe>(&event_loop, pipe, Direction::Write, factory, location).await;
+            let (transport, protocol) = connected.map_err(|error| error.during("connect_write_pipe"))?;
+            Ok((WriteTransport::of(&transport), protocol))
         }
     }
 
@@ -176,13 +167,24 @@ impl EventLoopHandle {
     }
 }
 
-/// Gives a pipe its protocol, and waits until that was told.
-async fn start(connection: Rc<Connection>, protocol: Rc<dyn AnyProtocol>) -> Result<Transport> {
-    connection.start(protocol)?;
-    let unwanted = AbortOnDrop(&connection);
-    connection.until(Until::Made).await?;
-    core::mem::forget(unwanted);
-    Ok(Transport { connection })
+/// Gives the end of a pipe a protocol, and waits until that was told.
+async fn connect<P, Kind>(
+    event_loop: &EventLoopHandle,
+    pipe: OwnedFd,
+    direction: Direction,
+    factory: impl FnOnce() -> P,
+    location: &'static Location<'static>,
+) -> Result<(Transport, ProtocolRef<P>)>
+where
+    Seat<P, Kind>: AnyProtocol,
+    P: 'static,
+    Kind: 'static,
+{
+    let end = PipeEnd::adopt(event_loop, pipe, direction)?;
+    let connection = Rc::new(Connection::of_pipe(event_loop, end, location)?);
+    let seat = Seat::<P, Kind>::new(factory());
+    connection.begin_protocol(Rc::<Seat<P, Kind>>::clone(&seat) as _).await?;
+    Ok((Transport { connection }, ProtocolRef::new(seat)))
 }
 
 /// The options of a reader of a pipe; await it to have it.

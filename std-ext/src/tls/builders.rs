@@ -7,7 +7,7 @@ use core::pin::Pin;
 use std::rc::Rc;
 
 use crate::net::client::{Connected, CreateConnection};
-use crate::net::connection::{Connection, Until};
+use crate::net::connection::Connection;
 use crate::net::server::CreateServer;
 use crate::tls::info::TlsInfo;
 use crate::tls::options::{TlsClientOptions, TlsServerOptions};
@@ -85,14 +85,10 @@ impl<'a> IntoFuture for StartTls<'a> {
             let started = async {
                 connection.check_upgrade()?;
                 let tls = begin()?;
-                let unwanted = AbortOnDrop(&connection);
                 // What is queued goes before all that the session sends, in the clear.
-                connection.start_tls(tls)?;
-                connection.until(Until::Open).await?;
-                core::mem::forget(unwanted);
-                Ok::<_, Error>(())
+                connection.begin_tls(tls).await
             };
-            started.await.map_err(|error| error.during("start_tls"))
+            started.await.map_err(|error: Error| error.during("start_tls"))
         })
     }
 }
@@ -100,15 +96,6 @@ impl<'a> IntoFuture for StartTls<'a> {
 impl fmt::Debug for StartTls<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StartTls({:?})", self.connection)
-    }
-}
-
-/// Ends a connection whose handshake nobody waits for any more.
-struct AbortOnDrop<'a>(&'a Rc<Connection>);
-
-impl Drop for AbortOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

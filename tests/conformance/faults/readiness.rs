@@ -7,11 +7,11 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::thread;
 
-use rondel::{Config, Error, EventLoop, StreamReader, StreamWriter};
+use rondel::{Config, Error, EventLoop};
 
 use super::MS;
 use crate::fixture::{
-    Counter, Trace, alone, any_port, manual, manual_with, never, pair, quietly, real, reports,
+    Counter, Trace, accept_one, alone, any_port, manual, manual_with, never, pair, quietly, real, reports,
     run_until_idle, small, turns,
 };
 
@@ -44,20 +44,10 @@ fn w08_a_foreign_waker_that_panics_costs_no_other_its_event() {
         let handle = event_loop.handle();
         let trace = Trace::new();
         let streams = quietly(|| {
-            event_loop.run_until_complete(async move {
-                let accepted = handle.create_future::<Box<(StreamReader, StreamWriter)>>()?;
-                let give = accepted.clone();
-                let server = handle
-                    .start_server(any_port(), move |reader, writer| {
-                        let _ = give.set_result(Box::new((reader, writer)));
-                        core::future::ready(())
-                    })
-                    .await?;
-                let client = TcpStream::connect(server.local_addr())?;
-                Ok::<_, Error>((client, *accepted.await?))
-            })
+            event_loop.run_until_complete(async move { accept_one(&handle, 64, TcpStream::connect).await })
         });
-        let (mut client, (mut reader, _writer)) = streams.unwrap();
+        let (client, mut reader, _writer) = streams.unwrap();
+        let mut client = client.unwrap();
         let others = [pair(), pair(), pair()];
         for (reader, writer) in &others {
             let noted = trace.clone();

@@ -7,9 +7,9 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::thread;
 
-use rondel::{ErrorKind, NonBlocking};
+use rondel::{Error, ErrorKind, EventLoopHandle, NonBlocking};
 
-use super::{drain, io_kind, pair, run, tcp_pair};
+use super::{Sock, drain, io_kind, pair, run, tcp_pair};
 use crate::fixture::{any_port, scenarios};
 
 scenarios! {
@@ -29,6 +29,18 @@ fn file_of(data: &[u8]) -> File {
     file.rewind().unwrap();
     // Written only, so open it for reading by its link.
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
+}
+
+/// Receives until the peer has closed its socket.
+async fn receive_to_end(event_loop: &EventLoopHandle, socket: &Sock) -> Result<Vec<u8>, Error> {
+    let mut received = Vec::new();
+    loop {
+        let piece = event_loop.sock_recv(socket, 1 << 20).await?;
+        if piece.is_empty() {
+            return Ok(received);
+        }
+        received.extend_from_slice(&piece);
+    }
 }
 
 fn sendfile_sends_a_part_and_moves_the_position() {
@@ -68,14 +80,7 @@ fn sendfile_to_a_slow_reader_sends_all() {
         let handle = event_loop.clone();
         let task =
             event_loop.create_task(async move { handle.sock_sendfile(&ours, &file, 0, None).await }).unwrap();
-        let mut got = Vec::new();
-        loop {
-            let piece = event_loop.sock_recv(&theirs, 1 << 20).await?;
-            if piece.is_empty() {
-                break;
-            }
-            got.extend_from_slice(&piece);
-        }
+        let got = receive_to_end(&event_loop, &theirs).await?;
         assert_eq!(task.await??, 8 << 20);
         assert!(got == data);
         Ok(())
@@ -102,14 +107,7 @@ fn sendfile_falls_back_to_reading_unless_refused() {
         let task = event_loop
             .create_task(async move { handle.sock_sendfile(&ours, &file, 0, count).await })
             .unwrap();
-        let mut got = Vec::new();
-        loop {
-            let piece = event_loop.sock_recv(&theirs, 1 << 20).await?;
-            if piece.is_empty() {
-                break;
-            }
-            got.extend_from_slice(&piece);
-        }
+        let got = receive_to_end(&event_loop, &theirs).await?;
         assert_eq!(task.await??, got.len() as u64);
         assert!(got == expected);
         Ok(())

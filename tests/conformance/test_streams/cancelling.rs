@@ -5,10 +5,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 
-use rondel::{Error, ErrorKind, EventLoopHandle, Stream, StreamReader, StreamWriter};
+use rondel::{Error, ErrorKind, EventLoopHandle, Stream};
 
 use super::{arrived, poll_and_drop, serve_one, with_ends};
-use crate::fixture::{any_port, real};
+use crate::fixture::{accept_one, real};
 
 #[test]
 fn closing_a_connection_tells_the_task_that_waits_on_its_other_half() {
@@ -61,19 +61,8 @@ fn a_stream_of_a_closed_loop_answers_closed_wherever_it_is_polled() {
     //
     let event_loop = real();
     let handle = event_loop.handle();
-    let (client, (mut reader, mut writer)) = event_loop
-        .run_until_complete(async move {
-            let accepted = handle.create_future::<Box<(StreamReader, StreamWriter)>>()?;
-            let give = accepted.clone();
-            let server = handle
-                .start_server(any_port(), move |reader, writer| {
-                    let _ = give.set_result(Box::new((reader, writer)));
-                    core::future::ready(())
-                })
-                .await?;
-            let client = TcpStream::connect(server.local_addr())?;
-            Ok::<_, Error>((client, *accepted.await?))
-        })
+    let (client, mut reader, mut writer) = event_loop
+        .run_until_complete(async move { accept_one(&handle, 64, TcpStream::connect).await })
         .unwrap();
     event_loop.close().unwrap();
     let other = real();

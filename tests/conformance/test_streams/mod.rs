@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 
 use rondel::{Error, EventLoopHandle, Stream, StreamReader, StreamWriter};
 
-use crate::fixture::{any_port, peer, real};
+use crate::fixture::{accept_one, peer, real};
 
 /// Serves one connection with `serve` and talks to it with `talk` in a thread.
 fn serve_one<F, Fut, T, R, V>(limit: usize, talk: T, serve: F) -> (R, V)
@@ -28,17 +28,7 @@ where
     let handle = event_loop.handle();
     let (thread, value) = event_loop
         .run_until_complete(async move {
-            let accepted = handle.create_future::<Box<(StreamReader, StreamWriter)>>()?;
-            let give = accepted.clone();
-            let server = handle
-                .start_server(any_port(), move |reader, writer| {
-                    let _ = give.set_result(Box::new((reader, writer)));
-                    core::future::ready(())
-                })
-                .limit(limit)
-                .await?;
-            let thread = peer(server.local_addr(), talk);
-            let (reader, writer) = *accepted.await?;
+            let (thread, reader, writer) = accept_one(&handle, limit, |addr| peer(addr, talk)).await?;
             let value = serve(handle.clone(), reader, writer).await?;
             Ok::<_, Error>((thread, value))
         })

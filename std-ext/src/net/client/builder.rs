@@ -8,10 +8,10 @@ use core::panic::Location;
 use core::pin::Pin;
 use core::time::Duration;
 
-use super::make::{AbortOnDrop, ClientStreams, MakeClient};
+use super::make::{ClientStreams, MakeClient};
 use super::target::{Connect, Remote};
 use crate::dns::{AddrInfoFlags, Hints, IpFamily};
-use crate::net::connection::{Connection, Until};
+use crate::net::connection::Connection;
 use crate::net::server::Origin;
 use crate::net::to_addrs::ToAddrs;
 use crate::tls::TlsState;
@@ -135,10 +135,7 @@ impl<T: Connect, M: MakeClient> IntoFuture for CreateConnection<T, M> {
                 let (fd, token, peer) = connected.await?;
                 let connection = Connection::new(Origin::asked_at(location, &event_loop), fd, token, peer)?;
                 if let Some(tls) = tls {
-                    connection.start_tls(tls)?;
-                    let unwanted = AbortOnDrop(&connection);
-                    connection.until(Until::Open).await?;
-                    core::mem::forget(unwanted);
+                    connection.begin_tls(tls).await?;
                 }
                 make.make(connection).await
             };

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::Result;
-use crate::net::connection::{Connection, Until};
+use crate::net::connection::Connection;
 use crate::protocol::{ProtocolRef, Seat, StreamProtocol};
 use crate::streams::{self, StreamReader, StreamWriter};
 use crate::transport::Transport;
@@ -43,10 +43,7 @@ where
 
     async fn make(self, connection: Rc<Connection>) -> Result<Self::Client> {
         let seat = Seat::<P, Kind>::new((self.factory)());
-        connection.start(Rc::<Seat<P, Kind>>::clone(&seat) as _)?;
-        let unwanted = AbortOnDrop(&connection);
-        connection.until(Until::Made).await?;
-        core::mem::forget(unwanted);
+        connection.begin_protocol(Rc::<Seat<P, Kind>>::clone(&seat) as _).await?;
         Ok((Transport { connection }, ProtocolRef::new(seat)))
     }
 }
@@ -54,15 +51,6 @@ where
 impl<F, Kind> fmt::Debug for ClientProtocol<F, Kind> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientProtocol")
-    }
-}
-
-/// Ends a connection whose caller goes away before it gets it (CC-10).
-pub(crate) struct AbortOnDrop<'a>(pub(crate) &'a Rc<Connection>);
-
-impl Drop for AbortOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

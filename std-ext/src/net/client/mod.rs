@@ -11,7 +11,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 pub use self::builder::CreateConnection;
-pub(crate) use self::make::AbortOnDrop;
 use self::make::{ClientProtocol, ClientStreams};
 pub(crate) use self::target::Connected;
 use self::target::{Remote, UnixPeer};

@@ -1,6 +1,7 @@
 //! A connected stream socket, or the end of a pipe: its readiness, what it has to
 //! send, and its end.
 
+mod beginning;
 mod driver;
 mod end;
 mod reading;
