@@ -9,10 +9,11 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rondel::{ErrorKind, EventLoop, EventLoopHandle, Signal};
+use rondel::{Config, Error, ErrorKind, EventLoop, EventLoopHandle, Signal};
 
 use crate::fixture::{
-    Counter, Trace, any_port, manual, manual_with, never, pair, peer, real, scenarios, small, turns,
+    Counter, TakeWaker, Trace, any_port, manual, manual_with, never, pair, peer, real, scenarios, small,
+    turns,
 };
 
 scenarios! {
@@ -32,6 +33,7 @@ scenarios! {
     p17_one_iteration_without_a_wait_is_what_asyncios_idiom_runs
     p17_misuse_is_a_typed_error
     p17_a_loop_without_descriptors_has_none_and_tells_how_long_to_sleep
+    p17_a_loop_begins_without_the_last_wake_of_the_loop_before
 }
 
 /// A main loop as others have them: an epoll, our descriptor in it, and one of its own.
@@ -444,4 +446,24 @@ fn p17_a_loop_without_descriptors_has_none_and_tells_how_long_to_sleep() {
     assert_eq!(event_loop.prepare().unwrap(), Some(Duration::ZERO));
     event_loop.run_nowait().unwrap();
     assert_eq!(trace.take(), ["ready"]);
+}
+
+fn p17_a_loop_begins_without_the_last_wake_of_the_loop_before() {
+    // Capacities that no other test has: each loop gets the wake table of the one before.
+    let config = || Config { calls: 7, tasks: 7, ..small() };
+    let wakes: [fn(&EventLoop); 3] = [
+        |event_loop| event_loop.remote().stop(),
+        |event_loop| drop(event_loop.remote().call_soon_threadsafe(never).unwrap()),
+        |event_loop| {
+            let waker = event_loop.run_until_complete(async { Ok::<_, Error>(TakeWaker.await) }).unwrap();
+            thread::spawn(move || waker.wake()).join().unwrap();
+        },
+    ];
+    for wake in wakes {
+        let (before, _clock) = manual_with(config());
+        wake(&before);
+        before.close().unwrap();
+        let (event_loop, _clock) = manual_with(config());
+        assert_eq!(event_loop.prepare().unwrap(), None, "there is nothing to do");
+    }
 }
