@@ -98,7 +98,7 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// [`StuckJobs`](crate::StuckJobs), of the kind `TimedOut`, if the
+    /// [`StuckJobs`], of the kind `TimedOut`, if the
     /// [`timeout`](ShutdownDefaultExecutor::timeout) is over: it names the jobs, which go on.
     ///
     /// # Cancellation

@@ -64,7 +64,7 @@ impl EventLoopHandle {
     /// is left; standard output itself stays open.
     ///
     /// # Errors
-    /// [`NotAPipe`](crate::NotAPipe) if it is a directory or nothing of the kind; `Io` if
+    /// [`NotAPipe`] if it is a directory or nothing of the kind; `Io` if
     /// it is closed or not open for writing, or as the system says.
     ///
     /// # Cancellation

@@ -12,7 +12,7 @@
 //! reaps the child between its exit and our wait frees its number, and until then a signal goes to
 //! whoever got it.
 //!
-//! Where is what: [`command`] what a child is to be, [`spawn`] the parent's side of the start,
+//! Where is what: [`command`] what a child is to be, [`mod@spawn`] the parent's side of the start,
 //! [`birth`] the child's, [`report`] how the second tells the first what failed, [`watcher`] the
 //! thread, [`awaited`] which children that is said of, [`orphans`] those that nobody started here.
 
