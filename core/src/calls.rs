@@ -2,6 +2,7 @@
 
 use crate::Instant;
 use crate::callback::Place;
+use crate::delay::Delay;
 use crate::slots::{Entry, Slots, Vacant};
 
 /// Tells in which list a call stands, and so how it is taken out.
@@ -37,18 +38,25 @@ impl Kind {
     }
 }
 
+/// What belongs to a call's kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    pub(crate) kind: Kind,
+    /// Is how long before `when` it was asked for.
+    pub(crate) delay: Delay,
+}
+
 /// What is to be called.
 #[derive(Debug)]
 pub struct Call<C: 'static> {
     /// Invariant: empty while the slot is free or the callback runs.
     pub(crate) callback: Place<C>,
-    /// Is the deadline of a timer; for the callback or waiter of a future or
-    /// task it carries that one's generation.
+    /// Is since when it is there; of a timer that went into the wheel it is the deadline.
     pub(crate) when: Instant,
 }
 
-impl Vacant for Kind {
-    const VACANT: Self = Self::Soon;
+impl Vacant for Head {
+    const VACANT: Self = Self { kind: Kind::Soon, delay: Delay::ZERO };
 }
 
 impl<C> Vacant for Call<C> {
@@ -56,6 +64,6 @@ impl<C> Vacant for Call<C> {
 }
 
 /// The memory of one call.
-pub type CallSlot<C> = Entry<Call<C>, Kind>;
+pub type CallSlot<C> = Entry<Call<C>, Head>;
 
-pub(crate) type Calls<C> = Slots<Call<C>, Kind>;
+pub(crate) type Calls<C> = Slots<Call<C>, Head>;

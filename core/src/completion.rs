@@ -11,7 +11,7 @@ use crate::defect;
 use crate::finally::Finally;
 use crate::ready::{List, Node, Owner, Ready};
 use crate::tables::{Source, Tables};
-use crate::{Context, Instant, Outcome, Refusal, Refused, Scheduler, SlotId};
+use crate::{Context, Outcome, Refusal, Refused, Scheduler, SlotId};
 
 /// The part of a future or task that others hold on to.
 #[derive(Debug)]
@@ -63,6 +63,22 @@ impl<C: Context> Tables<C> {
         }
     }
 
+    /// Returns the future or task in the slot `index`, which a call of this kind belongs to.
+    ///
+    /// It outlives the call, which so needs no more than its slot: whoever awaits refers to it, and what
+    /// waits for one that nobody can complete any more goes with it.
+    pub(crate) fn source_of(&self, kind: Kind, index: u32) -> Option<Source> {
+        match kind {
+            Kind::FutureDone | Kind::FutureWaiter => {
+                self.futures.live_at(index).map(|entry| Source::Future(SlotId { index, seq: entry.seq }))
+            }
+            Kind::TaskDone | Kind::TaskWaiter => {
+                self.tasks.slots.live_at(index).map(|entry| Source::Task(SlotId { index, seq: entry.seq }))
+            }
+            _ => None,
+        }
+    }
+
     /// Takes a call out of the waiters of its source, or out of the ready queue.
     ///
     /// Returns the source if it is a done callback that holds a reference to it:
@@ -70,9 +86,8 @@ impl<C: Context> Tables<C> {
     fn unlink_waiter(&mut self, ready: &mut Ready, index: u32) -> Option<Source> {
         let node = Node::call(index);
         let entry = self.calls.at(index)?;
-        let kind = entry.kind;
-        let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
-        let source = Source::of(kind, owner);
+        let kind = entry.head.kind;
+        let source = self.source_of(kind, entry.at);
         match source.and_then(|source| self.completion(source)) {
             Some(completion) if !completion.is_done => {
                 completion.waiters.remove(&mut ready.links, node);
@@ -104,6 +119,8 @@ pub(crate) struct Askers<C: Context> {
     pub(crate) call_back: fn(&Scheduler<C>, &C, Source),
     /// Gives up one reference.
     pub(crate) release: fn(&Scheduler<C>, &C, Source),
+    /// See [`Tables::source_of`].
+    pub(crate) source_of: fn(&Tables<C>, Kind, u32) -> Option<Source>,
     /// See [`Tables::unlink_waiter`].
     pub(crate) unlink: fn(&mut Tables<C>, &mut Ready, u32) -> Option<Source>,
     /// See [`Tables::leave`].
@@ -115,6 +132,7 @@ impl<C: Context> Askers<C> {
         Self {
             call_back: Scheduler::call_back_source,
             release: Scheduler::release_source,
+            source_of: Tables::source_of,
             unlink: Tables::unlink_waiter,
             leave: Tables::leave,
         }
@@ -153,10 +171,8 @@ impl<C: Context> Scheduler<C> {
     /// Takes a done callback of a pending source out again.
     pub(crate) fn remove_done_callback(&self, context: &C, source: Source, callback: DoneCallback) -> bool {
         let pending = self.tables.with(|tables| {
-            let belongs = tables.calls.get(callback.0).is_some_and(|entry| {
-                let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
-                Source::of(entry.kind, owner) == Some(source)
-            });
+            let call = tables.calls.get(callback.0);
+            let belongs = call.and_then(|call| tables.source_of(call.head.kind, call.at)) == Some(source);
             belongs && tables.completion(source).is_some_and(|completion| !completion.is_done)
         });
         pending && self.cancel_call(context, callback.0)
@@ -171,8 +187,7 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        let id =
-            self.insert_call(operation, kind, callback, erase, Instant::from_nanos(owner.seq), location)?;
+        let id = self.insert_call(operation, kind, callback, erase, location)?;
         self.link_askers();
         self.tables.with(|tables| {
             if let Some(entry) = tables.calls.get_mut(id) {
@@ -180,6 +195,12 @@ impl<C: Context> Scheduler<C> {
             }
         });
         Ok(id)
+    }
+
+    /// Returns what a call that asks belongs to.
+    pub(crate) fn source_of(&self, kind: Kind, index: u32) -> Option<Source> {
+        let askers = self.askers.get()?;
+        self.tables.with(|tables| (askers.source_of)(tables, kind, index))
     }
 
     /// Makes what belongs to whoever asks for a completion part of the program.
@@ -210,7 +231,7 @@ impl<C: Context> Scheduler<C> {
                 match node.owner() {
                     Owner::Call(index) => {
                         let entry = tables.calls.at_mut(index)?;
-                        let is_callback = matches!(entry.kind, Kind::FutureDone | Kind::TaskDone);
+                        let is_callback = matches!(entry.head.kind, Kind::FutureDone | Kind::TaskDone);
                         if is_callback && !defect::RUN_INLINE {
                             ready.push(node);
                             if let Some(completion) = tables.completion(source) {
@@ -437,7 +458,7 @@ impl<C: Context> Scheduler<C> {
     pub fn add_waiter(&self, waker: &Waker, location: &'static Location<'static>) -> Result<SlotId, Refusal> {
         let callback = self.waking(waker);
         let id = self
-            .insert_call("wait", Kind::Waiter, callback, core::convert::identity, Instant::ZERO, location)
+            .insert_call("wait", Kind::Waiter, callback, core::convert::identity, location)
             .map_err(|refused| refused.refusal())?;
         Ok(id)
     }
@@ -445,7 +466,7 @@ impl<C: Context> Scheduler<C> {
     /// Wakes a waiter and frees its slot. A stale id does nothing.
     pub fn wake_waiter(&self, context: &C, id: SlotId) {
         let callback = self.tables.with(|tables| {
-            let entry = tables.calls.get_mut(id).filter(|entry| entry.kind == Kind::Waiter)?;
+            let entry = tables.calls.get_mut(id).filter(|entry| entry.head.kind == Kind::Waiter)?;
             let callback = entry.value.callback.take();
             tables.release_call(id.index);
             callback

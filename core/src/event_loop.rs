@@ -183,8 +183,8 @@ impl<C: Context> Scheduler<C> {
             let Some(entry) = tables.calls.at_mut(index) else { return Some(Next::Nothing) };
             let Some(callback) = entry.value.callback.take() else { return Some(Next::Nothing) };
             let id = SlotId { index, seq: entry.seq };
-            let owner = SlotId { index: entry.at, seq: entry.value.when.as_nanos() };
-            let (kind, location) = (entry.kind, entry.value.callback.location);
+            let owner = entry.at;
+            let (kind, location) = (entry.head.kind, entry.value.callback.location);
             if kind != Kind::Handler {
                 tables.release_call(index);
             }
@@ -243,13 +243,13 @@ impl<C: Context> Scheduler<C> {
         self.tables.with_both(|tables, ready| {
             for _ in 0..limit {
                 let due = tables.timers.pop_due(&mut ready.links, &mut tables.calls, now, limit);
-                let Some(index) = due else { break };
+                let Some((index, when)) = due else { break };
                 if let Some(entry) = tables.calls.at_mut(index) {
-                    entry.kind = Kind::Soon;
-                    if let Some((record, lateness)) = &mut lateness {
-                        // In nanoseconds: to make a `Duration` takes a division.
-                        record(lateness, now.as_nanos().saturating_sub(entry.value.when.as_nanos()));
-                    }
+                    entry.head.kind = Kind::Soon;
+                }
+                if let Some((record, lateness)) = &mut lateness {
+                    // In nanoseconds: to make a `Duration` takes a division.
+                    record(lateness, now.as_nanos().saturating_sub(when.as_nanos()));
                 }
                 ready.push(Node::call(index));
             }
@@ -268,7 +268,7 @@ impl<C: Context> Scheduler<C> {
         {
             return handle(context, id, location, &mut callback);
         }
-        let source = Source::of(kind, owner);
+        let source = if kind.asks() { self.source_of(kind, owner) } else { None };
         let _released = source.map(|source| {
             self.source.set(Some(source.id()));
             ReleaseSource { scheduler: self, context, source }
@@ -343,8 +343,8 @@ struct Taken<C: Context> {
     callback: Callback<C>,
     id: SlotId,
     kind: Kind,
-    /// Is the future or task that a done callback belongs to.
-    owner: SlotId,
+    /// Is the slot of the future or task that a done callback belongs to.
+    owner: u32,
     location: &'static Location<'static>,
 }
 

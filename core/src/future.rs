@@ -86,6 +86,7 @@ impl<T: 'static, C: Context> Future<T, C> {
             // SAFETY: only `State::Result` of this slot is dropped by it.
             drop_result: |result| drop(unsafe { result.read::<T>() }),
             location,
+            since: scheduler.time(),
             unread: false,
             remaining: 0,
             failed: None,
@@ -170,8 +171,10 @@ impl<T: 'static, C: Context> Future<T, C> {
     }
 
     fn complete(&self, state: State, unread: bool) {
+        let now = self.context.scheduler().time();
         self.with(|future| {
             future.state = state;
+            future.since = now;
             future.unread = unread;
             future.completion.is_done = true;
         });

@@ -11,7 +11,7 @@ use crate::finally::Finally;
 use crate::inline::Inline;
 use crate::slots::{Entry, NOWHERE, SlotId, Slots, Vacant};
 use crate::tables::Source;
-use crate::{Context, ExceptionContext, FutureId, Scheduler};
+use crate::{Context, ExceptionContext, FutureId, Instant, Scheduler};
 
 /// The state of a future, without the type of its result.
 pub(crate) enum State {
@@ -30,6 +30,8 @@ pub struct FutureValue {
     pub(crate) state: State,
     pub(crate) drop_result: unsafe fn(&mut Inline),
     pub(crate) location: &'static Location<'static>,
+    /// Is when it was made, or done.
+    pub(crate) since: Instant,
     /// Tells that an exception is still to be looked at.
     pub(crate) unread: bool,
     /// Counts down the children of a `gather`.
@@ -47,6 +49,7 @@ impl Vacant for FutureValue {
         state: State::Taken,
         drop_result: |_| (),
         location: NOWHERE,
+        since: Instant::ZERO,
         unread: false,
         remaining: 0,
         failed: None,

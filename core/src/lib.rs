@@ -119,6 +119,7 @@ mod completion;
 mod context;
 mod context_ext;
 mod defect;
+mod delay;
 mod exception;
 mod ready;
 mod slots;

@@ -3,8 +3,9 @@
 use core::panic::Location;
 
 use crate::callback::Callback;
-use crate::calls::Kind;
+use crate::calls::{Head, Kind};
 use crate::defect;
+use crate::delay::Delay;
 use crate::finally::Finally;
 use crate::ready::{Node, Ready};
 use crate::tables::{Source, Tables};
@@ -118,14 +119,14 @@ impl<C: Context> Scheduler<C> {
         erase: impl FnOnce(P) -> Callback<C>,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        self.insert_call("add_handler", Kind::Handler, callback, erase, Instant::ZERO, location)
+        self.insert_call("add_handler", Kind::Handler, callback, erase, location)
     }
 
     /// Makes a handler ready; once is enough. A stale id does nothing.
     #[inline]
     pub fn make_ready(&self, id: SlotId) -> bool {
         self.tables.with_both(|tables, ready| {
-            let is_handler = tables.calls.get(id).is_some_and(|entry| entry.kind == Kind::Handler);
+            let is_handler = tables.calls.get(id).is_some_and(|entry| entry.head.kind == Kind::Handler);
             is_handler && ready.push(Node::call(id.index))
         })
     }
@@ -171,10 +172,9 @@ impl<C: Context> Scheduler<C> {
         kind: Kind,
         callback: P,
         erase: impl FnOnce(P) -> Callback<C>,
-        when: Instant,
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refused<P>> {
-        let Some(index) = self.reserve_call(kind, when, location, |_, _, _| ()) else {
+        let Some(index) = self.reserve_call(kind, self.time(), location, |_, _, _| ()) else {
             return Err(self.refused(operation, kind, callback));
         };
         Ok(self.fill_call(index, erase(callback)))
@@ -186,7 +186,7 @@ impl<C: Context> Scheduler<C> {
 
     /// Takes a slot for a call that is ready.
     fn reserve_ready(&self, kind: Kind, location: &'static Location<'static>) -> Option<u32> {
-        self.reserve_call(kind, Instant::ZERO, location, |_, ready, index| {
+        self.reserve_call(kind, self.time(), location, |_, ready, index| {
             ready.push(Node::call(index));
         })
     }
@@ -198,8 +198,8 @@ impl<C: Context> Scheduler<C> {
         now: Instant,
         location: &'static Location<'static>,
     ) -> Option<u32> {
-        self.reserve_call(Kind::Timer, when, location, |tables, ready, index| {
-            tables.timers.push(&mut ready.links, &mut tables.calls, index, now);
+        self.reserve_call(Kind::Timer, now, location, |tables, ready, index| {
+            tables.timers.push(&mut ready.links, &mut tables.calls, index, when, now);
         })
     }
 
@@ -208,7 +208,7 @@ impl<C: Context> Scheduler<C> {
     fn reserve_call(
         &self,
         kind: Kind,
-        when: Instant,
+        now: Instant,
         location: &'static Location<'static>,
         join: impl FnOnce(&mut Tables<C>, &mut Ready, u32),
     ) -> Option<u32> {
@@ -216,9 +216,9 @@ impl<C: Context> Scheduler<C> {
         self.tables.with_both(|tables, ready| {
             tables.check_call(kind).ok()?;
             let (index, entry) = tables.calls.reserve(seq)?;
-            entry.kind = kind;
+            entry.head = Head { kind, delay: Delay::ZERO };
             entry.value.callback.location = location;
-            entry.value.when = when;
+            entry.value.when = now;
             if C::HAS_THREADSAFE_CALLS && kind == Kind::Threadsafe {
                 tables.threadsafe.live += 1;
                 tables.threadsafe.room += 1;
@@ -275,7 +275,7 @@ impl<C: Context> Scheduler<C> {
     fn take_call(&self, id: SlotId) -> Option<(Option<Callback<C>>, Option<Source>)> {
         self.tables.with_both(|tables, ready| {
             let entry = tables.calls.get_mut(id)?;
-            let is_timer = matches!(entry.kind, Kind::Timer | Kind::FarTimer);
+            let is_timer = matches!(entry.head.kind, Kind::Timer | Kind::FarTimer);
             if defect::FIRE_CANCELLED && is_timer {
                 return None;
             }
@@ -294,7 +294,7 @@ impl<C: Context> Scheduler<C> {
     /// Takes a call that is no timer out of its list.
     #[inline(never)]
     fn unlink_call(&self, tables: &mut Tables<C>, ready: &mut Ready, index: u32) -> Option<Source> {
-        if tables.calls.at(index).is_some_and(|entry| entry.kind.asks())
+        if tables.calls.at(index).is_some_and(|entry| entry.head.kind.asks())
             && let Some(askers) = self.askers.get()
         {
             return (askers.unlink)(tables, ready, index);

@@ -44,20 +44,20 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// exactly that line: memory from an allocator would begin in the middle of one.
 #[derive(Debug)]
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
-pub struct Entry<T, K> {
+pub struct Entry<T, H> {
     /// Invariant: zero while the slot is free.
     pub(crate) seq: u64,
     /// Is the next free slot while free; afterwards the table's own.
     pub(crate) at: u32,
-    pub(crate) kind: K,
+    pub(crate) head: H,
     /// Invariant: owns nothing of the user's while the slot is free.
     pub(crate) value: T,
 }
 
 /// A table of slots with a fixed capacity.
 #[derive(Debug)]
-pub(crate) struct Slots<T: 'static, K: 'static = ()> {
-    entries: Region<Entry<T, K>>,
+pub(crate) struct Slots<T: 'static, H: 'static = ()> {
+    entries: Region<Entry<T, H>>,
     capacity: usize,
     free: u32,
     live: u32,
@@ -76,13 +76,13 @@ impl Vacant for () {
     const VACANT: Self = ();
 }
 
-impl<T: Vacant, K: Vacant> Slots<T, K> {
-    pub(crate) fn new(entries: Region<Entry<T, K>>) -> Self {
+impl<T: Vacant, H: Vacant> Slots<T, H> {
+    pub(crate) fn new(entries: Region<Entry<T, H>>) -> Self {
         Self::with_limit(entries, crate::ready::NODES_MAX)
     }
 
     /// Makes an empty table that uses `limit` of its slots at most.
-    pub(crate) fn with_limit(entries: Region<Entry<T, K>>, limit: usize) -> Self {
+    pub(crate) fn with_limit(entries: Region<Entry<T, H>>, limit: usize) -> Self {
         // Ids are 30 bits wide.
         let capacity = entries.capacity().min(limit).min(crate::ready::NODES_MAX);
         Self { entries, capacity, free: NO_SLOT, live: 0 }
@@ -107,9 +107,9 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
         self.free != NO_SLOT || self.entries.len() < self.capacity()
     }
 
-    /// Takes a free slot; its kind, `at` and value are for the caller to write.
+    /// Takes a free slot; its head, `at` and value are for the caller to write.
     #[inline]
-    pub(crate) fn reserve(&mut self, seq: u64) -> Option<(u32, &mut Entry<T, K>)> {
+    pub(crate) fn reserve(&mut self, seq: u64) -> Option<(u32, &mut Entry<T, H>)> {
         if self.free == NO_SLOT && !self.grow() {
             return None;
         }
@@ -124,7 +124,7 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
     /// Makes a slot that was never used the only free one.
     #[inline(never)]
     fn grow(&mut self) -> bool {
-        let vacant = Entry { seq: 0, at: NO_SLOT, kind: K::VACANT, value: T::VACANT };
+        let vacant = Entry { seq: 0, at: NO_SLOT, head: H::VACANT, value: T::VACANT };
         match self.entries.push_below(self.capacity, vacant) {
             Some(index) => self.free = index as u32,
             None => return false,
@@ -134,10 +134,10 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
 
     /// Puts `value` into a free slot and returns its index, or gives it back.
     #[inline]
-    pub(crate) fn insert(&mut self, seq: u64, kind: K, value: T) -> Result<u32, T> {
+    pub(crate) fn insert(&mut self, seq: u64, head: H, value: T) -> Result<u32, T> {
         match self.reserve(seq) {
             Some((index, entry)) => {
-                entry.kind = kind;
+                entry.head = head;
                 // Has nothing to drop.
                 core::mem::forget(core::mem::replace(&mut entry.value, value));
                 Ok(index)
@@ -180,7 +180,7 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
 
     /// Returns the slot if `id` still names it.
     #[inline]
-    pub(crate) fn get(&self, id: SlotId) -> Option<&Entry<T, K>> {
+    pub(crate) fn get(&self, id: SlotId) -> Option<&Entry<T, H>> {
         self.entries.get(id.index as usize).filter(|entry| entry.seq == id.seq)
     }
 
@@ -188,19 +188,19 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
     // Most of what the scheduler does begins with it: where code is scarce, once is enough.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<&mut Entry<T, K>> {
+    pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<&mut Entry<T, H>> {
         self.entries.get_mut(id.index as usize).filter(|entry| entry.seq == id.seq)
     }
 
     /// Returns the slot at `index`, live or not.
     #[inline]
-    pub(crate) fn at(&self, index: u32) -> Option<&Entry<T, K>> {
+    pub(crate) fn at(&self, index: u32) -> Option<&Entry<T, H>> {
         self.entries.get(index as usize)
     }
 
     /// Returns the slot at `index`, live or not.
     #[inline]
-    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Entry<T, K>> {
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Entry<T, H>> {
         self.entries.get_mut(index as usize)
     }
 
@@ -210,7 +210,7 @@ impl<T: Vacant, K: Vacant> Slots<T, K> {
     }
 
     /// Returns the slot at `index` if it is live.
-    pub(crate) fn live_at(&self, index: u32) -> Option<&Entry<T, K>> {
+    pub(crate) fn live_at(&self, index: u32) -> Option<&Entry<T, H>> {
         self.at(index).filter(|entry| entry.seq != 0)
     }
 

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 use core::panic::Location;
 
 use crate::callback::Aim;
-use crate::calls::{CallSlot, Kind};
+use crate::calls::Kind;
 use crate::ready::{Links, Node};
 use crate::slots::SlotId;
 use crate::tables::{Source, Tables};
@@ -90,6 +90,11 @@ pub struct CallItem {
     pub location: &'static Location<'static>,
     /// Is what it is called for.
     pub role: CallRole,
+    /// Is when it was asked for: since then it waits, or is ready.
+    ///
+    /// By the reading of the clock that the loop had then, as for [`TaskItem::since`]. Of a timer whose
+    /// deadline is not near it may be late by eight millionths of the time to the deadline.
+    pub since: Instant,
     /// Is the task that it wakes, if that is what it does.
     pub wakes: Option<TaskId>,
     /// Is the future that it counts down, as those of a `gather` do.
@@ -151,6 +156,9 @@ pub struct FutureItem {
     pub location: &'static Location<'static>,
     /// Is how it stands: `pending`, `result`, `exception`, `cancelled` or `taken`.
     pub state: &'static str,
+    /// Is since when: when it was made while it is pending, else when it was done. By the reading of
+    /// the clock that the loop had then, as for [`TaskItem::since`].
+    pub since: Instant,
     /// Counts who waits for it, callbacks included.
     pub waiters: usize,
 }
@@ -226,7 +234,7 @@ impl<C: Context> Tables<C> {
                 let wait = Node::wait(task);
                 let note = links.take_note(wait);
                 // What completes says more than the timer of a `timeout` around it.
-                let is_better = note == 0 || matches!(call.kind, Kind::FutureWaiter | Kind::TaskWaiter);
+                let is_better = note == 0 || matches!(call.head.kind, Kind::FutureWaiter | Kind::TaskWaiter);
                 links.set_note(wait, if is_better { index + 1 } else { note });
             }
         }
@@ -258,10 +266,10 @@ impl<C: Context> Tables<C> {
             let waiting = self.tasks.slots.at(index).and_then(|entry| entry.value.waiting);
             return waiting.map_or(WaitsFor::Waker, |waiting| Awaited::from(waiting.source()).into());
         }
-        let Some(call) = call.checked_sub(1).and_then(|index| self.calls.live_at(index)) else {
+        let Some(role) = call.checked_sub(1).and_then(|index| self.role_of(index)) else {
             return WaitsFor::Waker;
         };
-        match role_of(call) {
+        match role {
             CallRole::Timer(deadline) => WaitsFor::Time(deadline),
             CallRole::Waiter(Some(awaited)) => awaited.into(),
             _ => WaitsFor::Waker,
@@ -276,7 +284,23 @@ impl<C: Context> Tables<C> {
             None => (None, None),
         };
         let id = HandleId(SlotId { index, seq: call.seq });
-        Some(CallItem { id, location: call.value.callback.location, role: role_of(call), wakes, completes })
+        let (location, role) = (call.value.callback.location, self.role_of(index)?);
+        let since = call.head.delay.before(call.value.when);
+        Some(CallItem { id, location, role, since, wakes, completes })
+    }
+
+    /// Tells what the call at `index` is called for.
+    fn role_of(&self, index: u32) -> Option<CallRole> {
+        let call = self.calls.live_at(index)?;
+        let awaited = self.source_of(call.head.kind, call.at).map(Awaited::from);
+        Some(match (call.head.kind, awaited) {
+            (Kind::Soon, _) => CallRole::Ready,
+            (Kind::Threadsafe, _) => CallRole::Threadsafe,
+            (Kind::Timer | Kind::FarTimer, _) => CallRole::Timer(self.timers.deadline_of(call)),
+            (Kind::FutureDone | Kind::TaskDone, Some(awaited)) => CallRole::Done(awaited),
+            (Kind::Handler, _) => CallRole::Handler,
+            (_, awaited) => CallRole::Waiter(awaited),
+        })
     }
 
     /// Returns the task that is woken by what aims so.
@@ -292,21 +316,8 @@ impl<C: Context> Tables<C> {
             id: FutureId(SlotId { index, seq: entry.seq }),
             location: future.location,
             state: future.state.name(),
+            since: future.since,
             waiters: future.completion.waiters.count(links),
         })
-    }
-}
-
-/// Tells what a call is called for.
-fn role_of<C>(call: &CallSlot<C>) -> CallRole {
-    let owner = SlotId { index: call.at, seq: call.value.when.as_nanos() };
-    let awaited = Source::of(call.kind, owner).map(Awaited::from);
-    match (call.kind, awaited) {
-        (Kind::Soon, _) => CallRole::Ready,
-        (Kind::Threadsafe, _) => CallRole::Threadsafe,
-        (Kind::Timer | Kind::FarTimer, _) => CallRole::Timer(call.value.when),
-        (Kind::FutureDone | Kind::TaskDone, Some(awaited)) => CallRole::Done(awaited),
-        (Kind::Handler, _) => CallRole::Handler,
-        (_, awaited) => CallRole::Waiter(awaited),
     }
 }

@@ -211,7 +211,7 @@ impl<C: Context> Scheduler<C> {
         let mut next = 0;
         while let Some(id) = self.tables.with(|tables| tables.calls.next_live(next)) {
             next = id.index + 1;
-            let kind = self.tables.with(|tables| tables.calls.get(id).map(|entry| entry.kind));
+            let kind = self.tables.with(|tables| tables.calls.get(id).map(|entry| entry.head.kind));
             if let Some(Kind::FutureWaiter | Kind::TaskWaiter | Kind::Waiter | Kind::Timer | Kind::FarTimer) =
                 kind
             {

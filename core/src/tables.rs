@@ -88,7 +88,7 @@ impl<C: Context> Tables<C> {
     /// Frees the slot of a call whose callback was taken out.
     #[inline]
     pub(crate) fn release_call(&mut self, index: u32) {
-        let is_threadsafe = |entry: &CallSlot<C>| entry.seq != 0 && entry.kind == Kind::Threadsafe;
+        let is_threadsafe = |entry: &CallSlot<C>| entry.seq != 0 && entry.head.kind == Kind::Threadsafe;
         if C::HAS_THREADSAFE_CALLS && self.calls.at(index).is_some_and(is_threadsafe) {
             self.threadsafe.live -= 1;
             self.threadsafe.room -= 1;
@@ -105,15 +105,6 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Returns what a call of this kind belongs to.
-    pub(crate) fn of(kind: Kind, owner: SlotId) -> Option<Self> {
-        match kind {
-            Kind::FutureDone | Kind::FutureWaiter => Some(Self::Future(owner)),
-            Kind::TaskDone | Kind::TaskWaiter => Some(Self::Task(owner)),
-            _ => None,
-        }
-    }
-
     pub(crate) const fn id(self) -> SlotId {
         match self {
             Self::Future(id) | Self::Task(id) => id,

@@ -9,8 +9,9 @@
 
 use core::fmt;
 
-use crate::calls::{Calls, Kind};
+use crate::calls::{CallSlot, Calls, Kind};
 use crate::defect;
+use crate::delay::Delay;
 use crate::ready::{Links, List, Node, Owner};
 use crate::region::Region;
 use crate::{Context, Instant};
@@ -102,10 +103,18 @@ impl Wheel {
     }
 
     #[inline]
-    fn push(&mut self, links: &mut Links, calls: &mut Calls<impl Sized + 'static>, index: u32, when: u64) {
+    fn push<C>(
+        &mut self,
+        links: &mut Links,
+        calls: &mut Calls<C>,
+        index: u32,
+        when: u64,
+        note: impl FnOnce(&mut CallSlot<C>),
+    ) {
         let (level, bucket) = Self::place(when, self.horizon);
         if let Some(entry) = calls.at_mut(index) {
-            entry.kind = Kind::FarTimer;
+            note(entry);
+            entry.head.kind = Kind::FarTimer;
             entry.at = (level * BUCKETS + bucket) as u32;
         }
         self.buckets[level][bucket].push(links, Node::call(index));
@@ -222,20 +231,22 @@ impl Timers {
         links: &mut Links,
         calls: &mut Calls<C>,
         index: u32,
+        when: Instant,
         now: Instant,
     ) {
-        let Some(entry) = calls.at(index) else { return };
-        let when = entry.value.when.as_nanos();
         if let Some(wheel) = self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL) {
             if self.len == 0 && wheel.len == 0 {
                 wheel.begin(now);
             }
-            if when >= wheel.horizon {
-                wheel.push(links, calls, index, when);
+            if when.as_nanos() >= wheel.horizon {
+                wheel.push(links, calls, index, when.as_nanos(), |entry| {
+                    entry.value.when = when;
+                    entry.head.delay = Delay::between(now, when);
+                });
                 return;
             }
         }
-        self.push_heap(calls, HeapEntry { when, index });
+        self.push_heap(calls, HeapEntry { when: when.as_nanos(), index });
     }
 
     /// Disarms the call at `index`, which must be armed.
@@ -243,11 +254,17 @@ impl Timers {
     pub(crate) fn remove<C: Context>(&mut self, links: &mut Links, calls: &mut Calls<C>, index: u32) {
         let Some(entry) = calls.at(index) else { return };
         let at = entry.at;
-        match (entry.kind, self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL)) {
+        match (entry.head.kind, self.wheel.get_mut(0).filter(|_| C::HAS_WHEEL)) {
             (Kind::FarTimer, Some(wheel)) => wheel.remove(links, index, at),
             (Kind::Timer, _) => self.remove_heap(calls, at as usize),
             _ => {}
         }
+    }
+
+    /// Returns the deadline of a timer.
+    pub(crate) fn deadline_of<C>(&self, timer: &CallSlot<C>) -> Instant {
+        let place = self.heap.get(timer.at as usize).filter(|_| timer.head.kind == Kind::Timer);
+        place.map_or(timer.value.when, |place| Instant::from_nanos(place.when))
     }
 
     /// Returns the earliest deadline, or an earlier instant at which there is
@@ -265,7 +282,7 @@ impl Timers {
         Some(Instant::from_nanos(earliest.when))
     }
 
-    /// Takes the earliest timer if it is due at `now`.
+    /// Takes the earliest timer if it is due at `now`, and tells when it was due.
     #[inline]
     pub(crate) fn pop_due<C: Context>(
         &mut self,
@@ -273,7 +290,7 @@ impl Timers {
         calls: &mut Calls<C>,
         now: Instant,
         limit: usize,
-    ) -> Option<u32> {
+    ) -> Option<(u32, Instant)> {
         if C::HAS_WHEEL && self.wants_refill() && !self.refill(links, calls, now.as_nanos(), limit) {
             return None;
         }
@@ -282,7 +299,7 @@ impl Timers {
             return None;
         }
         self.remove_heap(calls, 0);
-        Some(earliest.index)
+        Some((earliest.index, Instant::from_nanos(earliest.when)))
     }
 
     #[inline]
@@ -352,7 +369,7 @@ impl Timers {
             if bucket.level == 0 {
                 push_heap(&mut self.heap, &mut self.len, calls, HeapEntry { when, index });
             } else {
-                wheel.push(links, calls, index, when);
+                wheel.push(links, calls, index, when, |_| ());
             }
         }
         if wheel.is_occupied(bucket) {
@@ -394,7 +411,7 @@ fn push_heap<C>(heap: &mut Region<HeapEntry>, len: &mut usize, calls: &mut Calls
     }
     *len += 1;
     if let Some(call) = calls.at_mut(entry.index) {
-        call.kind = Kind::Timer;
+        call.head.kind = Kind::Timer;
     }
     sift_up(heap.as_mut_slice(), calls, at, entry);
 }

@@ -56,23 +56,24 @@ fn tree(event_loop: &EventLoopHandle, names: &[(rondel::TaskId, &str)]) -> Strin
 
 #[test]
 fn every_kind_of_row_is_there_and_prints() {
-    let event_loop = manual();
+    let (event_loop, clock) = manual_with(small());
     let future = event_loop.create_future::<u32>().unwrap();
     event_loop.call_later(Duration::from_secs(3), |_| ()).unwrap();
     event_loop.call_soon(|_| ()).unwrap();
     future.add_done_callback(|_, _| ()).unwrap();
     let task = event_loop.create_task(async { 1 }).unwrap();
+    clock.advance(Duration::from_secs(2));
     let mut memory = vec![SnapshotRow::Empty; 10];
     let snapshot = event_loop.snapshot(&mut memory);
     assert_eq!((snapshot.rows().len(), snapshot.missing()), (5, 0));
     let text = snapshot.to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "at 0.000000000s: 1 tasks, 3 calls, 1 futures, 0 descriptors, 0 jobs");
+    assert_eq!(lines[0], "at 2.000000000s: 1 tasks, 3 calls, 1 futures, 0 descriptors, 0 jobs");
     assert!(lines[1].starts_with(&format!("{} is ready; created at ", task.id())), "{text}");
-    assert!(lines[2].contains(" is due in 3s; created at "), "{text}");
-    assert!(lines[3].contains(" is ready; created at "), "{text}");
-    assert!(lines[4].contains(&format!(" follows {}; created at ", future.id())), "{text}");
-    assert!(lines[5].starts_with(&format!("{} is pending, awaited by 1; ", future.id())), "{text}");
+    assert!(lines[2].contains(" is due in 1s, since 2s; created at "), "{text}");
+    assert!(lines[3].contains(" is ready, since 2s; created at "), "{text}");
+    assert!(lines[4].contains(&format!(" follows {}, since 2s; created at ", future.id())), "{text}");
+    assert!(lines[5].starts_with(&format!("{} is pending, since 2s, awaited by 1; ", future.id())), "{text}");
     assert!(lines[1..].iter().all(|line| line.contains("test_snapshot.rs:")), "{text}");
 }
 

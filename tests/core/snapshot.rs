@@ -21,6 +21,9 @@ on_both_loops!(
     a_wait_through_a_combinator_names_the_task,
     a_task_that_nobody_knows_of_waits_for_its_waker,
     since_is_the_iteration_of_the_last_step,
+    a_call_says_when_it_was_asked_for,
+    a_timer_that_fell_due_says_when_it_was_armed,
+    a_future_says_when_it_was_made_or_done,
     a_loop_that_is_busy_knows_the_time_to_64_iterations,
     a_run_begins_with_a_reading_of_the_clock,
     a_step_sees_itself_running,
@@ -172,6 +175,81 @@ fn since_is_the_iteration_of_the_last_step<C: Context>(f: &Fixture<C>) {
     f.driver.advance(Duration::from_nanos(100));
     f.turn();
     assert_eq!(since(), [100, 200].map(Some), "not the later turn");
+}
+
+fn a_call_says_when_it_was_asked_for<C: Context>(f: &Fixture<C>) {
+    const HOUR: u64 = 3_600_000_000_000;
+    let at = |nanos| {
+        f.driver.advance(Duration::from_nanos(nanos) - (f.driver.now() - Instant::ZERO));
+        f.turn();
+    };
+    let c = &f.context;
+    at(1000);
+    let future = c.future::<u32>();
+    let hook = future.add_done_callback(|_, _| ()).unwrap();
+    let near = c.later(2000, |_| ()).unwrap();
+    at(1500);
+    let far = c.later(HOUR, |_| ()).unwrap();
+    let here = core::panic::Location::caller();
+    let handler = f.scheduler().add_handler(|_: &C| (), rondel_core::Callback::handler, here).unwrap();
+    let soon = c.soon(|_| ()).unwrap();
+    let shown = calls(f);
+    let since = |role| {
+        let found = shown.iter().find(|call| call.role == role).expect("it is shown");
+        found.since.as_nanos()
+    };
+    assert_eq!(since(CallRole::Done(Awaited::Future(future.id()))), 1000);
+    assert_eq!(since(CallRole::Timer(near.when())), 1000);
+    assert_eq!(since(CallRole::Handler), 1500);
+    assert_eq!(since(CallRole::Ready), 1500);
+    let late = since(CallRole::Timer(far.when())) - 1500;
+    assert!(late < HOUR / 1_000_000 * 8, "{late} ns too late");
+    drop((near.cancel(), far.cancel(), soon.cancel(), hook, future));
+    f.scheduler().cancel_call(c, handler);
+}
+
+fn a_timer_that_fell_due_says_when_it_was_armed<C: Context>(f: &Fixture<C>) {
+    const MINUTE: u64 = 60_000_000_000;
+    let since = Rc::new(Cell::new(None));
+    let seen = since.clone();
+    let looks = f.context.later(MINUTE, move |c: &C| {
+        c.scheduler().visit(
+            |_| (),
+            |item| {
+                if let Item::Call(CallItem { role: CallRole::Ready, since, .. }) = item {
+                    seen.set(Some(since.as_nanos()));
+                }
+            },
+        );
+    });
+    f.driver.advance(Duration::from_secs(5));
+    f.turn();
+    let _due = f.context.later(MINUTE - 5_000_000_000, |_| ()).unwrap();
+    f.driver.advance(Duration::from_secs(55));
+    f.turn();
+    drop(looks);
+    let late = since.get().expect("one is ready beside the one that looks") - 5_000_000_000;
+    assert!(late < MINUTE / 1_000_000 * 8, "{late} ns too late");
+}
+
+fn a_future_says_when_it_was_made_or_done<C: Context>(f: &Fixture<C>) {
+    let since = || futures(f).iter().map(|future| future.since.as_nanos()).collect::<Vec<_>>();
+    f.driver.advance(Duration::from_nanos(100));
+    f.turn();
+    let future = f.context.future::<u32>();
+    f.driver.advance(Duration::from_nanos(100));
+    f.turn();
+    let other = f.context.future::<u32>();
+    assert_eq!(since(), [100, 200]);
+    f.driver.advance(Duration::from_nanos(100));
+    f.turn();
+    future.set_result(1).unwrap();
+    other.cancel();
+    assert_eq!(since(), [300, 300]);
+    f.driver.advance(Duration::from_nanos(100));
+    f.turn();
+    assert_eq!(future.take().ok(), Some(1));
+    assert_eq!(since(), [300, 300], "done since then, also when its result was taken");
 }
 
 fn a_loop_that_is_busy_knows_the_time_to_64_iterations<C: Context>(f: &Fixture<C>) {

@@ -29,7 +29,7 @@ impl fmt::Display for Snapshot<'_> {
             match row {
                 SnapshotRow::Task(row) => writeln!(f, "{}", TaskLine { row, now: self.time() })?,
                 SnapshotRow::Call(call) => writeln!(f, "{}", CallLine { call, now: self.time() })?,
-                SnapshotRow::Future(row) => writeln!(f, "{row}")?,
+                SnapshotRow::Future(row) => writeln!(f, "{}", FutureLine { row, now: self.time() })?,
                 SnapshotRow::Descriptor(row) => writeln!(f, "{}", DescriptorLine { row, now: self.time() })?,
                 SnapshotRow::Job(job) => writeln!(f, "{}", JobLine { job, now: self.time() })?,
                 SnapshotRow::Empty => {}
@@ -100,6 +100,7 @@ impl fmt::Display for CallLine<'_> {
             CallRole::Handler => f.write_str(" is a handler")?,
             _ => f.write_str(" waits")?,
         }
+        write!(f, ", since {:?}", rounded(now - call.since))?;
         if let Some(task) = call.wakes {
             write!(f, ", wakes {task}")?;
         }
@@ -110,11 +111,17 @@ impl fmt::Display for CallLine<'_> {
     }
 }
 
-impl fmt::Display for FutureRow {
+struct FutureLine<'a> {
+    row: &'a FutureRow,
+    now: Instant,
+}
+
+impl fmt::Display for FutureLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let future = &self.future;
+        let Self { row: FutureRow { future, .. }, now } = *self;
         let (id, state, waiters) = (future.id, future.state, future.waiters);
-        write!(f, "{id} is {state}, awaited by {waiters}; created at {}", future.location)
+        let since = rounded(now - future.since);
+        write!(f, "{id} is {state}, since {since:?}, awaited by {waiters}; created at {}", future.location)
     }
 }
 
@@ -196,7 +203,7 @@ impl fmt::Display for DescriptorRow {
     }
 }
 
-/// Leaves out what is below a thousandth of the unit that a duration is printed in.
+/// Rounds to a thousandth of the unit that a duration is printed in.
 fn rounded(duration: Duration) -> Duration {
     let smallest = if duration >= Duration::from_secs(1) {
         1_000_000
@@ -205,7 +212,8 @@ fn rounded(duration: Duration) -> Duration {
     } else {
         1
     };
-    duration - Duration::from_nanos((duration.subsec_nanos() % smallest).into())
+    let rounded = duration.saturating_add(Duration::from_nanos(smallest / 2));
+    rounded - Duration::from_nanos(u64::from(rounded.subsec_nanos()) % smallest)
 }
 
 #[cfg(test)]
@@ -217,8 +225,10 @@ mod tests {
     #[test]
     fn a_duration_has_three_places_at_most() {
         let printed = |nanos| format!("{:?}", rounded(Duration::from_nanos(nanos)));
-        assert_eq!(printed(3_612_345_678_901), "3612.345s");
+        assert_eq!(printed(3_612_345_678_901), "3612.346s");
         assert_eq!(printed(2_000_000_999), "2s");
+        assert_eq!(printed(1_999_990_000), "2s");
+        assert_eq!(printed(999_999_999), "1s");
         assert_eq!(printed(217_889_421), "217.889ms");
         assert_eq!(printed(67_169), "67.169µs");
         assert_eq!(printed(0), "0ns");
