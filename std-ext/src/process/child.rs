@@ -10,7 +10,7 @@ use rondel_core::{Callback, Refusal, Resource, SlotId, Usage};
 use slab::Slab;
 
 use super::status::ExitStatus;
-use super::transport::Subprocess;
+use super::subprocess::Subprocess;
 use crate::observers::metrics::{Peak, usage};
 use crate::shutdown::AbortedKind;
 use crate::snapshot::{Describe, DescriptorRow, ShortText};

@@ -27,6 +27,7 @@ mod communicate;
 mod handle;
 
 mod protocol;
+mod subprocess;
 mod transport;
 
 mod child;

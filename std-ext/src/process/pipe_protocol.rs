@@ -4,7 +4,7 @@ use core::any::Any;
 use core::cell::Cell;
 use std::rc::{Rc, Weak};
 
-use super::transport::{Later, STDIN, Subprocess};
+use super::subprocess::{Later, STDIN, Subprocess};
 use crate::exception::method::Method;
 use crate::protocol::{AfterEof, AnyProtocol, Received, receive};
 use crate::transport::Transport;

@@ -7,7 +7,6 @@ use rondel_core::raw::{CallSlot, Link, TaskSlot, WakeCell};
 use rondel_core::{TaskCell, Then};
 
 use super::Connection;
-use super::details::Details;
 use crate::sources::Source;
 use crate::{Config, EventLoopHandle, StreamReader, StreamWriter};
 
@@ -99,7 +98,7 @@ fn an_idle_session_has_no_more_than_200_bytes_beside_rustls() {
     let mut account =
         Account::of("an idle connection with TLS, beside rustls's state and a plain connection");
     account.lines.clear();
-    account.add("details", allocated(size_of::<Details>()));
+    account.add("details", allocated(size_of::<super::details::Details>()));
     account.add("session", allocated(size_of::<crate::tls::TlsState>()));
     account.print();
     assert!(account.total() <= 200);
