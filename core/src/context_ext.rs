@@ -19,6 +19,9 @@ use crate::{
 /// closures that are too large. These never do, so what compiles here runs
 /// everywhere where a task has enough bytes; under rondel any task has.
 ///
+/// What a cancellation does, and what the counterpart in asyncio is, stands with the methods of
+/// [`EventLoopHandle`](crate::EventLoopHandle).
+///
 /// ```
 /// use core::time::Duration;
 /// use rondel_core::{Context, ContextExt, Exception};
@@ -130,7 +133,7 @@ pub trait ContextExt: Context {
         Timeout::new(self, limit, future)
     }
 
-    /// Waits for all of `tasks`, or the first that fails.
+    /// Waits for all of `tasks`, or the first that fails; the others go on then.
     ///
     /// # Errors
     /// Gives the tasks back if the future table or the call table is full, or

@@ -137,6 +137,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     ///
     /// # Errors
     /// Gives the value back if the future is done already (F-1), or the loop closed.
+    ///
+    /// # Python
+    /// `future.set_result(value)`, which raises `InvalidStateError`.
     pub fn set_result(&self, value: T) -> Result<(), InvalidState<T>> {
         if self.done() {
             return Err(self.invalid_state(value));
@@ -151,6 +154,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     ///
     /// # Errors
     /// Gives the error back if the future is done already, or the loop closed.
+    ///
+    /// # Python
+    /// `future.set_exception(exception)`.
     pub fn set_exception<E: Error + 'static>(&self, error: E) -> Result<(), InvalidState<E>> {
         if self.done() {
             return Err(self.invalid_state(error));
@@ -161,6 +167,9 @@ impl<T: 'static, C: Context> Future<T, C> {
 
     /// Cancels the future; false if it is done already (F-3). Whoever cancels
     /// doesn't want an exception either: it counts as looked at (F-8).
+    ///
+    /// # Python
+    /// `future.cancel()`.
     pub fn cancel(&self) -> bool {
         if self.done() {
             self.with(|future| future.unread = false);
@@ -186,11 +195,17 @@ impl<T: 'static, C: Context> Future<T, C> {
     }
 
     /// Tells whether a result or an exception was set, or the future cancelled.
+    ///
+    /// # Python
+    /// `future.done()`.
     pub fn done(&self) -> bool {
         self.with(|future| future.completion.is_done).unwrap_or(true)
     }
 
     /// Tells whether the future was cancelled.
+    ///
+    /// # Python
+    /// `future.cancelled()`.
     pub fn cancelled(&self) -> bool {
         self.with(|future| matches!(future.state, State::Cancelled)).unwrap_or(false)
     }
@@ -200,6 +215,10 @@ impl<T: 'static, C: Context> Future<T, C> {
     /// # Errors
     /// [`FutureError::NotReady`] while pending, [`FutureError::Cancelled`],
     /// [`FutureError::Taken`], or the exception, which moves out.
+    ///
+    /// # Python
+    /// `future.result()`, which returns the object itself, and raises the exception as often as it
+    /// is called.
     pub fn result(&self) -> Result<T, FutureError>
     where
         T: Clone,
@@ -214,6 +233,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     ///
     /// # Errors
     /// As [`Future::result`].
+    ///
+    /// # Python
+    /// `future.result()`, which leaves it there.
     pub fn take(&self) -> Result<T, FutureError> {
         let taken = self.with(|future| match &future.state {
             State::Pending => Err(FutureError::NotReady),
@@ -253,6 +275,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     ///
     /// # Errors
     /// [`FutureError::NotReady`] while pending, [`FutureError::Cancelled`].
+    ///
+    /// # Python
+    /// `future.exception()`.
     pub fn exception<R>(
         &self,
         look: impl FnOnce(Option<&(dyn Error + 'static)>) -> R,
@@ -286,6 +311,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     ///
     /// # Errors
     /// Gives the callback back if the call table is full or the loop closed.
+    ///
+    /// # Python
+    /// `future.add_done_callback(callback)`.
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> Result<DoneCallback, Refused<F>>
     where
@@ -303,6 +331,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     }
 
     /// Takes a done callback out again; false if it ran or is about to.
+    ///
+    /// # Python
+    /// `future.remove_done_callback(callback)`, which takes out all that are equal to it.
     pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
         self.context.scheduler().remove_done_callback(&self.context, self.source(), callback)
     }
@@ -312,6 +343,9 @@ impl<T: 'static, C: Context> Future<T, C> {
     /// # Cancellation
     /// Cancelling the waiting task does not cancel the future: what asyncio's
     /// `shield` is for.
+    ///
+    /// # Python
+    /// `asyncio.shield(future)`, which returns the result too.
     pub fn wait(&self) -> Wait<C> {
         let context = self.context.clone();
         let source = self.source();
@@ -339,6 +373,9 @@ impl<T: 'static, C: Context> IntoFuture for Future<T, C> {
 }
 
 /// Awaits a future and moves its result out.
+///
+/// # Cancellation
+/// As of [`Future`](crate::Future).
 #[must_use = "does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct AwaitFuture<T: 'static, C: Context> {

@@ -35,6 +35,10 @@ pub struct Gather<T: Outcome + 'static, C: Context, const N: usize> {
 
 /// As [`Gather`], but waits for all tasks, however they end.
 ///
+/// # Cancellation
+/// Cancelling the task that awaits it cancels all children, and ends when all have ended. Dropping it
+/// leaves them alone.
+///
 /// # Python
 /// `asyncio.gather(*tasks, return_exceptions=True)`.
 #[must_use = "does nothing until it is awaited"]

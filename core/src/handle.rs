@@ -50,6 +50,9 @@ impl<C: Context> Handle<C> {
     /// Cancels the callback if it has not run, and drops it at once.
     ///
     /// Has no effect afterwards, and none the second time (H-1).
+    ///
+    /// # Python
+    /// `handle.cancel()`.
     pub fn cancel(&self) {
         if !self.cancelled.replace(true) {
             self.context.scheduler().cancel_call(&self.context, self.id().0);
@@ -58,6 +61,9 @@ impl<C: Context> Handle<C> {
 
     /// Tells whether [`Handle::cancel`] was called, as in asyncio also after the
     /// callback ran.
+    ///
+    /// # Python
+    /// `handle.cancelled()`.
     pub fn cancelled(&self) -> bool {
         self.cancelled.get()
     }
@@ -95,16 +101,26 @@ impl<C: Context> TimerHandle<C> {
     }
 
     /// Returns the deadline; also after the timer fired or was cancelled (H-3).
+    ///
+    /// # Python
+    /// `timer_handle.when()`, a `float` of seconds.
     pub fn when(&self) -> Instant {
         self.when
     }
 
     /// Cancels the timer if it has not fired; its slot is free at once (T-7).
+    ///
+    /// # Python
+    /// `timer_handle.cancel()`; there the handle stays in the heap until its deadline, or until more
+    /// than half of the heap is cancelled.
     pub fn cancel(&self) {
         self.handle.cancel();
     }
 
     /// Tells whether [`TimerHandle::cancel`] was called.
+    ///
+    /// # Python
+    /// `timer_handle.cancelled()`.
     pub fn cancelled(&self) -> bool {
         self.handle.cancelled()
     }

@@ -17,6 +17,9 @@ use crate::{Cancelled, Context, Instant, Refusal, SlotId, WaitError};
 ///
 /// # Cancellation
 /// Safe: nothing is lost but the wait.
+///
+/// # Python
+/// `asyncio.sleep(delay)`.
 #[must_use = "does nothing until it is awaited"]
 pub struct Sleep<C: Context> {
     context: C,
@@ -109,6 +112,12 @@ impl<C: Context> fmt::Debug for Sleep<C> {
 }
 
 /// Gives up the rest of one iteration. See `EventLoopHandle::yield_now`.
+///
+/// # Cancellation
+/// Safe: nothing is lost.
+///
+/// # Python
+/// `asyncio.sleep(0)`.
 #[must_use = "does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct YieldNow<C: Context> {

@@ -34,23 +34,35 @@ impl EventLoopHandle {
     }
 
     /// Reads the loop's clock (contract T-1).
+    ///
+    /// # Python
+    /// `loop.time()`.
     #[must_use]
     pub fn time(&self) -> Instant {
         self.shared.driver.now()
     }
 
     /// Makes the loop return after the iteration that is running.
+    ///
+    /// # Python
+    /// `loop.stop()`.
     pub fn stop(&self) {
         self.shared.scheduler.stop();
     }
 
     /// Tells whether the loop runs.
+    ///
+    /// # Python
+    /// `loop.is_running()`.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.shared.scheduler.is_running()
     }
 
     /// Tells whether the loop was closed.
+    ///
+    /// # Python
+    /// `loop.is_closed()`.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.scheduler.is_closed()
@@ -226,12 +238,18 @@ impl EventLoopHandle {
     }
 
     /// Returns the task factory.
+    ///
+    /// # Python
+    /// `loop.get_task_factory()`.
     #[must_use]
     pub fn task_factory(&self) -> Option<TaskFactory> {
         self.shared.task_factory.get()
     }
 
     /// Waits for `delay`.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost but the wait.
     ///
     /// # Python
     /// `asyncio.sleep(delay)`.
@@ -241,12 +259,21 @@ impl EventLoopHandle {
     }
 
     /// Waits until `when`.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost but the wait.
+    ///
+    /// # Python
+    /// None; `asyncio.sleep(when - loop.time())`.
     #[track_caller]
     pub fn sleep_until(&self, when: Instant) -> Sleep<Self> {
         Sleep::until(self, when)
     }
 
     /// Gives up the rest of this iteration.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost.
     ///
     /// # Python
     /// `asyncio.sleep(0)`.
@@ -255,6 +282,9 @@ impl EventLoopHandle {
     }
 
     /// Runs `future` for `limit` at the longest.
+    ///
+    /// # Cancellation
+    /// Cancels what `future` awaits; see [`Timeout`].
     ///
     /// # Python
     /// `asyncio.wait_for(future, limit)`.
@@ -266,11 +296,14 @@ impl EventLoopHandle {
         Timeout::new(self, limit, future)
     }
 
-    /// Waits for all of `tasks`, or the first that fails.
+    /// Waits for all of `tasks`, or the first that fails; the others go on then.
     ///
     /// # Errors
     /// Gives the tasks back if the future table or the call table is full, or
     /// the loop closed.
+    ///
+    /// # Cancellation
+    /// Cancels all tasks, and ends with the first that ends without a value, or when all have ended.
     ///
     /// # Python
     /// `asyncio.gather(*tasks)`.
@@ -288,6 +321,9 @@ impl EventLoopHandle {
     ///
     /// # Errors
     /// As [`EventLoopHandle::gather`].
+    ///
+    /// # Cancellation
+    /// Cancels all tasks, and ends when all have ended.
     ///
     /// # Python
     /// `asyncio.gather(*tasks, return_exceptions=True)`.
@@ -310,6 +346,9 @@ impl EventLoopHandle {
     }
 
     /// Returns the exception handler.
+    ///
+    /// # Python
+    /// `loop.get_exception_handler()`.
     #[must_use]
     pub fn exception_handler(&self) -> Option<ExceptionHandler> {
         self.shared.exception_handler.get()

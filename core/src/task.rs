@@ -80,6 +80,9 @@ impl<T: Outcome + 'static, C: Context> Task<T, C> {
     /// # Errors
     /// [`TaskError::NotReady`] while pending; how the task ended if not with a
     /// result; [`TaskError::Taken`].
+    ///
+    /// # Python
+    /// `task.result()`, which leaves it there.
     pub fn take(&self) -> Result<T, TaskError> {
         self.inner.status()?;
         // SAFETY: the task was made of a body whose output is a `T`.
@@ -91,6 +94,9 @@ impl<T: Outcome + 'static, C: Context> Task<T, C> {
     ///
     /// # Errors
     /// Gives the callback back if the call table is full or the loop closed.
+    ///
+    /// # Python
+    /// `task.add_done_callback(callback)`.
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> Result<DoneCallback, Refused<F>>
     where
@@ -126,6 +132,9 @@ impl<T: 'static, C: Context> Task<T, C> {
     }
 
     /// Takes a done callback out again; false if it ran or is about to.
+    ///
+    /// # Python
+    /// `task.remove_done_callback(callback)`, which takes out all that are equal to it.
     pub fn remove_done_callback(&self, callback: DoneCallback) -> bool {
         let source = Source::Task(self.inner.id);
         self.inner.scheduler().remove_done_callback(&self.inner.context, source, callback)
@@ -136,6 +145,9 @@ impl<T: 'static, C: Context> Task<T, C> {
     /// # Cancellation
     /// Cancelling the waiting task does not cancel this one: what asyncio's
     /// `shield` is for.
+    ///
+    /// # Python
+    /// `asyncio.shield(task)`, which returns the result too.
     pub fn wait(&self) -> Wait<C> {
         self.inner.wait()
     }
@@ -186,6 +198,9 @@ impl<T: 'static, C: Context> IntoFuture for Task<T, C> {
 }
 
 /// Awaits a task and moves its result out.
+///
+/// # Cancellation
+/// As of [`Task`](crate::Task).
 #[must_use = "does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct AwaitTask<T: 'static, C: Context> {
@@ -267,6 +282,10 @@ impl<C: Context> TaskRef<C> {
     /// error on or go on (contract TK-3, TK-4); [`TaskRef::cancelled`] tells how
     /// it ended. Asked before its first step, the task never starts (TK-2).
     /// A future of another crate that the task awaits can't be interrupted.
+    ///
+    /// # Python
+    /// `task.cancel()`. There the request reaches what is awaited first, and travels back, an iteration
+    /// per task between.
     pub fn cancel(&self) -> bool {
         self.scheduler().cancel_task(&self.context, self.id)
     }
@@ -274,17 +293,26 @@ impl<C: Context> TaskRef<C> {
     /// Ends the task by dropping its future; false if it is done.
     ///
     /// Immediate, except for a task that aborts itself: its step ends first.
+    ///
+    /// # Python
+    /// None: a coroutine can only be asked.
     pub fn abort(&self) -> bool {
         self.scheduler().abort_task(&self.context, self.id)
     }
 
     /// Tells whether the task ended, in whichever way.
+    ///
+    /// # Python
+    /// `task.done()`.
     pub fn done(&self) -> bool {
         self.scheduler().with_task(self.id, |task| task.completion.is_done).unwrap_or(true)
     }
 
     /// Tells whether the task ended by cancellation: by abort, or with
     /// [`Cancelled`] in the error that it returned.
+    ///
+    /// # Python
+    /// `task.cancelled()`.
     pub fn cancelled(&self) -> bool {
         self.scheduler().with_task(self.id, |task| task.status == Status::Cancelled).unwrap_or(false)
     }
@@ -295,11 +323,17 @@ impl<C: Context> TaskRef<C> {
     }
 
     /// Returns the name; a task without one prints as its id.
+    ///
+    /// # Python
+    /// `task.get_name()`, where each task has one.
     pub fn name(&self) -> Option<&'static str> {
         self.scheduler().with_task(self.id, |task| task.name).flatten()
     }
 
     /// Gives the task a name.
+    ///
+    /// # Python
+    /// `task.set_name(name)`.
     pub fn set_name(&self, name: &'static str) {
         self.scheduler().with_task(self.id, |task| task.name = Some(name));
     }
@@ -310,6 +344,12 @@ impl<C: Context> TaskRef<C> {
     }
 
     /// Waits until the task is done.
+    ///
+    /// # Cancellation
+    /// Cancelling the waiting task does not cancel this one.
+    ///
+    /// # Python
+    /// `asyncio.shield(task)`, which returns the result too.
     pub fn wait(&self) -> Wait<C> {
         self.scheduler().with_task(self.id, |task| task.completion.references += 1);
         Wait::new(self.context.clone(), Source::Task(self.id))

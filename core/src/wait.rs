@@ -13,6 +13,9 @@ use crate::{Cancelled, Context, WaitError};
 ///
 /// # Cancellation
 /// Safe: dropping it loses nothing, and what it waits for goes on.
+///
+/// # Python
+/// `asyncio.shield(future)`, which returns the result too.
 #[must_use = "does nothing until it is awaited"]
 pub struct Wait<C: Context> {
     context: C,

@@ -104,18 +104,27 @@ impl Error {
     }
 
     /// Tells whether the task was cancelled.
+    ///
+    /// # Python
+    /// `except asyncio.CancelledError`.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.kind == ErrorKind::Cancelled
     }
 
     /// Tells whether the time was over.
+    ///
+    /// # Python
+    /// `except TimeoutError`.
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         self.0.kind == ErrorKind::TimedOut
     }
 
     /// Returns why a name was not resolved, if the resolver said so.
+    ///
+    /// # Python
+    /// `except socket.gaierror`.
     #[must_use]
     pub fn as_eai(&self) -> Option<EaiError> {
         self.0.source.downcast_ref().copied()
@@ -131,6 +140,9 @@ impl Error {
     }
 
     /// Returns the operating system's error, if it is one.
+    ///
+    /// # Python
+    /// `except OSError`.
     #[must_use]
     pub fn as_io(&self) -> Option<&io::Error> {
         self.0.source.downcast_ref()

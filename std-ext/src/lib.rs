@@ -302,8 +302,8 @@
 //! # Supervision and shutdown
 //!
 //! [`listen_fds`] takes the sockets that systemd opened, a [`Notifier`] tells it how the service is
-//! and feeds its watchdog. [`shutdown`](EventLoopHandle::shutdown) ends servers, tasks, transports and
-//! jobs within a limit, and names what it had to abort.
+//! and feeds its watchdog. [`shutdown`](EventLoopHandle::shutdown) ends servers, tasks, transports,
+//! child processes and jobs within a limit, and names what it had to abort.
 //!
 //! ```
 //! use core::time::Duration;
@@ -344,6 +344,16 @@
 //!
 //! [`EventLoop::with_manual_clock`] has a clock that jumps, [`EventLoop::with_faults`] an operating
 //! system that fails on request: no test sleeps.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tls`, on at first | TLS on all streams, by rustls with ring's cryptography |
+//! | `tls-aws-lc` | the same with AWS-LC's |
+//! | `webpki-roots` | Mozilla's list of authorities, built in |
+//! | `dns` | a resolver of names in the loop, without threads |
+//! | `futures-io`, `tokio` | [`Stream`] as the `AsyncRead` and `AsyncWrite` of these |
 
 mod config;
 mod embedding;

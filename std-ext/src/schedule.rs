@@ -214,6 +214,9 @@ impl EventLoopHandle {
 
     /// Waits for `delay`, counted from the first poll.
     ///
+    /// # Cancellation
+    /// Safe: nothing is lost but the wait.
+    ///
     /// # Python
     /// `asyncio.sleep(delay)`.
     #[track_caller]
@@ -222,12 +225,21 @@ impl EventLoopHandle {
     }
 
     /// Waits until `when`.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost but the wait.
+    ///
+    /// # Python
+    /// None; `asyncio.sleep(when - loop.time())`.
     #[track_caller]
     pub fn sleep_until(&self, when: Instant) -> Sleep<Self> {
         Sleep::until(self, when)
     }
 
     /// Gives up the rest of this iteration (TK-8).
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost.
     ///
     /// # Python
     /// `asyncio.sleep(0)`.
@@ -236,6 +248,9 @@ impl EventLoopHandle {
     }
 
     /// Runs `future` for `limit` at the longest.
+    ///
+    /// # Cancellation
+    /// Cancels what `future` awaits; see [`rondel_core::Timeout`].
     ///
     /// # Python
     /// `asyncio.wait_for(future, limit)`.
@@ -247,11 +262,14 @@ impl EventLoopHandle {
         Timeout::new(self, limit, future)
     }
 
-    /// Waits for all of `tasks`, or the first that fails.
+    /// Waits for all of `tasks`, or the first that fails; the others go on then.
     ///
     /// # Errors
     /// Gives the tasks back if the future table or the call table is full, or
     /// the loop closed.
+    ///
+    /// # Cancellation
+    /// Cancels all tasks, and ends with the first that ends without a value, or when all have ended.
     ///
     /// # Python
     /// `asyncio.gather(*tasks)`.
@@ -269,6 +287,9 @@ impl EventLoopHandle {
     ///
     /// # Errors
     /// As [`EventLoopHandle::gather`].
+    ///
+    /// # Cancellation
+    /// Cancels all tasks, and ends when all have ended.
     ///
     /// # Python
     /// `asyncio.gather(*tasks, return_exceptions=True)`.

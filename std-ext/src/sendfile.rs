@@ -79,6 +79,9 @@ pub struct Sendfile<'a> {
 impl Sendfile<'_> {
     /// Chooses whether a file that the system can't send is read and sent; true
     /// at first.
+    ///
+    /// # Python
+    /// `fallback`.
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.may_copy = fallback;
         self

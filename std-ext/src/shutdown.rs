@@ -77,9 +77,10 @@ impl EventLoopHandle {
     /// child processes get `SIGTERM`, unless they are [detached](crate::Process::detach).
     /// When all that is over the default executor is shut down, for good, and its jobs end. What
     /// has not ended after `limit` is aborted, and named in the report: a child process by `SIGKILL`,
-    /// after which it is waited for, a second at the longest; a job that runs can't be, and is only named. A zero `limit` gives everything the one turn in which it hears of its end. Callbacks, timers and watched
-    /// descriptors are left alone, for the loop's close. `connection_lost` is called once for each
-    /// transport, as always (FAULTS K-05).
+    /// after which it is waited for, a second at the longest; a job that runs can't be, and is only
+    /// named. A zero `limit` gives everything the one turn in which it hears of its end. Callbacks,
+    /// timers and watched descriptors are left alone, for the loop's close. `connection_lost` is
+    /// called once for each transport, as always (FAULTS K-05).
     ///
     /// ```
     /// use core::time::Duration;

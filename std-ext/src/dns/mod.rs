@@ -106,6 +106,12 @@ impl EventLoopHandle {
 }
 
 /// The options of a look-up; await it for the addresses.
+///
+/// # Errors
+/// As of [`getaddrinfo`](EventLoopHandle::getaddrinfo).
+///
+/// # Cancellation
+/// As of [`getaddrinfo`](EventLoopHandle::getaddrinfo).
 #[derive(Debug)]
 #[must_use = "does nothing until it is awaited"]
 pub struct GetAddrInfo {
@@ -115,6 +121,9 @@ pub struct GetAddrInfo {
 
 impl GetAddrInfo {
     /// Asks for addresses of one family; at first of both.
+    ///
+    /// # Python
+    /// `family`.
     pub fn family(mut self, family: IpFamily) -> Self {
         self.query.hints.family = Some(family);
         self
@@ -139,6 +148,9 @@ impl GetAddrInfo {
     }
 
     /// Sets the flags; none at first.
+    ///
+    /// # Python
+    /// `flags`.
     pub fn flags(mut self, flags: AddrInfoFlags) -> Self {
         self.query.hints.flags = flags;
         self
@@ -155,6 +167,12 @@ impl IntoFuture for GetAddrInfo {
 }
 
 /// The options of a look-up of names; await it for them.
+///
+/// # Errors
+/// As of [`getnameinfo`](EventLoopHandle::getnameinfo).
+///
+/// # Cancellation
+/// As of [`getnameinfo`](EventLoopHandle::getnameinfo).
 #[derive(Debug)]
 #[must_use = "does nothing until it is awaited"]
 pub struct GetNameInfo {
@@ -166,6 +184,9 @@ pub struct GetNameInfo {
 
 impl GetNameInfo {
     /// Sets the flags; none at first.
+    ///
+    /// # Python
+    /// `flags`.
     pub fn flags(mut self, flags: NameInfoFlags) -> Self {
         self.flags = flags;
         self

@@ -124,6 +124,9 @@ pub struct ShutdownDefaultExecutor {
 
 impl ShutdownDefaultExecutor {
     /// Limits how long it waits; without a limit at first.
+    ///
+    /// # Python
+    /// `timeout`.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self

@@ -61,6 +61,9 @@ pub trait Executor: Send + Sync {
     ///
     /// # Errors
     /// Gives the job back if it can't be taken.
+    ///
+    /// # Python
+    /// `executor.submit(function)`, which returns the future.
     fn execute(&self, job: Job) -> Result<(), JobRefused<Job>>;
 
     /// Is told that nobody waits any more for a job that was not run: its closure is dropped already,
@@ -70,6 +73,9 @@ pub trait Executor: Send + Sync {
     }
 
     /// Takes no more jobs; those that it has still run. Doesn't wait. By itself it does nothing.
+    ///
+    /// # Python
+    /// `executor.shutdown(wait=False)`.
     fn shutdown(&self) {}
 
     /// Returns a future that is done when, after a [`shutdown`](Self::shutdown), all jobs have ended
@@ -133,6 +139,9 @@ impl EventLoopHandle {
     /// one.
     ///
     /// # Errors
+    /// As [`run_in_executor`](Self::run_in_executor).
+    ///
+    /// # Cancellation
     /// As [`run_in_executor`](Self::run_in_executor).
     ///
     /// # Python

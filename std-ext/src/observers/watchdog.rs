@@ -69,7 +69,7 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// If the system refuses another thread.
+    /// If the system refuses another thread; `Closed`.
     ///
     /// # Panics
     /// A panic of `on_blocked`, which runs in the watchdog's thread, ends there.

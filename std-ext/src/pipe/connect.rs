@@ -232,6 +232,9 @@ impl OpenReadPipe {
 
     /// Sets the most bytes that the reader buffers, so the longest line; 64 KiB at
     /// first.
+    ///
+    /// # Python
+    /// `limit` of `asyncio.StreamReader`.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self

@@ -130,6 +130,9 @@ impl EventLoopHandle {
 ///
 /// # Cancellation
 /// Safe: the process is started within one step.
+///
+/// # Python
+/// The keyword arguments of `subprocess.Popen`, as `asyncio.create_subprocess_exec` takes them.
 #[must_use = "does nothing until it is awaited"]
 pub struct CreateSubprocess<Target = AsProcess> {
     pub(super) event_loop: EventLoopHandle,
@@ -166,6 +169,9 @@ impl<Target> CreateSubprocess<Target> {
     }
 
     /// Sets a variable of the environment.
+    ///
+    /// # Python
+    /// `env`, which replaces all variables, as here after [`env_clear`](Self::env_clear).
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.launch.environment.set(name.into(), Some(value.into()));
         self
@@ -198,24 +204,36 @@ impl<Target> CreateSubprocess<Target> {
     }
 
     /// Sets the child's directory; a program with a slash in its name is looked for from there.
+    ///
+    /// # Python
+    /// `cwd`.
     pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
         self.launch.directory = Some(directory.into());
         self
     }
 
     /// Sets the standard input.
+    ///
+    /// # Python
+    /// `stdin`.
     pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Self {
         self.launch.stdin = stdio.into();
         self
     }
 
     /// Sets the standard output.
+    ///
+    /// # Python
+    /// `stdout`.
     pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Self {
         self.launch.stdout = stdio.into();
         self
     }
 
     /// Sets the standard error.
+    ///
+    /// # Python
+    /// `stderr`.
     pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Self {
         self.launch.stderr = Some(stdio.into());
         self
@@ -270,6 +288,9 @@ impl<Target> CreateSubprocess<Target> {
 
     /// Puts the child into a group of processes: 0 is one of its own. The terminal's Ctrl+C goes to
     /// the group in the foreground alone.
+    ///
+    /// # Python
+    /// `process_group`.
     pub fn process_group(mut self, group: i32) -> Self {
         self.launch.process_group = Some(group);
         self
@@ -308,6 +329,9 @@ impl<Target> CreateSubprocess<Target> {
 
 impl CreateSubprocess {
     /// Sets the most bytes that the reader of each pipe buffers, so the longest line; 64 KiB at first.
+    ///
+    /// # Python
+    /// `limit`.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.target.limit = bytes;
         self

@@ -97,6 +97,9 @@ impl Signal {
     ///
     /// # Errors
     /// If there is no such signal, or if it can't be caught (contract SG-2).
+    ///
+    /// # Python
+    /// `signal.Signals(number)`.
     pub fn from_raw(raw: i32) -> Result<Self, SignalError> {
         match raw {
             number::SIGKILL | number::SIGSTOP => Err(SignalError::Uncatchable(raw)),
@@ -115,6 +118,9 @@ impl Signal {
     ///
     /// # Errors
     /// If there are not so many.
+    ///
+    /// # Python
+    /// `signal.SIGRTMIN + n`.
     pub fn real_time(n: u8) -> Result<Self, SignalError> {
         let raw = *number::real_time().start() + i32::from(n);
         if number::real_time().contains(&raw) { Ok(Self(raw)) } else { Err(SignalError::Invalid(raw)) }

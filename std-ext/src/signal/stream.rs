@@ -63,7 +63,7 @@ impl EventLoopHandle {
     /// As [`signals`](Self::signals) and [`Signals::next`].
     ///
     /// # Cancellation
-    /// Safe; a signal that has come and was not returned is lost.
+    /// A signal that has come and was not returned is lost, where [`signals`](Self::signals) keeps it.
     ///
     /// # Python
     /// `signal.sigwait(set)`, which blocks the thread.
@@ -100,6 +100,9 @@ impl Signals {
     /// As [`next`](Self::next), for those who poll: the waker of the last call is the one that counts.
     ///
     /// # Errors
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancellation
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, cx: &mut PollContext<'_>) -> Poll<Result<Signal>> {
         self.poll(cx)

@@ -76,6 +76,9 @@ pub struct SockSendfile<'a> {
 impl SockSendfile<'_> {
     /// Chooses whether a file that the system can't send is read and sent; true
     /// at first.
+    ///
+    /// # Python
+    /// `fallback`.
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.may_copy = fallback;
         self

@@ -88,6 +88,9 @@ impl StreamReader {
     }
 
     /// Returns the address of the peer.
+    ///
+    /// # Python
+    /// `writer.get_extra_info('peername')`.
     #[must_use]
     pub fn peer_addr(&self) -> Address {
         self.connection.peer_addr()

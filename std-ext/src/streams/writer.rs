@@ -69,6 +69,9 @@ impl StreamWriter {
     ///
     /// # Errors
     /// If the connection is closed.
+    ///
+    /// # Python
+    /// `writer.get_extra_info('socket')`.
     pub fn socket_options(&self) -> Result<SocketOptions<'_>> {
         Ok(SocketOptions::new(self.connection.event_loop(), self.connection.fd()?))
     }

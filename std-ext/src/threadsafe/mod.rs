@@ -150,6 +150,9 @@ impl Remote {
     }
 
     /// Tells whether the loop was closed.
+    ///
+    /// # Python
+    /// `loop.is_closed()`.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inbox.is_closed()
@@ -185,6 +188,10 @@ impl RemoteHandle {
     /// so runs it in the turn that is running (contract H-4).
     ///
     /// A call that was made in the loop's own thread can be taken back there.
+    ///
+    /// # Python
+    /// `cancel()` of the handle that `loop.call_soon_threadsafe` returns; there it isn't safe from another
+    /// thread.
     pub fn cancel(&self) -> bool {
         match self.place {
             Place::Inbox(sequence) => self.inbox.cancel(sequence),

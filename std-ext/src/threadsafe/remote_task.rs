@@ -96,6 +96,9 @@ impl<T> RemoteTask<T> {
     /// # Errors
     /// How the task ended, if not with a result; `Busy` in the loop's own thread;
     /// `InvalidState` if the result was taken already.
+    ///
+    /// # Python
+    /// `future.result()`, which takes nothing out.
     pub fn wait(self) -> Result<T> {
         self.refuse_own_thread()?;
         self.handover.wait().map_err(Error::from)
@@ -107,6 +110,9 @@ impl<T> RemoteTask<T> {
     /// # Errors
     /// As [`RemoteTask::wait`]; `TimedOut`; `InvalidState` if the result was
     /// taken already.
+    ///
+    /// # Python
+    /// `future.result(timeout)`.
     pub fn wait_timeout(&self, limit: Duration) -> Result<T> {
         self.refuse_own_thread()?;
         match self.handover.wait_timeout(limit) {
@@ -116,6 +122,9 @@ impl<T> RemoteTask<T> {
     }
 
     /// Tells whether the task is done.
+    ///
+    /// # Python
+    /// `future.done()`.
     #[must_use]
     pub fn done(&self) -> bool {
         self.handover.is_done()
@@ -126,6 +135,9 @@ impl<T> RemoteTask<T> {
     ///
     /// # Errors
     /// If the call to the loop is refused.
+    ///
+    /// # Python
+    /// `future.cancel()`.
     pub fn cancel(&self) -> Result<()>
     where
         T: Send + 'static,

@@ -126,6 +126,12 @@ impl Look for Work {
 
 /// The options of a job for another process; [`start`](Self::start) or await it to begin. See
 /// [`ProcessPoolExecutor::submit`](crate::ProcessPoolExecutor::submit).
+///
+/// # Errors
+/// [`ProcessJobError`](crate::ProcessJobError), as of [`submit`](crate::ProcessPoolExecutor::submit).
+///
+/// # Cancellation
+/// As of [`ProcessJob`].
 #[must_use = "does nothing until it is started or awaited"]
 pub struct SubmitJob<'a> {
     pool: &'a Rc<Pool>,

@@ -77,6 +77,9 @@ pub struct ProcessPoolExecutor {
 
 impl ProcessPoolExecutor {
     /// Makes a pool without processes.
+    ///
+    /// # Python
+    /// `ProcessPoolExecutor(max_workers, max_tasks_per_child=...)`.
     #[must_use]
     #[track_caller]
     pub fn new(event_loop: &EventLoopHandle, config: ProcessPoolConfig) -> Self {

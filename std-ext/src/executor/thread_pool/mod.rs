@@ -75,6 +75,9 @@ pub struct ThreadPoolExecutor {
 
 impl ThreadPoolExecutor {
     /// Makes a pool without threads.
+    ///
+    /// # Python
+    /// `ThreadPoolExecutor(max_workers, thread_name_prefix)`.
     #[must_use]
     pub fn new(config: ThreadPoolConfig) -> Self {
         Self::on_threads(config, &RealThreads)

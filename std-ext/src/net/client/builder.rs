@@ -51,6 +51,9 @@ impl<T, M> CreateConnection<T, M> {
 
 impl<A, M> CreateConnection<Remote<A>, M> {
     /// Sets the address of our side; of several the first that works (CC-5).
+    ///
+    /// # Python
+    /// `local_addr`.
     pub fn local_addr(mut self, addr: impl ToAddrs) -> Self {
         let addrs = addr.resolve(&self.event_loop, Hints::at(self.location));
         self.target.locals = Some(Box::pin(addrs));
@@ -58,12 +61,18 @@ impl<A, M> CreateConnection<Remote<A>, M> {
     }
 
     /// Connects to IPv4 addresses alone.
+    ///
+    /// # Python
+    /// `family=socket.AF_INET`.
     pub fn ipv4_only(mut self) -> Self {
         self.target.family = Some(IpFamily::V4);
         self
     }
 
     /// Connects to IPv6 addresses alone.
+    ///
+    /// # Python
+    /// `family=socket.AF_INET6`.
     pub fn ipv6_only(mut self) -> Self {
         self.target.family = Some(IpFamily::V6);
         self
@@ -113,6 +122,9 @@ impl<A, M> CreateConnection<Remote<A>, M> {
 impl<T> CreateConnection<T, ClientStreams> {
     /// Sets the most bytes that the reader buffers, so the longest line; 64 KiB
     /// at first.
+    ///
+    /// # Python
+    /// `limit`; there a reader takes up to twice as much before it pauses.
     pub fn limit(mut self, limit: usize) -> Self {
         self.make.limit = limit;
         self

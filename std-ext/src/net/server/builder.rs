@@ -58,6 +58,9 @@ impl<T, M> CreateServer<T, M> {
 
     /// Sets how many connections the kernel keeps that were not accepted yet,
     /// and how many one turn accepts; 100 at first (contract SV-6, SV-7).
+    ///
+    /// # Python
+    /// `backlog`.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.options.backlog = backlog;
         self
@@ -72,14 +75,18 @@ impl<T, M> CreateServer<T, M> {
 
     /// Chooses whether to accept at once; otherwise the sockets are bound, and
     /// [`Server::start_serving`] begins. True at first (SV-14).
+    ///
+    /// # Python
+    /// `start_serving`.
     pub fn start_serving(mut self, start_serving: bool) -> Self {
         self.start_serving = start_serving;
         self
     }
 
     /// Sets who is told about a connection that was accepted and could not be
-    /// served: a table was full, or the factory panicked. At first that is
-    /// reported to the exception handler; it is counted in any case (SV-9).
+    /// served: a table was full, its handshake of TLS failed, or the factory
+    /// panicked. At first that is reported to the exception handler; it is counted
+    /// in any case, by [`Server::refused`] (SV-9).
     pub fn on_refused(mut self, hook: impl Fn(&EventLoopHandle, &Error) + 'static) -> Self {
         self.on_refused = Some(Box::new(hook));
         self
@@ -89,6 +96,9 @@ impl<T, M> CreateServer<T, M> {
 impl<A, M> CreateServer<Inet<A>, M> {
     /// Chooses whether the address may be bound while connections of a former
     /// server linger; true at first (SV-6).
+    ///
+    /// # Python
+    /// `reuse_address`.
     pub fn reuse_address(mut self, reuse_address: bool) -> Self {
         self.options.reuse_address = reuse_address;
         self
@@ -96,6 +106,9 @@ impl<A, M> CreateServer<Inet<A>, M> {
 
     /// Chooses whether others may bind the same port, if all of them choose so:
     /// the kernel then spreads connections over them. False at first (SV-6).
+    ///
+    /// # Python
+    /// `reuse_port`.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.options.reuse_port = reuse_port;
         self
@@ -112,12 +125,18 @@ impl<A, M> CreateServer<Inet<A>, M> {
     }
 
     /// Listens on IPv4 addresses alone.
+    ///
+    /// # Python
+    /// `family=socket.AF_INET`.
     pub fn ipv4_only(mut self) -> Self {
         self.options.family = Some(IpFamily::V4);
         self
     }
 
     /// Listens on IPv6 addresses alone.
+    ///
+    /// # Python
+    /// `family=socket.AF_INET6`.
     pub fn ipv6_only(mut self) -> Self {
         self.options.family = Some(IpFamily::V6);
         self
@@ -127,6 +146,9 @@ impl<A, M> CreateServer<Inet<A>, M> {
 impl<T, F> CreateServer<T, WithStreams<F>> {
     /// Sets the most bytes that a reader buffers, so the longest line; 64 KiB at
     /// first.
+    ///
+    /// # Python
+    /// `limit`; there a reader takes up to twice as much before it pauses.
     pub fn limit(mut self, limit: usize) -> Self {
         self.make.limit = limit;
         self

@@ -193,6 +193,12 @@ impl Server {
     /// # Errors
     /// If the task is cancelled: the server is closed and the connections are
     /// closing then; or if there is no room for the wait.
+    ///
+    /// # Cancellation
+    /// The server is closed, and its connections send what was written; nobody aborts them.
+    ///
+    /// # Python
+    /// None; `close()`, `close_clients()`, `wait_closed()` with a timeout, and `abort_clients()`.
     pub async fn shutdown(&self, limit: Duration) -> Result<Vec<Address>> {
         self.close();
         self.close_clients();

@@ -62,6 +62,9 @@ impl TlsClientConfig {
     }
 
     /// Begins with what [`create_default_context`](Self::create_default_context) has.
+    ///
+    /// # Python
+    /// `ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)`.
     pub fn builder() -> TlsClientConfigBuilder {
         TlsClientConfigBuilder {
             common: Common::default(),

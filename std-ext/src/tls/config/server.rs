@@ -83,6 +83,9 @@ impl TlsServerConfig {
     ///
     /// # Errors
     /// Those of [`reload`](Self::reload).
+    ///
+    /// # Python
+    /// `context.load_cert_chain(certfile, keyfile)` once more.
     pub fn reload_cert_chain(&self, chain: Pem, key: Pem) -> Result<()> {
         self.reload_with(|sources| sources.default = CertChain { chain, key })
     }
@@ -92,6 +95,9 @@ impl TlsServerConfig {
     ///
     /// # Errors
     /// Those of [`reload`](Self::reload).
+    ///
+    /// # Python
+    /// None: what an `sni_callback` does.
     pub fn reload_cert_chain_for(
         &self,
         names: impl IntoIterator<Item: Into<String>>,

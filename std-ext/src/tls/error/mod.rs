@@ -190,6 +190,9 @@ pub(crate) fn into_io(error: Error) -> Result<io::Error, Error> {
 
 impl Error {
     /// Returns why TLS failed, if it did.
+    ///
+    /// # Python
+    /// `except ssl.SSLError`.
     #[must_use]
     pub fn as_tls(&self) -> Option<&TlsError> {
         StdError::source(self)?.downcast_ref()

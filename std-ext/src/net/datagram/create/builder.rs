@@ -35,6 +35,9 @@ use crate::{EventLoopHandle, Result};
 ///
 /// # Cancellation
 /// Safe: every socket is closed, the one that was passed in too.
+///
+/// # Python
+/// The keyword arguments of `loop.create_datagram_endpoint`.
 #[must_use = "does nothing until it is awaited"]
 pub struct CreateDatagramEndpoint<T, F> {
     event_loop: EventLoopHandle,
@@ -83,6 +86,9 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     }
 
     /// Sets the address of our side; of several the first that works.
+    ///
+    /// # Python
+    /// `local_addr`.
     pub fn local_addr(mut self, addr: impl ToAddrs) -> Self {
         let hints = self.target.hints(AddrInfoFlags::PASSIVE, self.location);
         self.target.locals = Some(Box::pin(addr.resolve(&self.event_loop, hints)));
@@ -92,6 +98,9 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     /// Sets the only address that datagrams go to; of several the first that
     /// works. Datagrams from others are not received, unless
     /// [`allow_broadcast`](Self::allow_broadcast) is set.
+    ///
+    /// # Python
+    /// `remote_addr`.
     pub fn remote_addr(mut self, addr: impl ToAddrs) -> Self {
         let hints = self.target.hints(AddrInfoFlags::default(), self.location);
         self.target.remotes = Some(Box::pin(addr.resolve(&self.event_loop, hints)));
@@ -100,6 +109,9 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
 
     /// Uses IPv4 addresses alone; without an address the endpoint is not bound,
     /// and its first datagram chooses a port (DG-2).
+    ///
+    /// # Python
+    /// `family=socket.AF_INET`.
     pub fn ipv4_only(mut self) -> Self {
         self.target.family = Some(IpFamily::V4);
         self
@@ -107,6 +119,9 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
 
     /// Uses IPv6 addresses alone; without an address the endpoint is not bound,
     /// and its first datagram chooses a port (DG-2).
+    ///
+    /// # Python
+    /// `family=socket.AF_INET6`.
     pub fn ipv6_only(mut self) -> Self {
         self.target.family = Some(IpFamily::V6);
         self
@@ -115,6 +130,9 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     /// Chooses whether others may bind the same port, if all of them choose so:
     /// the kernel then spreads datagrams over them by their sender. False at first
     /// (DG-4).
+    ///
+    /// # Python
+    /// `reuse_port`.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.target.reuse_port = reuse_port;
         self
@@ -123,6 +141,9 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     /// Chooses whether datagrams may go to a broadcast address. The socket is not
     /// connected to its remote address then, so that anybody may answer. False at
     /// first (DG-4).
+    ///
+    /// # Python
+    /// `allow_broadcast`.
     pub fn allow_broadcast(mut self, allow_broadcast: bool) -> Self {
         self.target.allow_broadcast = allow_broadcast;
         self
@@ -135,6 +156,9 @@ impl<F> CreateDatagramEndpoint<UnixPair, F> {
     /// A socket file that nobody reads any more is replaced; a live one, and
     /// anything else at the path, is left alone (UX-2, UX-3). The file goes with
     /// the endpoint, if it is still its own (UX-6).
+    ///
+    /// # Python
+    /// `local_addr` with `family=socket.AF_UNIX`.
     pub fn local_path(mut self, path: impl AsRef<Path>) -> Self {
         self.target.local = Some(UnixAddr::try_from(path.as_ref()));
         self
@@ -142,6 +166,9 @@ impl<F> CreateDatagramEndpoint<UnixPair, F> {
 
     /// Sets the only path that datagrams go to, and come from; one that starts
     /// with a NUL is an abstract name.
+    ///
+    /// # Python
+    /// `remote_addr` with `family=socket.AF_UNIX`.
     pub fn remote_path(mut self, path: impl AsRef<Path>) -> Self {
         self.target.remote = Some(UnixAddr::try_from(path.as_ref()));
         self
