@@ -85,6 +85,9 @@
 //! # use rondel_core::Driver;
 //! ```
 //!
+//! A processor without compare-and-swap, as a Cortex-M0, needs the feature `critical-section`: it masks
+//! interrupts for a few instructions in each wake, with the program's implementation of that crate.
+//!
 //! # Errors
 //!
 //! What a callback or task ends with and nobody looks at reaches the exception handler

@@ -4,7 +4,7 @@
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::{MaybeUninit, size_of};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::EventLoopHandle;
 use crate::body::Bodies;
@@ -13,6 +13,7 @@ use crate::futures::FutureSlot;
 use crate::ready::Link;
 use crate::region::Region;
 use crate::static_loop::Shared;
+use crate::sync::AtomicBool;
 use crate::tasks::TaskSlot;
 use crate::timers::HeapEntry;
 use crate::wake::{WakeCell, WakeTable};

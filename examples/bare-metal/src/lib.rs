@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod board;
+pub mod counter;
 pub mod memory;
 pub mod print;
 pub mod signal;
@@ -11,6 +12,7 @@ pub mod systick;
 
 use core::panic::PanicInfo;
 
+pub use crate::counter::Counter;
 pub use crate::signal::Signal;
 pub use crate::systick::SysTickDriver;
 

@@ -102,7 +102,9 @@ impl<const HZ: u32> Driver for SysTickDriver<HZ> {
             interrupt::disable();
             // From here to WFI an interrupt only becomes pending. If it rings, it
             // does so after this look; and a pending one ends WFI, masked or not.
-            let is_over = RANG.swap(false, Ordering::SeqCst) || !self.set_alarm(deadline);
+            let rang = RANG.load(Ordering::SeqCst);
+            RANG.store(false, Ordering::SeqCst);
+            let is_over = rang || !self.set_alarm(deadline);
             if !is_over {
                 // SAFETY: memory may change meanwhile, and no option says it doesn't.
                 unsafe { asm!("dsb", "wfi") };

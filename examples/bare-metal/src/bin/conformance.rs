@@ -9,7 +9,7 @@ use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use bare_metal::board::{self, Interrupt};
-use bare_metal::{SysTickDriver, memory, print};
+use bare_metal::{Counter, SysTickDriver, memory, print};
 use cortex_m::interrupt::Mutex;
 use cortex_m_rt::entry;
 use rondel_core::{
@@ -20,8 +20,8 @@ use rondel_core::{
 /// Is how many random scripts each part runs.
 const SCRIPTS: u32 = 100;
 
-static PASSED: AtomicU32 = AtomicU32::new(0);
-static FAILED: AtomicU32 = AtomicU32::new(0);
+static PASSED: Counter = Counter::new();
+static FAILED: Counter = Counter::new();
 
 #[entry]
 fn main() -> ! {
@@ -29,7 +29,7 @@ fn main() -> ! {
     if run().is_none() {
         check(false, "the set-up or a call that must succeed");
     }
-    let (passed, failed) = (PASSED.load(Relaxed), FAILED.load(Relaxed));
+    let (passed, failed) = (PASSED.get(), FAILED.get());
     print::print_line(format_args!("PASS {passed} FAIL {failed}"));
     memory::report();
     print::exit(failed == 0 && passed > 0)
@@ -46,7 +46,7 @@ fn run() -> Option<()> {
         wakes_against_a_set(&event_loop, &mut random, None)?;
         ends_against_their_order(&event_loop, driver, &mut random)?;
     }
-    print::print_line(format_args!("by a manual clock: {} checks", PASSED.load(Relaxed)));
+    print::print_line(format_args!("by a manual clock: {} checks", PASSED.get()));
 
     static STORAGE_BY_INTERRUPT: Storage<CALLS, 4, TASKS, 512> = Storage::new();
     let systick = cortex_m::Peripherals::take()?.SYST;
@@ -56,7 +56,7 @@ fn run() -> Option<()> {
     for seed in 1..=SCRIPTS {
         wakes_against_a_set(&event_loop, &mut Random(seed), Some(Interrupt::GpioA))?;
     }
-    print::print_line(format_args!("with an interrupt: {} checks", PASSED.load(Relaxed)));
+    print::print_line(format_args!("with an interrupt: {} checks", PASSED.get()));
     Some(())
 }
 
@@ -65,8 +65,8 @@ const TASKS: usize = 8;
 
 fn check(holds: bool, what: &str) {
     if holds {
-        PASSED.fetch_add(1, Relaxed);
-    } else if FAILED.fetch_add(1, Relaxed) < 10 {
+        PASSED.add(1);
+    } else if FAILED.add(1) < 10 {
         print::print_line(format_args!("failed: {what}"));
     }
 }
@@ -85,10 +85,10 @@ impl Random {
 
 /// What ran, in order.
 static TRACE: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
-static TRACED: AtomicU32 = AtomicU32::new(0);
+static TRACED: Counter = Counter::new();
 
 fn trace(id: u32) {
-    let place = TRACED.fetch_add(1, Relaxed) as usize;
+    let place = TRACED.add(1) as usize;
     if let Some(place) = TRACE.get(place) {
         place.store(id, Relaxed);
     }
@@ -96,7 +96,7 @@ fn trace(id: u32) {
 
 /// Compares what ran with what should have, and begins anew.
 fn check_trace(expected: &[u32], what: &str) {
-    let len = TRACED.swap(0, Relaxed) as usize;
+    let len = TRACED.take() as usize;
     let ran = TRACE.iter().take(len).map(|id| id.load(Relaxed));
     check(len <= TRACE.len() && ran.eq(expected.iter().copied()), what);
 }
@@ -249,7 +249,7 @@ fn wakes_against_a_set(event_loop: &EventLoop, random: &mut Random, by: Option<I
         }
         event_loop.call_soon(|_| ()).ok()?;
         event_loop.run_once().ok()?;
-        let polled = TRACED.swap(0, Relaxed);
+        let polled = TRACED.take();
         let set = TRACE.iter().take(polled as usize).fold(0, |set, index| set | 1 << index.load(Relaxed));
         check(set == chosen && polled == chosen.count_ones(), "the tasks that were woken");
     }

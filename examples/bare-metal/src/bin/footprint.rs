@@ -3,10 +3,9 @@
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use bare_metal::{SysTickDriver, board, memory, print};
+use bare_metal::{Counter, SysTickDriver, board, memory, print};
 use cortex_m_rt::entry;
 use rondel_core::{EventLoop, EventLoopHandle, Storage};
 
@@ -20,13 +19,13 @@ const TASK_BYTES: usize = 96;
 // A timer is a call too.
 static STORAGE: Storage<{ SOON + TIMERS }, 0, TASKS, TASK_BYTES, TIMERS> = Storage::new();
 
-static RAN: AtomicU32 = AtomicU32::new(0);
+static RAN: Counter = Counter::new();
 
 #[entry]
 fn main() -> ! {
     memory::paint_stack();
     let Some(event_loop) = new_loop() else { print::exit(false) };
-    let is_success = run(&event_loop).is_some() && RAN.load(Ordering::Relaxed) == EXPECTED;
+    let is_success = run(&event_loop).is_some() && RAN.get() == EXPECTED;
     memory::report();
     // Without an end, as firmware is: nothing drops the loop.
     print::exit(is_success)
@@ -67,7 +66,7 @@ async fn blink(event_loop: EventLoopHandle, period: Duration) {
 }
 
 fn count(what: u32) {
-    RAN.fetch_add(what, Ordering::Relaxed);
+    RAN.add(what);
 }
 
 const fn ms(milliseconds: u64) -> Duration {
