@@ -11,7 +11,7 @@ const STEPS: usize = 1 << STEP_BITS;
 ///
 /// Each of the values 0 to 3 has a bucket of its own; from there on four buckets
 /// of equal width divide each power of two, and the last one takes all that is
-/// beyond. The 160 buckets that there are at first tell values below 2⁴¹ apart: in
+/// beyond. The 160 buckets that there are by default tell values below 2⁴¹ apart: in
 /// nanoseconds those are 36 minutes, in 1.3 KB. A microcontroller may do with
 /// fewer: `Histogram<96>` tells values below 2²⁵ apart.
 ///

@@ -79,8 +79,8 @@ impl ManualDriver {
         self.now.set(now);
     }
 
-    /// Chooses whether a wait moves the clock to its deadline, as it does at
-    /// first, or returns at once and leaves the clock to the test.
+    /// Chooses whether a wait moves the clock to its deadline, as it does by
+    /// default, or returns at once and leaves the clock to the test.
     pub fn set_jumps(&self, jumps: bool) {
         self.jumps.set(jumps);
     }

@@ -27,7 +27,7 @@ pub struct Config {
     /// Is the most tasks at once.
     pub tasks: usize,
     /// Is the size of a task slot in bytes, 16 at least; a larger future is
-    /// boxed, and has the slot as well. At first as much as a handler of a
+    /// boxed, and has the slot as well. By default as much as a handler of a
     /// connection takes that waits in
     /// [`readable`](crate::StreamReader::readable).
     pub task_bytes: usize,
@@ -44,7 +44,7 @@ pub struct Config {
     /// descriptors; 1 is every turn, as in asyncio.
     pub turns_per_poll: u32,
     /// Is how long an idle loop looks for calls and wakes of other threads before
-    /// it sleeps, with the processor busy; zero at first. For a thread that waits
+    /// it sleeps, with the processor busy; zero by default. For a thread that waits
     /// for an answer of the loop, it saves the way through the kernel, twice.
     /// Descriptors and signals are not looked for meanwhile.
     pub spin: Duration,
@@ -85,13 +85,13 @@ pub struct Config {
     pub report_interval: Duration,
     /// Logs what blocks the loop, while it does, from this duration on: see
     /// [`start_watchdog`](crate::EventLoopHandle::start_watchdog). Takes a thread;
-    /// nobody watches at first.
+    /// nobody watches by default.
     pub watchdog: Option<Duration>,
-    /// Starts in debug mode; at first the environment variable `RONDEL_DEBUG`
+    /// Starts in debug mode; by default the environment variable `RONDEL_DEBUG`
     /// decides, by being set and not empty.
     pub debug: bool,
     /// Measures from the start how long callbacks and waits take and how late timers are; see
-    /// [`metrics`](crate::EventLoopHandle::metrics). Not at first.
+    /// [`metrics`](crate::EventLoopHandle::metrics). Not by default.
     pub metrics: bool,
     /// Is the duration from which debug mode reports a callback as slow.
     pub slow_callback_duration: Duration,

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! This page is a tour; each part names where to read on. The guide, a chapter for each
-//! topic, is `docs/guide/` in the repository; who comes from asyncio or tokio finds a table
+//! topic, is `docs/guide/` in the repository; whoever comes from asyncio or tokio finds a table
 //! in `docs/asyncio.md` and `docs/tokio.md`.
 //!
 //! # Callbacks
@@ -120,7 +120,7 @@
 //!
 //! # TLS
 //!
-//! With the feature `tls`, which is on at first, whatever connects or listens has a method `tls` that
+//! With the feature `tls`, which is on by default, whatever connects or listens has a method `tls` that
 //! takes a `TlsClientConfig` or a `TlsServerConfig`, and `start_tls` encrypts a stream that stands.
 //!
 //! ```no_run
@@ -349,7 +349,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `tls`, on at first | TLS on all streams, by rustls with ring's cryptography |
+//! | `tls`, on by default | TLS on all streams, by rustls with ring's cryptography |
 //! | `tls-aws-lc` | the same with AWS-LC's |
 //! | `webpki-roots` | Mozilla's list of authorities, built in |
 //! | `dns` | a resolver of names in the loop, without threads |

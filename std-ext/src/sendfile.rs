@@ -78,7 +78,7 @@ pub struct Sendfile<'a> {
 
 impl Sendfile<'_> {
     /// Chooses whether a file that the system can't send is read and sent; true
-    /// at first.
+    /// by default.
     ///
     /// # Python
     /// `fallback`.

@@ -120,7 +120,7 @@ pub struct GetAddrInfo {
 }
 
 impl GetAddrInfo {
-    /// Asks for addresses of one family; at first of both.
+    /// Asks for addresses of one family; by default of both.
     ///
     /// # Python
     /// `family`.
@@ -129,7 +129,7 @@ impl GetAddrInfo {
         self
     }
 
-    /// Asks for one kind of socket; at first for all.
+    /// Asks for one kind of socket; by default for all.
     ///
     /// # Python
     /// `type`.
@@ -138,7 +138,7 @@ impl GetAddrInfo {
         self
     }
 
-    /// Asks for one protocol, by its number; at first for all, 0.
+    /// Asks for one protocol, by its number; by default for all, 0.
     ///
     /// # Python
     /// `proto`.
@@ -147,7 +147,7 @@ impl GetAddrInfo {
         self
     }
 
-    /// Sets the flags; none at first.
+    /// Sets the flags; none by default.
     ///
     /// # Python
     /// `flags`.
@@ -183,7 +183,7 @@ pub struct GetNameInfo {
 }
 
 impl GetNameInfo {
-    /// Sets the flags; none at first.
+    /// Sets the flags; none by default.
     ///
     /// # Python
     /// `flags`.

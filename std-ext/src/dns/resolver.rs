@@ -15,7 +15,7 @@ use crate::{Config, EventLoopHandle, Result, TaskWait};
 
 /// Says who resolves host names: a choice of [`Config`].
 ///
-/// At first it is the system's resolver, which blocks and so is asked in threads. In a static binary
+/// By default it is the system's resolver, which blocks and so is asked in threads. In a static binary
 /// that has the feature `dns` it is `Resolver::in_loop`, because there the C library lacks the
 /// system's sources of names (FAULTS E-09).
 #[derive(Clone, Default)]

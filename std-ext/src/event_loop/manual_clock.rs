@@ -43,7 +43,7 @@ impl ManualClock {
     }
 
     /// Sets for how long, in real time, a wait looks for what other threads do
-    /// before the clock jumps; zero at first.
+    /// before the clock jumps; zero by default.
     pub fn set_autojump_threshold(&self, threshold: Duration) {
         self.kernel.set_autojump_threshold(threshold);
     }

@@ -123,7 +123,7 @@ pub struct ShutdownDefaultExecutor {
 }
 
 impl ShutdownDefaultExecutor {
-    /// Limits how long it waits; without a limit at first.
+    /// Limits how long it waits; without a limit by default.
     ///
     /// # Python
     /// `timeout`.

@@ -47,7 +47,7 @@ impl<'a> SocketOptions<'a> {
         value.map_err(|error| Error::from(error).during(name))
     }
 
-    /// Sends small pieces at once, or has them collected; on at first for TCP
+    /// Sends small pieces at once, or has them collected; on by default for TCP
     /// (contract CC-11).
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl<'a> SocketOptions<'a> {
         Ok(self.get("TCP_NODELAY", SocketOption::NoDelay)? != 0)
     }
 
-    /// Probes an idle connection, or doesn't; off at first.
+    /// Probes an idle connection, or doesn't; off by default.
     ///
     /// # Errors
     /// `Io` with `InvalidInput` for a time or number out of its range; if the
@@ -167,7 +167,7 @@ impl<'a> SocketOptions<'a> {
         Ok(self.get("SO_SNDBUF", SocketOption::SendBuffer)?.unsigned_abs() as usize)
     }
 
-    /// Lets datagrams go to a broadcast address, or doesn't; off at first.
+    /// Lets datagrams go to a broadcast address, or doesn't; off by default.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -203,7 +203,7 @@ impl<'a> SocketOptions<'a> {
         left.map_err(|error| Error::from(error).during("leave_multicast"))
     }
 
-    /// Chooses how many networks a multicast datagram may cross; 1 at first, which
+    /// Chooses how many networks a multicast datagram may cross; 1 by default, which
     /// is none but the own.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ impl<'a> SocketOptions<'a> {
     }
 
     /// Chooses whether this machine receives the multicast datagrams that it
-    /// sends itself, in groups that it has joined; on at first.
+    /// sends itself, in groups that it has joined; on by default.
     ///
     /// # Errors
     /// If the socket is not one of UDP.

@@ -230,8 +230,8 @@ impl OpenReadPipe {
         Self::new(event_loop, Source::Stdin)
     }
 
-    /// Sets the most bytes that the reader buffers, so the longest line; 64 KiB at
-    /// first.
+    /// Sets the most bytes that the reader buffers, so the longest line; 64 KiB by
+    /// default.
     ///
     /// # Python
     /// `limit` of `asyncio.StreamReader`.

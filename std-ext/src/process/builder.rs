@@ -296,7 +296,7 @@ impl<Target> CreateSubprocess<Target> {
         self
     }
 
-    /// Chooses whether the child begins a session of its own, without a terminal. False at first.
+    /// Chooses whether the child begins a session of its own, without a terminal. False by default.
     ///
     /// # Python
     /// `start_new_session`.
@@ -328,7 +328,7 @@ impl<Target> CreateSubprocess<Target> {
 }
 
 impl CreateSubprocess {
-    /// Sets the most bytes that the reader of each pipe buffers, so the longest line; 64 KiB at first.
+    /// Sets the most bytes that the reader of each pipe buffers, so the longest line; 64 KiB by default.
     ///
     /// # Python
     /// `limit`.
@@ -337,8 +337,8 @@ impl CreateSubprocess {
         self
     }
 
-    /// Chooses whether the child is killed when the [`Process`](crate::Process) is dropped. False at
-    /// first: it runs on, and is reaped when it ends.
+    /// Chooses whether the child is killed when the [`Process`](crate::Process) is dropped. False by
+    /// default: it runs on, and is reaped when it ends.
     pub fn kill_on_drop(mut self, kill_on_drop: bool) -> Self {
         self.target.kill_on_drop = kill_on_drop;
         self

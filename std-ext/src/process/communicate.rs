@@ -11,7 +11,7 @@ use super::status::ExitStatus;
 use crate::streams::{StreamReader, StreamWriter};
 use crate::{Error, ErrorKind, Result};
 
-/// Is the most bytes of each output that are collected at first.
+/// Is the most bytes of each output that are collected by default.
 const DEFAULT_LIMIT: usize = 16 << 20;
 
 /// What a process has written until it ended, and how it ended.
@@ -77,7 +77,7 @@ pub struct Communicate<'a, I> {
 }
 
 impl<I> Communicate<'_, I> {
-    /// Sets the most bytes of each output that are collected; 16 MiB at first.
+    /// Sets the most bytes of each output that are collected; 16 MiB by default.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self

@@ -117,7 +117,7 @@ pub struct DescriptorRow {
     pub queued: usize,
     /// Counts the connections of a server.
     pub connections: Option<usize>,
-    /// Is the number of a child process, and the begin of its program's name.
+    /// Is the number of a child process, and the start of its program's name.
     pub process: Option<(u32, ShortText)>,
     /// Says in a word how it stands, `open`, `paused` or `closing` for example; empty where nothing
     /// is known.

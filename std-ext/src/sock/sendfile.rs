@@ -75,7 +75,7 @@ pub struct SockSendfile<'a> {
 
 impl SockSendfile<'_> {
     /// Chooses whether a file that the system can't send is read and sent; true
-    /// at first.
+    /// by default.
     ///
     /// # Python
     /// `fallback`.

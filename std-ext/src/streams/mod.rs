@@ -20,7 +20,7 @@ pub use joined::Stream;
 pub use reader::StreamReader;
 pub use writer::StreamWriter;
 
-/// Is the most bytes that a reader buffers at first, as in asyncio.
+/// Is the most bytes that a reader buffers by default, as in asyncio.
 pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// Splits a connection into its halves.

@@ -66,7 +66,7 @@ pub struct ListenFd {
 }
 
 impl ListenFd {
-    /// Returns its name: `FileDescriptorName=` of the unit, at first the name of the socket unit;
+    /// Returns its name: `FileDescriptorName=` of the unit, by default the name of the socket unit;
     /// `unknown` where the supervisor names none.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -121,7 +121,7 @@ macro_rules! common_methods {
                 self
             }
 
-            /// Chooses the oldest version that is spoken; TLS 1.2 at first.
+            /// Chooses the oldest version that is spoken; TLS 1.2 by default.
             ///
             /// # Python
             /// `context.minimum_version`.
@@ -130,7 +130,7 @@ macro_rules! common_methods {
                 self
             }
 
-            /// Chooses the newest version that is spoken; TLS 1.3 at first.
+            /// Chooses the newest version that is spoken; TLS 1.3 by default.
             ///
             /// # Python
             /// `context.maximum_version`.
@@ -141,7 +141,7 @@ macro_rules! common_methods {
 
             /// Chooses whose cryptography is used.
             ///
-            /// At first it is the process' default one
+            /// By default it is the process' default one
             /// ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)),
             /// or without it AWS-LC's with the feature `tls-aws-lc`, else ring's.
             ///
@@ -157,7 +157,7 @@ macro_rules! common_methods {
 
             /// Chooses the clock that certificates are verified by, and tickets aged;
             /// `None` is no time known, which fails with
-            /// [`ClockUnset`](crate::TlsError::ClockUnset) where one is needed. At first it
+            /// [`ClockUnset`](crate::TlsError::ClockUnset) where one is needed. By default it
             /// is the system's clock.
             ///
             /// It is asked on the thread of each loop that uses the configuration.

@@ -46,7 +46,7 @@ impl From<&TlsClientConfig> for TlsClientOptions {
 
 impl TlsClientOptions {
     /// Sets whose certificate the server has to present, a name or an IP address;
-    /// at first the host that is connected to (contract TL-17). One that can be
+    /// by default the host that is connected to (contract TL-17). One that can be
     /// neither fails with `InvalidInput` before anything is connected.
     #[must_use]
     pub fn server_hostname(mut self, name: impl Into<String>) -> Self {
@@ -54,7 +54,7 @@ impl TlsClientOptions {
         self
     }
 
-    /// Sets how long the handshake may take; 60 seconds at first (TL-6). Zero fails
+    /// Sets how long the handshake may take; 60 seconds by default (TL-6). Zero fails
     /// with `InvalidInput` before anything is connected.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
@@ -62,8 +62,8 @@ impl TlsClientOptions {
         self
     }
 
-    /// Sets how long a close waits for the peer to end its side; 30 seconds at
-    /// first (TL-6). Zero fails as that of the handshake does.
+    /// Sets how long a close waits for the peer to end its side; 30 seconds by
+    /// default (TL-6). Zero fails as that of the handshake does.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         Arc::make_mut(&mut self.terms).shutdown = limit;
@@ -127,7 +127,7 @@ impl From<&TlsServerConfig> for TlsServerOptions {
 }
 
 impl TlsServerOptions {
-    /// Sets how long a handshake may take; 60 seconds at first (contract TL-6). Zero
+    /// Sets how long a handshake may take; 60 seconds by default (contract TL-6). Zero
     /// fails with `InvalidInput` before anything is listened on.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
@@ -135,8 +135,8 @@ impl TlsServerOptions {
         self
     }
 
-    /// Sets how long a close waits for the peer to end its side; 30 seconds at
-    /// first (TL-6). Zero fails as that of the handshake does.
+    /// Sets how long a close waits for the peer to end its side; 30 seconds by
+    /// default (TL-6). Zero fails as that of the handshake does.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         Arc::make_mut(&mut self.terms).shutdown = limit;

@@ -161,13 +161,13 @@ impl<'a> SubmitJob<'a> {
 
     /// Limits how long the function may run, counted from when a worker takes the job: then the worker
     /// is killed and replaced. How long it waits for a worker is limited from outside, by
-    /// [`timeout`](crate::EventLoopHandle::timeout). At first as the pool's configuration says.
+    /// [`timeout`](crate::EventLoopHandle::timeout). By default as the pool's configuration says.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.work.limit = Some(limit);
         self
     }
 
-    /// Has the worker killed, and replaced, if nobody waits for the job any more. At first it goes on,
+    /// Has the worker killed, and replaced, if nobody waits for the job any more. By default it goes on,
     /// and its result is dropped.
     pub fn kill_when_dropped(mut self) -> Self {
         self.work.kills_when_dropped = true;

@@ -14,7 +14,7 @@ pub type WorkerFunction = fn(&[u8]) -> Result<Vec<u8>>;
 /// Makes a worker of this process if a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor) has
 /// started it as one, and then never returns; in any other process it returns at once.
 ///
-/// It belongs at the begin of `main`, before threads are started and loops made. `functions` are those
+/// It belongs at the start of `main`, before threads are started and loops made. `functions` are those
 /// that [`submit`](crate::ProcessPoolExecutor::submit) can name.
 ///
 /// ```no_run

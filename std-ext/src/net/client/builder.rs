@@ -79,7 +79,7 @@ impl<A, M> CreateConnection<Remote<A>, M> {
     }
 
     /// Sets the protocol of the socket and of the look-up, as `IPPROTO_TCP`; 0, the
-    /// system's choice, at first.
+    /// system's choice, by default.
     ///
     /// # Python
     /// `proto`.
@@ -98,18 +98,18 @@ impl<A, M> CreateConnection<Remote<A>, M> {
     }
 
     /// Sets how long an attempt may take before the one to the next address
-    /// begins beside it (RFC 8305); `None` waits until it has failed. 250 ms at
-    /// first.
+    /// begins beside it (RFC 8305); `None` waits until it has failed. 250 ms by
+    /// default.
     ///
     /// # Python
-    /// `happy_eyeballs_delay`, which is `None` at first.
+    /// `happy_eyeballs_delay`, which is `None` by default.
     pub fn happy_eyeballs_delay(mut self, delay: Option<Duration>) -> Self {
         self.target.happy_eyeballs_delay = delay;
         self
     }
 
     /// Sets how many addresses of the first family come before the families take
-    /// turns; 0 keeps the resolver's order. 1 at first.
+    /// turns; 0 keeps the resolver's order. 1 by default.
     ///
     /// # Python
     /// `interleave`.
@@ -121,7 +121,7 @@ impl<A, M> CreateConnection<Remote<A>, M> {
 
 impl<T> CreateConnection<T, ClientStreams> {
     /// Sets the most bytes that the reader buffers, so the longest line; 64 KiB
-    /// at first.
+    /// by default.
     ///
     /// # Python
     /// `limit`; there a reader takes up to twice as much before it pauses.

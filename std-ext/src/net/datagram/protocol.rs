@@ -54,9 +54,9 @@ pub trait DatagramProtocol: 'static {
     fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], addr: &Address)
     -> Result<()>;
 
-    /// Is called instead with the begin of a datagram that was longer than
+    /// Is called instead with the start of a datagram that was longer than
     /// `Config::read_buffer_bytes`; the rest is lost. No UDP datagram is longer
-    /// than the 64 KiB that these are at first; a UNIX datagram may be.
+    /// than the 64 KiB that these are by default; a UNIX datagram may be.
     ///
     /// # Errors
     /// An error is reported, and the endpoint lives. `TooLarge`, unless it is

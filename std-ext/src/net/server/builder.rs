@@ -57,7 +57,7 @@ impl<T, M> CreateServer<T, M> {
     }
 
     /// Sets how many connections the kernel keeps that were not accepted yet,
-    /// and how many one turn accepts; 100 at first (contract SV-6, SV-7).
+    /// and how many one turn accepts; 100 by default (contract SV-6, SV-7).
     ///
     /// # Python
     /// `backlog`.
@@ -67,14 +67,14 @@ impl<T, M> CreateServer<T, M> {
     }
 
     /// Sets the most connections at once; the others wait in the kernel's
-    /// backlog until one is gone. No limit at first but the loop's tables.
+    /// backlog until one is gone. No limit by default but the loop's tables.
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.max_connections = max_connections.max(1);
         self
     }
 
     /// Chooses whether to accept at once; otherwise the sockets are bound, and
-    /// [`Server::start_serving`] begins. True at first (SV-14).
+    /// [`Server::start_serving`] begins. True by default (SV-14).
     ///
     /// # Python
     /// `start_serving`.
@@ -85,7 +85,7 @@ impl<T, M> CreateServer<T, M> {
 
     /// Sets who is told about a connection that was accepted and could not be
     /// served: a table was full, its handshake of TLS failed, or the factory
-    /// panicked. At first that is reported to the exception handler; it is counted
+    /// panicked. By default that is reported to the exception handler; it is counted
     /// in any case, by [`Server::refused`] (SV-9).
     pub fn on_refused(mut self, hook: impl Fn(&EventLoopHandle, &Error) + 'static) -> Self {
         self.on_refused = Some(Box::new(hook));
@@ -95,7 +95,7 @@ impl<T, M> CreateServer<T, M> {
 
 impl<A, M> CreateServer<Inet<A>, M> {
     /// Chooses whether the address may be bound while connections of a former
-    /// server linger; true at first (SV-6).
+    /// server linger; true by default (SV-6).
     ///
     /// # Python
     /// `reuse_address`.
@@ -105,7 +105,7 @@ impl<A, M> CreateServer<Inet<A>, M> {
     }
 
     /// Chooses whether others may bind the same port, if all of them choose so:
-    /// the kernel then spreads connections over them. False at first (SV-6).
+    /// the kernel then spreads connections over them. False by default (SV-6).
     ///
     /// # Python
     /// `reuse_port`.
@@ -118,7 +118,7 @@ impl<A, M> CreateServer<Inet<A>, M> {
     /// on.
     ///
     /// # Python
-    /// `flags`, which is `AI_PASSIVE` at first.
+    /// `flags`, which is `AI_PASSIVE` by default.
     pub fn flags(mut self, flags: AddrInfoFlags) -> Self {
         self.options.flags = flags;
         self
@@ -144,8 +144,8 @@ impl<A, M> CreateServer<Inet<A>, M> {
 }
 
 impl<T, F> CreateServer<T, WithStreams<F>> {
-    /// Sets the most bytes that a reader buffers, so the longest line; 64 KiB at
-    /// first.
+    /// Sets the most bytes that a reader buffers, so the longest line; 64 KiB by
+    /// default.
     ///
     /// # Python
     /// `limit`; there a reader takes up to twice as much before it pauses.

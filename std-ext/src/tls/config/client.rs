@@ -151,7 +151,7 @@ impl TlsClientConfigBuilder {
     }
 
     /// Chooses of how many servers the sessions are kept for resumption, which makes
-    /// a second connection cheaper; 256 at first, and 0 resumes none.
+    /// a second connection cheaper; 256 by default, and 0 resumes none.
     ///
     /// # Python
     /// There is none: an `SSLSession` is passed by hand.

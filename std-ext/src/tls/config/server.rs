@@ -207,7 +207,7 @@ impl TlsServerConfigBuilder {
     }
 
     /// Chooses how many sessions the server keeps so that clients can resume them; 256
-    /// at first, and 0 keeps none.
+    /// by default, and 0 keeps none.
     ///
     /// # Python
     /// There is none; OpenSSL keeps 20,480.
@@ -227,8 +227,8 @@ impl TlsServerConfigBuilder {
         self
     }
 
-    /// Chooses how many tickets a client of TLS 1.3 gets, each for one resumption; 2 at
-    /// first. None are sent if no sessions are kept.
+    /// Chooses how many tickets a client of TLS 1.3 gets, each for one resumption; 2 by
+    /// default. None are sent if no sessions are kept.
     ///
     /// # Python
     /// `context.num_tickets`.

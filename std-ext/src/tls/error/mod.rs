@@ -32,7 +32,7 @@ pub enum TlsError {
     /// The peer's certificate, or one above it, is not valid yet, by a clock that
     /// seems to be set.
     CertificateNotYetValid {
-        /// Is the begin of its validity, if it is known.
+        /// Is the start of its validity, if it is known.
         not_before: Option<SystemTime>,
     },
     /// The peer's certificate is not valid yet by the clock of this device, which

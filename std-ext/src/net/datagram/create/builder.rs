@@ -57,7 +57,7 @@ impl<T, F> CreateDatagramEndpoint<T, F> {
     /// Takes at most `datagrams` in each `per` from the kernel, so that a storm
     /// doesn't use up the processor. Of the others those wait that the kernel's
     /// buffer has room for; the rest is lost and counted
-    /// ([`DatagramTransport::dropped_receives`], FAULTS C-08). No limit at first.
+    /// ([`DatagramTransport::dropped_receives`], FAULTS C-08). No limit by default.
     pub fn receive_rate(mut self, datagrams: usize, per: Duration) -> Self {
         self.rate = Some(ReceiveRate { datagrams: datagrams.max(1), per });
         self
@@ -66,7 +66,7 @@ impl<T, F> CreateDatagramEndpoint<T, F> {
 
 impl<F> CreateDatagramEndpoint<InetPair, F> {
     /// Sets the protocol of the socket, and of the look-ups of addresses that are
-    /// given after this; 0, the system's choice, at first.
+    /// given after this; 0, the system's choice, by default.
     ///
     /// # Python
     /// `proto`.
@@ -128,7 +128,7 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     }
 
     /// Chooses whether others may bind the same port, if all of them choose so:
-    /// the kernel then spreads datagrams over them by their sender. False at first
+    /// the kernel then spreads datagrams over them by their sender. False by default
     /// (DG-4).
     ///
     /// # Python
@@ -139,8 +139,8 @@ impl<F> CreateDatagramEndpoint<InetPair, F> {
     }
 
     /// Chooses whether datagrams may go to a broadcast address. The socket is not
-    /// connected to its remote address then, so that anybody may answer. False at
-    /// first (DG-4).
+    /// connected to its remote address then, so that anybody may answer. False by
+    /// default (DG-4).
     ///
     /// # Python
     /// `allow_broadcast`.
