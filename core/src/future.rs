@@ -9,12 +9,13 @@ use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
 use crate::callback::Callback;
-use crate::completion::{Completion, DoneCallback, Passed, Registration};
+use crate::completion::{Completion, DoneCallback, Passed};
 use crate::defect;
 use crate::error::{FutureError, InvalidState};
 use crate::exception::Exception;
 use crate::futures::{FutureValue, State};
 use crate::inline::Inline;
+use crate::registration::Registration;
 use crate::tables::Source;
 use crate::wait::Wait;
 use crate::{Cancelled, Context, Outcome, Refusal, Refused, Resource, SlotId};

@@ -10,8 +10,8 @@ use core::task::{Context as PollContext, Poll};
 
 use crate::body::Body;
 use crate::callback::{Action, Callback};
-use crate::completion::Passed;
-use crate::completion::{DoneCallback, Registration};
+use crate::completion::{DoneCallback, Passed};
+use crate::registration::Registration;
 use crate::slots::SlotId;
 use crate::tables::Source;
 use crate::tasks::Status;

@@ -5,7 +5,7 @@ use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll};
 
-use crate::completion::Registration;
+use crate::registration::Registration;
 use crate::tables::Source;
 use crate::{Cancelled, Context, WaitError};
 
