@@ -23,8 +23,9 @@ fn on(clock: Clock) -> EventLoop {
 /// Asserts that timers are not early, and in order.
 fn assert_timers_work(event_loop: &EventLoop) {
     let trace = Trace::new();
+    let now = event_loop.time();
     for (delay_us, what) in [(1000, "last"), (300, "second"), (50, "first")] {
-        let (noted, due) = (trace.clone(), event_loop.time() + Duration::from_micros(delay_us));
+        let (noted, due) = (trace.clone(), now + Duration::from_micros(delay_us));
         event_loop
             .call_at(due, move |event_loop| {
                 assert!(event_loop.time() >= due);

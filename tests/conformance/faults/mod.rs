@@ -5,6 +5,7 @@ mod capacity;
 mod clocks;
 mod lifetimes;
 mod readiness;
+mod silence;
 mod time;
 
 use core::time::Duration;
