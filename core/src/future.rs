@@ -342,8 +342,7 @@ impl<T: 'static, C: Context> Future<T, C> {
     /// Waits until the future is done and leaves the result in it.
     ///
     /// # Cancellation
-    /// Cancelling the waiting task does not cancel the future: what asyncio's
-    /// `shield` is for.
+    /// Cancelling the waiting task does not cancel the future.
     ///
     /// # Python
     /// `asyncio.shield(future)`, which returns the result too.

@@ -143,8 +143,7 @@ impl<T: 'static, C: Context> Task<T, C> {
     /// Waits until the task is done and leaves its result there.
     ///
     /// # Cancellation
-    /// Cancelling the waiting task does not cancel this one: what asyncio's
-    /// `shield` is for.
+    /// Cancelling the waiting task does not cancel this one.
     ///
     /// # Python
     /// `asyncio.shield(task)`, which returns the result too.

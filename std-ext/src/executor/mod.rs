@@ -80,6 +80,9 @@ pub trait Executor: Send + Sync {
 
     /// Returns a future that is done when, after a [`shutdown`](Self::shutdown), all jobs have ended
     /// and nothing runs any more. By itself there is nothing to wait for.
+    ///
+    /// # Cancellation
+    /// Dropping it ends the wait and nothing else.
     fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(core::future::ready(()))
     }

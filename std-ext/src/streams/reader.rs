@@ -17,7 +17,8 @@ use crate::{Error, ErrorKind, Result};
 /// Reads from a connection.
 ///
 /// What was received and not yet read stays in a buffer, which belongs to the
-/// reader, starts empty and never exceeds the limit that the server was given.
+/// reader, starts empty and never exceeds the `limit` that was set where the reader
+/// was asked for.
 ///
 /// A task that reads on and on from a peer that is as fast gives way to others
 /// after 64 operations.
