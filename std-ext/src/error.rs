@@ -62,7 +62,7 @@ pub enum ErrorKind {
     Io,
     /// A step of user code panicked.
     Panicked,
-    /// An error of the user's.
+    /// An error of the user's, or one that is of no other kind.
     Other,
 }
 

@@ -131,6 +131,12 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`OpenReadPipe`](crate::OpenReadPipe).
+    ///
+    /// # Cancellation
+    /// As of [`OpenReadPipe`](crate::OpenReadPipe).
+    ///
     /// # Python
     /// `StreamReader()` and its protocol for `loop.connect_read_pipe`.
     #[track_caller]

@@ -34,6 +34,12 @@ impl EventLoopHandle {
     /// `SIGXFSZ` and `SIGCHLD` have it in any case (FAULTS R-08). Directory, nice value and umask are
     /// ours.
     ///
+    /// # Errors
+    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    ///
+    /// # Cancellation
+    /// As of [`CreateSubprocess`](crate::CreateSubprocess).
+    ///
     /// # Python
     /// `asyncio.create_subprocess_exec(program, *args)`, which leaves `SIGCHLD` ignored.
     #[track_caller]
@@ -44,6 +50,12 @@ impl EventLoopHandle {
     /// As [`create_subprocess_exec`](Self::create_subprocess_exec), for a line of the shell's language
     /// (`/bin/sh -c`). What comes from elsewhere must not be put into such a line: its spaces, quotes
     /// and semicolons mean something there. Further arguments are the shell's `$0`, `$1` and so on.
+    ///
+    /// # Errors
+    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    ///
+    /// # Cancellation
+    /// As of [`CreateSubprocess`](crate::CreateSubprocess).
     ///
     /// # Python
     /// `asyncio.create_subprocess_shell(cmd)`.
@@ -81,6 +93,9 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    ///
     /// # Cancellation
     /// The process is killed and reaped, and its pipes are closed (SB-11).
     ///
@@ -101,6 +116,12 @@ impl EventLoopHandle {
 
     /// As [`subprocess_exec`](Self::subprocess_exec), for a line of the shell's language; mind what
     /// [`create_subprocess_shell`](Self::create_subprocess_shell) says of those.
+    ///
+    /// # Errors
+    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    ///
+    /// # Cancellation
+    /// As [`subprocess_exec`](Self::subprocess_exec).
     ///
     /// # Python
     /// `loop.subprocess_shell(factory, cmd)`.

@@ -53,6 +53,12 @@ impl Process {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`Communicate`](crate::Communicate).
+    ///
+    /// # Cancellation
+    /// As of [`Communicate`](crate::Communicate).
+    ///
     /// # Python
     /// `await process.communicate(input)`, which collects without a limit.
     pub fn communicate<I: AsRef<[u8]>>(&mut self, input: I) -> Communicate<'_, I> {

@@ -61,8 +61,9 @@ impl<T, M> CreateServer<T, M> {
 /// now on must be TLS: anything else is an error (FAULTS L-06).
 ///
 /// # Errors
-/// Awaiting it fails with [`ErrorKind::Tls`](crate::ErrorKind), or `Io` if the
-/// connection broke; the connection is closed then. Nothing has happened where it
+/// Awaiting it fails with [`ErrorKind::Tls`](crate::ErrorKind), with `TimedOut` if the
+/// handshake takes too long, or `Io` if the connection broke; the connection is closed
+/// then. Nothing has happened where it
 /// fails with `InvalidState`, as the connection talks TLS already, a side of it has
 /// ended, or a file is being sent; or with `InvalidInput` in an `Io`, as the name of
 /// the server or a timeout can't be used.
@@ -105,6 +106,12 @@ impl EventLoopHandle {
     ///
     /// The name of the server has to be given.
     ///
+    /// # Errors
+    /// Those of [`StartTls`](crate::StartTls).
+    ///
+    /// # Cancellation
+    /// As of [`StartTls`](crate::StartTls).
+    ///
     /// # Python
     /// `loop.start_tls(transport, protocol, context, server_hostname=name)`, which
     /// returns another transport.
@@ -119,6 +126,12 @@ impl EventLoopHandle {
     }
 
     /// Turns a connection into one with TLS, as its server.
+    ///
+    /// # Errors
+    /// Those of [`StartTls`](crate::StartTls).
+    ///
+    /// # Cancellation
+    /// As of [`StartTls`](crate::StartTls).
     ///
     /// # Python
     /// `loop.start_tls(transport, protocol, context, server_side=True)`.
@@ -137,6 +150,12 @@ impl StreamReader {
     /// Turns the connection into one with TLS, as its client. What was received
     /// and not read belongs to TLS.
     ///
+    /// # Errors
+    /// Those of [`StartTls`](crate::StartTls).
+    ///
+    /// # Cancellation
+    /// As of [`StartTls`](crate::StartTls).
+    ///
     /// # Python
     /// `await writer.start_tls(context, server_hostname=name)`.
     pub fn start_tls<'a>(
@@ -150,6 +169,12 @@ impl StreamReader {
 
     /// Turns the connection into one with TLS, as its server. What was received
     /// and not read belongs to TLS.
+    ///
+    /// # Errors
+    /// Those of [`StartTls`](crate::StartTls).
+    ///
+    /// # Cancellation
+    /// As of [`StartTls`](crate::StartTls).
     ///
     /// # Python
     /// `await writer.start_tls(context)` on a server's stream.

@@ -20,9 +20,14 @@ use crate::{EventLoopHandle, Result};
 /// The options of a connection; await it to connect.
 ///
 /// # Errors
-/// Awaiting it fails with [`ErrorKind::Io`](crate::ErrorKind) and a
-/// [`ConnectError`](crate::ConnectError) that names each address that was tried
-/// (contract CC-6); with `NameResolution`; with `Full` if a table is.
+/// Awaiting it fails with [`ErrorKind::Io`](crate::ErrorKind), or `TimedOut` where the
+/// system gave up, and a [`ConnectError`](crate::ConnectError) that names each address
+/// that was tried (contract CC-6); with `NameResolution`; with `Tls` if the handshake
+/// fails, or `TimedOut` if it takes too long; with `Full` if a table is; with
+/// `Cancelled` or `Closed`. A socket that was passed in is refused with `InvalidInput`
+/// in an `Io` if it is no stream's, with `Busy` if a callback watches it, and with what
+/// its peer has reset it for; a path with a
+/// [`UnixAddrError`](crate::UnixAddrError) if it can't be one.
 ///
 /// # Cancellation
 /// Safe: every socket is closed, the one that was passed in too (CC-10).

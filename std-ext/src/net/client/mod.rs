@@ -50,6 +50,12 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
+    ///
     /// # Python
     /// `loop.create_connection(factory, host, port)`.
     #[track_caller]
@@ -68,6 +74,12 @@ impl EventLoopHandle {
 
     /// As [`create_connection`](Self::create_connection), on a socket that is
     /// connected already. It becomes the transport's, also if this fails (CC-10).
+    ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
     ///
     /// # Python
     /// `loop.create_connection(factory, sock=sock)`.
@@ -89,6 +101,12 @@ impl EventLoopHandle {
     /// would. The socket becomes the transport's, also if this fails (contract
     /// CA-1).
     ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
+    ///
     /// # Python
     /// `loop.connect_accepted_socket(factory, sock)`.
     #[track_caller]
@@ -106,6 +124,12 @@ impl EventLoopHandle {
 
     /// As [`create_connection`](Self::create_connection), to the path of a UNIX
     /// socket; one that starts with a NUL is an abstract name.
+    ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
     ///
     /// # Python
     /// `loop.create_unix_connection(factory, path)`.
@@ -125,6 +149,12 @@ impl EventLoopHandle {
 
     /// Connects to an address, and returns the two halves of the connection.
     ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
+    ///
     /// # Python
     /// `asyncio.open_connection(host, port)`.
     #[track_caller]
@@ -134,6 +164,12 @@ impl EventLoopHandle {
 
     /// As [`open_connection`](Self::open_connection), on a socket that is
     /// connected already.
+    ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
     ///
     /// # Python
     /// `asyncio.open_connection(sock=sock)`.
@@ -147,6 +183,12 @@ impl EventLoopHandle {
 
     /// As [`open_connection`](Self::open_connection), to the path of a UNIX
     /// socket; one that starts with a NUL is an abstract name.
+    ///
+    /// # Errors
+    /// Those of [`CreateConnection`](crate::CreateConnection).
+    ///
+    /// # Cancellation
+    /// As of [`CreateConnection`](crate::CreateConnection).
     ///
     /// # Python
     /// `asyncio.open_unix_connection(path)`.

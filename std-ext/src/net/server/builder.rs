@@ -20,7 +20,9 @@ use crate::{Error, EventLoopHandle, Result};
 /// # Errors
 /// Awaiting it fails with `Io`, which names the address, if one can't be bound, and
 /// every socket is closed then (contract SV-5); with `NameResolution`; with `Full` if
-/// a table is.
+/// a table is; with `InvalidInput` in an `Io` if a socket that was passed in is no
+/// stream's, or a timeout of TLS is zero; with a
+/// [`UnixAddrError`](crate::UnixAddrError) for what can't be a path; with `Closed`.
 ///
 /// # Cancellation
 /// Safe: every socket is closed, the one that was passed in too.

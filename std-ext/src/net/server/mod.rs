@@ -53,6 +53,12 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`CreateServer`](crate::CreateServer).
+    ///
+    /// # Cancellation
+    /// As of [`CreateServer`](crate::CreateServer).
+    ///
     /// # Python
     /// `loop.create_server(factory, host, port)`.
     #[track_caller]
@@ -71,6 +77,12 @@ impl EventLoopHandle {
 
     /// As [`create_server`](Self::create_server), on a socket that is bound
     /// already. It becomes the server's, also if this fails.
+    ///
+    /// # Errors
+    /// Those of [`CreateServer`](crate::CreateServer).
+    ///
+    /// # Cancellation
+    /// As of [`CreateServer`](crate::CreateServer).
     ///
     /// # Python
     /// `loop.create_server(factory, sock=sock)`.
@@ -94,6 +106,12 @@ impl EventLoopHandle {
     /// A socket file that nobody listens on any more is replaced; a live one, and
     /// anything else at the path, is left alone (UX-2, UX-3). The file goes with
     /// the server, if it is still its own (UX-6).
+    ///
+    /// # Errors
+    /// Those of [`CreateServer`](crate::CreateServer).
+    ///
+    /// # Cancellation
+    /// As of [`CreateServer`](crate::CreateServer).
     ///
     /// # Python
     /// `loop.create_unix_server(factory, path)`.
@@ -140,6 +158,12 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`CreateServer`](crate::CreateServer).
+    ///
+    /// # Cancellation
+    /// As of [`CreateServer`](crate::CreateServer).
+    ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, host, port)`.
     #[track_caller]
@@ -158,6 +182,12 @@ impl EventLoopHandle {
 
     /// As [`start_server`](Self::start_server), on a socket that is bound already.
     ///
+    /// # Errors
+    /// Those of [`CreateServer`](crate::CreateServer).
+    ///
+    /// # Cancellation
+    /// As of [`CreateServer`](crate::CreateServer).
+    ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, sock=sock)`.
     #[track_caller]
@@ -175,6 +205,12 @@ impl EventLoopHandle {
 
     /// As [`start_server`](Self::start_server), at the path of a UNIX socket; see
     /// [`create_unix_server`](Self::create_unix_server).
+    ///
+    /// # Errors
+    /// Those of [`CreateServer`](crate::CreateServer).
+    ///
+    /// # Cancellation
+    /// As of [`CreateServer`](crate::CreateServer).
     ///
     /// # Python
     /// `asyncio.start_unix_server(client_connected_cb, path)`.

@@ -43,6 +43,12 @@ impl EventLoopHandle {
     /// # Ok::<(), rondel::Error>(())
     /// ```
     ///
+    /// # Errors
+    /// Those of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    ///
+    /// # Cancellation
+    /// As of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, local_addr, remote_addr)`.
     #[track_caller]
@@ -57,6 +63,12 @@ impl EventLoopHandle {
     /// As [`create_datagram_endpoint`](Self::create_datagram_endpoint), on a
     /// datagram socket from elsewhere, of UDP or UNIX. It becomes the transport's,
     /// also if this fails (contract DG-1).
+    ///
+    /// # Errors
+    /// Those of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    ///
+    /// # Cancellation
+    /// As of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, sock=sock)`.
@@ -75,6 +87,12 @@ impl EventLoopHandle {
 
     /// As [`create_datagram_endpoint`](Self::create_datagram_endpoint), on a UNIX
     /// socket. Without a path of its own nobody can answer it.
+    ///
+    /// # Errors
+    /// Those of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    ///
+    /// # Cancellation
+    /// As of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, path, family=socket.AF_UNIX)`.
