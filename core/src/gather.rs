@@ -27,7 +27,8 @@ use crate::{Cancelled, Context, Outcome, Refusal, Refused, TaskError, WaitError}
 ///
 /// # Python
 /// `asyncio.gather(*tasks)`, over tasks of one type; it takes one future and
-/// `N` calls until it is done.
+/// `N` calls until it is done. An error of another task after the first is
+/// reported unless somebody looks at it, where asyncio silences it.
 #[must_use = "does nothing until it is awaited"]
 pub struct Gather<T: Outcome + 'static, C: Context, const N: usize> {
     children: Children<T, C, N>,
