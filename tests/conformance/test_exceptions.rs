@@ -13,6 +13,7 @@ use rondel::{
     ExceptionContext, Operation, Outcome, Transport,
 };
 
+use crate::allocation::live_bytes;
 use crate::fixture::{
     ALONE, Counter, Oops, Trace, any_port, break_log, defer, log_lines, logged, manual, manual_with, panics,
     propagating, quietly, reports, run_until_idle, small, turns,
@@ -530,6 +531,37 @@ fn k07_a_storm_is_a_few_lines_and_a_count() {
     // What is left to say is said at the end.
     event_loop.close().unwrap();
     assert_eq!(logged(log::Level::Error).last().unwrap(), "storm: suppressed 8 more within 10s");
+}
+
+#[test]
+fn k07_kinds_without_number_take_no_memory() {
+    log_lines();
+    let event_loop = manual();
+    let report = |number: u32| {
+        event_loop.call_exception_handler(&ExceptionContext::new(&format!("number {number}")));
+    };
+    // Until all places for kinds are taken, and the last line is written.
+    (0..100).for_each(report);
+    let before = live_bytes();
+    (100..10_000).for_each(report);
+    assert_eq!(live_bytes(), before);
+}
+
+#[test]
+fn eh5_k02_a_standard_error_that_nobody_reads_is_no_panic() {
+    // In a process of its own, which is this test once more: no other installs a logger.
+    let name = "test_exceptions::eh5_k02_a_standard_error_that_nobody_reads_is_no_panic";
+    if std::env::var_os(ALONE).is_some() {
+        // Where panics abort, the first one would be the end.
+        std::panic::set_hook(Box::new(|_| std::process::abort()));
+        return storm(&manual(), 100);
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, "1").stderr(writer);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

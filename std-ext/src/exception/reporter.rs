@@ -6,6 +6,7 @@ use core::hash::{Hash, Hasher};
 use core::panic::{AssertUnwindSafe, Location};
 use core::time::Duration;
 use std::hash::DefaultHasher;
+use std::io::{self, Write as _};
 use std::panic::catch_unwind;
 
 use log::Level;
@@ -275,7 +276,8 @@ impl EventLoopHandle {
 pub(crate) fn write_line(level: Level, line: fmt::Arguments<'_>) {
     let written = catch_unwind(AssertUnwindSafe(|| {
         if log::max_level() == log::LevelFilter::Off {
-            eprintln!("{line}");
+            // Not `eprintln`, which panics where nobody reads any more: a program without unwinding would end.
+            let _ = writeln!(io::stderr(), "{line}");
         } else {
             log::log!(target: "rondel", level, "{line}");
         }
