@@ -103,7 +103,7 @@ fn a_users_descriptor_comes_from_where_it_was_given_a_callback() {
     clock.advance(2 * SECOND);
     let text = event_loop.snapshot(&mut memory).to_string();
     assert!(
-        text.contains(&format!(", since 2.0s; created at tests/conformance/test_sites.rs:{writer}:")),
+        text.contains(&format!(", quiet for 2.0s; created at tests/conformance/test_sites.rs:{writer}:")),
         "{text}"
     );
     event_loop.remove_reader(&ours);
@@ -304,12 +304,12 @@ fn pipes_come_from_their_call() {
     let stream = event_loop.run_until_complete(opening).unwrap();
     turns(&event_loop, 1);
     let lines =
-        || sites(&event_loop, DescriptorOwner::Connection).into_iter().map(|site| site.0).collect::<Vec<_>>();
+        || sites(&event_loop, DescriptorOwner::Pipe).into_iter().map(|site| site.0).collect::<Vec<_>>();
     assert_eq!(lines(), [asked, opened]);
     clock.advance(SECOND);
     writer.write_all(b"x").unwrap();
     turns(&event_loop, 1);
-    assert_eq!(sites(&event_loop, DescriptorOwner::Connection)[0], (asked, 2));
+    assert_eq!(sites(&event_loop, DescriptorOwner::Pipe)[0], (asked, 2));
     transport.close();
     drop(stream);
     turns(&event_loop, 3);
@@ -327,7 +327,7 @@ fn a_child_and_its_pipes_come_from_its_call() {
     let (sleep, _) = event_loop.run_until_complete(starting.into_future()).unwrap();
     turns(&event_loop, 2);
     assert_eq!(sites(&event_loop, DescriptorOwner::Child), [(started, 1), (asked, 2)]);
-    let pipes = sites(&event_loop, DescriptorOwner::Connection);
+    let pipes = sites(&event_loop, DescriptorOwner::Pipe);
     let lines: Vec<u32> = pipes.into_iter().map(|site| site.0).collect();
     assert_eq!(lines, [started, started, asked, asked, asked]);
     sleep.close();

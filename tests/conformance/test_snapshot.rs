@@ -12,9 +12,11 @@ use rondel::{
 
 use crate::allocation::counted;
 use crate::fixture::{manual, manual_with, pair, scenarios, small, turns};
+use crate::pipe_fixture::pipe;
 
 scenarios! {
     connections_servers_and_endpoints_say_what_they_are
+    pipes_say_what_they_are
     a_child_says_its_number_and_its_program
     a_task_that_reads_waits_for_its_descriptor
     a_watched_descriptor_names_its_callbacks
@@ -42,7 +44,7 @@ fn tree(event_loop: &EventLoopHandle, names: &[(rondel::TaskId, &str)]) -> Strin
     let mut rows = vec![SnapshotRow::Empty; event_loop.snapshot_len()];
     let text = event_loop.snapshot(&mut rows).tree().to_string();
     let lines = text.lines().map(|line| {
-        let line = line.split(';').next().unwrap_or_default().replace(", since 0ns", "");
+        let line = line.split(';').next().unwrap_or_default().replace(", for 0ns", "");
         // `Task-12` contains `Task-1`.
         let words = line.split(' ').map(|word| {
             let (word, comma) = word.strip_suffix(',').map_or((word, ""), |word| (word, ","));
@@ -70,10 +72,10 @@ fn every_kind_of_row_is_there_and_prints() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "at 2.000000000s: 1 tasks, 3 calls, 1 futures, 0 descriptors, 0 jobs");
     assert!(lines[1].starts_with(&format!("{} is ready; created at ", task.id())), "{text}");
-    assert!(lines[2].contains(" is due in 1s, since 2s; created at "), "{text}");
-    assert!(lines[3].contains(" is ready, since 2s; created at "), "{text}");
-    assert!(lines[4].contains(&format!(" follows {}, since 2s; created at ", future.id())), "{text}");
-    assert!(lines[5].starts_with(&format!("{} is pending, since 2s, awaited by 1; ", future.id())), "{text}");
+    assert!(lines[2].contains(" is due in 1s, for 2s; created at "), "{text}");
+    assert!(lines[3].contains(" is ready, for 2s; created at "), "{text}");
+    assert!(lines[4].contains(&format!(" follows {}, for 2s; created at ", future.id())), "{text}");
+    assert!(lines[5].starts_with(&format!("{} is pending, for 2s, awaited by 1; ", future.id())), "{text}");
     assert!(lines[1..].iter().all(|line| line.contains("test_snapshot.rs:")), "{text}");
 }
 
@@ -111,7 +113,7 @@ fn a_task_says_what_it_waits_for_and_since_when() {
     assert_eq!(shown.since.map(Instant::as_nanos), Some(2_000_000_000));
     let mut memory = vec![SnapshotRow::Empty; 10];
     let text = event_loop.snapshot(&mut memory).tree().to_string();
-    assert!(text.starts_with(&format!("{} sleeps for 3s more, since 2s; created at ", task.id())), "{text}");
+    assert!(text.starts_with(&format!("{} sleeps for 3s more, for 2s; created at ", task.id())), "{text}");
 }
 
 #[test]
@@ -183,7 +185,7 @@ fn a_cycle_can_not_hang_the_tree() {
     *first.borrow_mut() = Some(b);
     turns(&event_loop, 3);
     let names = [(a_id, "a"), (b_id, "b"), (c.id(), "c")];
-    let expected = "b waits for a, for itself, through others\n└── a waits for b\nc waits for b";
+    let expected = "b waits for a, and through others for itself\n└── a waits for b\nc waits for b";
     assert_eq!(tree(&event_loop, &names), expected);
 }
 
@@ -269,22 +271,68 @@ fn connections_servers_and_endpoints_say_what_they_are() {
     assert_eq!(descriptors(&event_loop).len(), 0);
 }
 
+impl rondel::WritePipeProtocol for Quiet {}
+
+fn pipes_say_what_they_are() {
+    let event_loop = manual();
+    let (_theirs, ours) = pipe();
+    let connecting = event_loop.connect_write_pipe(|| Quiet, ours);
+    let (transport, _) = event_loop.run_until_complete(connecting).unwrap();
+    // More than the system has room for.
+    transport.write(&vec![7; 1 << 20]).unwrap();
+    let queued = transport.write_buffer_size();
+    assert!(queued > 0);
+    let found = descriptors(&event_loop);
+    let [written] = found[..] else { panic!("{found:?}") };
+    assert_eq!((written.owner, written.state), (DescriptorOwner::Pipe, "open, writing paused"));
+    assert!(written.protocol.ends_with("test_snapshot::Quiet"), "{}", written.protocol);
+    assert_eq!(
+        (written.local, written.peer, written.queued),
+        (SnapshotAddr::None, SnapshotAddr::None, queued)
+    );
+    let line =
+        format!("pipe {} is open, writing paused, conformance::test_snapshot::Quiet, queued: ", written.fd);
+    assert!(written.to_string().starts_with(&line), "{written}");
+    transport.abort();
+    turns(&event_loop, 3);
+
+    let (ours, _theirs) = pipe();
+    let opening = event_loop.open_read_pipe(ours).into_future();
+    let mut stream = event_loop.run_until_complete(opening).unwrap();
+    let reading = event_loop.create_task(async move { stream.read_line().await.map(drop) }).unwrap();
+    turns(&event_loop, 2);
+    let found = descriptors(&event_loop);
+    let [read] = found[..] else { panic!("{found:?}") };
+    assert_eq!(read.to_string(), format!("pipe {} is open, read by {}", read.fd, reading.id()));
+    reading.cancel();
+    turns(&event_loop, 3);
+    assert_eq!(descriptors(&event_loop).len(), 0);
+}
+
 fn a_child_says_its_number_and_its_program() {
     let event_loop = manual();
+    for (program, shown) in
+        [("sleep", "sleep"), ("/usr/bin/../../usr/bin/../bin/sleep", "in/../../usr/bin/../bin/sleep")]
+    {
+        a_child_is_shown(&event_loop, program, shown);
+    }
+}
+
+fn a_child_is_shown(event_loop: &rondel::EventLoop, path: &'static str, shown: &str) {
     let handle = event_loop.handle();
-    let started = async move { handle.create_subprocess_exec("sleep").arg("1000").await };
+    let started = async move { handle.create_subprocess_exec(path).arg("1000").await };
     let sleep = event_loop.run_until_complete(started).unwrap();
-    let found = descriptors(&event_loop);
+    let found = descriptors(event_loop);
     let [row] = found[..] else { panic!("{found:?}") };
     assert_eq!((row.owner, row.state), (DescriptorOwner::Child, "running"));
     let (pid, program) = row.process.unwrap();
-    assert_eq!((pid, program.as_str()), (sleep.pid(), "sleep"));
+    assert_eq!((pid, program.as_str()), (sleep.pid(), shown));
     let line = row.to_string();
-    let expected = format!("child process {} is running, pid {pid} (sleep), read by ", row.fd);
+    let expected = format!("child process {} is running, pid {pid} ({shown}), read by ", row.fd);
     assert!(line.starts_with(&expected), "{line}");
     sleep.kill().unwrap();
     event_loop.run_until_complete(async move { sleep.wait().await }).unwrap();
-    assert_eq!(descriptors(&event_loop).len(), 0);
+    assert_eq!(descriptors(event_loop).len(), 0);
 }
 
 fn a_task_that_reads_waits_for_its_descriptor() {
@@ -389,8 +437,9 @@ fn a_signal_prints_what_the_loop_holds_each_time_it_comes() {
     let task = event_loop.create_task(core::future::pending::<()>()).unwrap();
     raise(&event_loop, signal);
     let text = String::from_utf8(out.0.take()).unwrap();
-    let line = format!("{} waits for its waker, since 0ns; created at ", task.id());
+    let line = format!("{} waits for its waker, for 0ns; created at ", task.id());
     assert_eq!(text.matches(&line).count(), 2, "in the list and in the tree: {text}");
+    assert!(text.contains(&format!("\nwho awaits whom:\n{line}")), "{text}");
     for _ in 0..5 {
         event_loop.call_later(Duration::from_secs(9), |_| ()).unwrap();
     }

@@ -88,7 +88,7 @@ fn a_job_is_queued_then_done_and_gone_when_its_result_is_taken() {
     assert_eq!(row.task, Some(task.id()), "it is known from the first poll on");
     assert_eq!(tasks(&event_loop)[0].wait, Some(TaskWait::Job(row.number)));
     let expected = format!(
-        "job {} of an executor, {}, is queued, since 2s, awaited by {}; created at ",
+        "job {} of an executor, {}, is queued, for 2s, awaited by {}; created at ",
         row.number,
         row.name.as_str(),
         task.id()
@@ -116,7 +116,7 @@ fn a_job_that_runs_names_its_thread_and_the_one_behind_it_is_queued() {
     assert_eq!((queued.state, queued.since()), (JobState::Queued, queued.handed_in));
     assert!(running.number < queued.number);
     let lines = job_lines(&event_loop);
-    assert!(lines[0].contains(" runs in thread diskworker-0, since 3s; created at "), "{lines:?}");
+    assert!(lines[0].contains(" runs in thread diskworker-0, for 3s; created at "), "{lines:?}");
     end.send(()).unwrap();
     assert!(event_loop.run_until_complete(first).unwrap());
     assert_eq!(event_loop.run_until_complete(second).unwrap(), 7);
@@ -133,7 +133,7 @@ fn an_executor_of_ones_own_may_run_a_job_in_a_thread_without_a_name() {
     has_begun.recv().unwrap();
     let [row] = jobs(&event_loop)[..] else { panic!("one job") };
     assert!(matches!(row.state, JobState::InThread { thread, since: None } if thread.as_str().is_empty()));
-    assert!(job_lines(&event_loop)[0].contains(", runs in a thread, since 0ns; created at "));
+    assert!(job_lines(&event_loop)[0].contains(", runs in a thread, for 0ns; created at "));
     end.send(()).unwrap();
     assert!(event_loop.run_until_complete(job).unwrap());
     running.join().unwrap();
@@ -284,7 +284,7 @@ fn jobs_of_a_process_pool_say_in_which_process_they_run() {
     assert_eq!((second.state, second.name.as_str(), second.task), (JobState::Queued, "echo", None));
     assert_eq!(tasks(&event_loop)[0].wait, Some(TaskWait::Job(first.number)));
     let lines = job_lines(&event_loop);
-    let expected = format!(" runs in process {pid}, since 2s, awaited by {}; created at ", task.id());
+    let expected = format!(" runs in process {pid}, for 2s, awaited by {}; created at ", task.id());
     assert!(lines[0].contains(&expected), "{lines:?}");
     drop(queued);
     assert_eq!(jobs(&event_loop).len(), 1);

@@ -16,12 +16,14 @@ use rondel::{
 
 use crate::allocation::counted;
 use crate::fixture::{any_port, manual, manual_with, pair, scenarios, small, turns};
+use crate::pipe_fixture::pipe;
 use crate::test_snapshot::{rows, tasks};
 use crate::test_snapshot_jobs::jobs;
 
 scenarios! {
     each_side_of_a_descriptor_is_named_also_through_a_combinator
     a_writer_that_drains_waits_for_its_connection
+    a_writer_that_drains_waits_for_its_pipe
     a_writer_that_closes_waits_for_its_connection
     a_handshake_is_waited_for
     a_child_is_waited_for
@@ -120,10 +122,26 @@ fn a_writer_that_drains_waits_for_its_connection() {
         writer.drain().await
     });
     turns(&event_loop, 1);
-    let line = format!("waits for connection {fd} to send what is queued");
+    let line = format!("waits for descriptor {fd} to send what is queued");
     assert_eq!(wait_of(&event_loop, &draining), (TaskWait::Drained { fd }, line));
     draining.cancel();
     drop(reader);
+    turns(&event_loop, 3);
+}
+
+fn a_writer_that_drains_waits_for_its_pipe() {
+    let event_loop = manual();
+    let (_theirs, ours) = pipe();
+    let mut writer = event_loop.run_until_complete(event_loop.open_write_pipe(ours)).unwrap();
+    let fd = descriptor(&event_loop);
+    let draining = waiting(&event_loop, async move {
+        writer.write(&vec![7; 1 << 20])?;
+        writer.drain().await
+    });
+    turns(&event_loop, 1);
+    let line = format!("waits for descriptor {fd} to send what is queued");
+    assert_eq!(wait_of(&event_loop, &draining), (TaskWait::Drained { fd }, line));
+    draining.cancel();
     turns(&event_loop, 3);
 }
 
@@ -133,7 +151,7 @@ fn a_writer_that_closes_waits_for_its_connection() {
     let fd = descriptor(&event_loop);
     let closing = waiting(&event_loop, async move { writer.wait_closed().await });
     turns(&event_loop, 1);
-    let line = format!("waits for connection {fd} to close");
+    let line = format!("waits for descriptor {fd} to close");
     assert_eq!(wait_of(&event_loop, &closing), (TaskWait::Closed { fd }, line));
     closing.cancel();
     turns(&event_loop, 3);
@@ -148,7 +166,7 @@ fn a_handshake_is_waited_for() {
         waiting(&event_loop, async move { handle.open_connection(addr).tls(&config).await.map(drop) });
     turns(&event_loop, 8);
     let fd = descriptor(&event_loop);
-    let line = format!("waits for connection {fd} to open");
+    let line = format!("waits for descriptor {fd} to open");
     assert_eq!(wait_of(&event_loop, &opening), (TaskWait::Opened { fd }, line));
     opening.cancel();
     turns(&event_loop, 3);

@@ -166,7 +166,7 @@ impl EventLoopHandle {
         async move {
             let open = || {
                 let end = PipeEnd::adopt(&event_loop, pipe, Direction::Write)?;
-                Ok(streams::writer(Rc::new(Connection::of_pipe(&event_loop, end, location)?)))
+                Ok(streams::writer(Connection::of_pipe(&event_loop, end, location)?))
             };
             open().map_err(|error: crate::Error| error.during("open_write_pipe"))
         }
@@ -187,7 +187,7 @@ where
     Kind: 'static,
 {
     let end = PipeEnd::adopt(event_loop, pipe, direction)?;
-    let connection = Rc::new(Connection::of_pipe(event_loop, end, location)?);
+    let connection = Connection::of_pipe(event_loop, end, location)?;
     let seat = Seat::<P, Kind>::new(factory());
     connection.begin_protocol(Rc::<Seat<P, Kind>>::clone(&seat) as _).await?;
     Ok((Transport { connection }, ProtocolRef::new(seat)))
@@ -251,7 +251,7 @@ impl OpenReadPipe {
             Source::Given(pipe) => PipeEnd::adopt(&self.event_loop, pipe, Direction::Read)?,
             Source::Stdin => PipeEnd::stdin(&self.event_loop)?,
         };
-        Ok(streams::reader(Rc::new(Connection::of_pipe(&self.event_loop, end, self.location)?), self.limit))
+        Ok(streams::reader(Connection::of_pipe(&self.event_loop, end, self.location)?, self.limit))
     }
 }
 

@@ -3,7 +3,6 @@
 use core::future::Future;
 use core::panic::Location;
 use std::io;
-use std::rc::Rc;
 
 use super::connect::OpenReadPipe;
 use super::end::NotAPipe;
@@ -101,7 +100,7 @@ async fn open(
 ) -> Result<StreamWriter> {
     let open = || {
         let end = PipeEnd::shared(&event_loop, fd, Direction::Write)?;
-        Ok(streams::writer(Rc::new(Connection::of_pipe(&event_loop, end, location)?)))
+        Ok(streams::writer(Connection::of_pipe(&event_loop, end, location)?))
     };
     open().map_err(|error: Error| error.during(operation))
 }

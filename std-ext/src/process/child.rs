@@ -153,7 +153,7 @@ impl Child {
             exited: event_loop.create_future_from(location)?,
             subprocess: RefCell::default(),
             outlives_loop: Cell::new(false),
-            program: ShortText::new(program.display()),
+            program: ShortText::end_of(&program.to_string_lossy()),
             is_summoned: Cell::new(false),
         });
         let erase = |child: Rc<Self>| Callback::handler(move |_: &EventLoopHandle| child.look());

@@ -69,7 +69,7 @@ impl TheirEnds {
                 };
                 self.sources[target] = self.keep(event_loop, their);
                 let end = PipeEnd::made(event_loop, our, direction)?;
-                return Ok(Some(Rc::new(Connection::of_pipe(event_loop, end, location)?)));
+                return Ok(Some(Connection::of_pipe(event_loop, end, location)?));
             }
         };
         Ok(None)

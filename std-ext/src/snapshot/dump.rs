@@ -56,7 +56,7 @@ impl EventLoopHandle {
             rows.resize(rows_max.min(event_loop.snapshot_len()), SnapshotRow::Empty);
             let snapshot = event_loop.snapshot(&mut rows);
             let missing = snapshot.missing();
-            write!(out, "{snapshot}{}", snapshot.tree())?;
+            write!(out, "{snapshot}who awaits whom:\n{}", snapshot.tree())?;
             debug_assert!(missing == 0 || rows.len() == rows_max, "as many as were counted");
             out.flush()
         })?;

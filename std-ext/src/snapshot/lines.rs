@@ -70,10 +70,10 @@ impl fmt::Display for TaskLine<'_> {
             },
         }
         if let Some(since) = task.since {
-            write!(f, ", since {:?}", rounded(now - since))?;
+            write!(f, ", for {:?}", rounded(now - since))?;
         }
         if *is_in_cycle {
-            f.write_str(", for itself, through others")?;
+            f.write_str(", and through others for itself")?;
         }
         write!(f, "; created at {}", task.location)
     }
@@ -100,7 +100,7 @@ impl fmt::Display for CallLine<'_> {
             CallRole::Handler => f.write_str(" is a handler")?,
             _ => f.write_str(" waits")?,
         }
-        write!(f, ", since {:?}", rounded(now - call.since))?;
+        write!(f, ", for {:?}", rounded(now - call.since))?;
         if let Some(task) = call.wakes {
             write!(f, ", wakes {task}")?;
         }
@@ -120,8 +120,8 @@ impl fmt::Display for FutureLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { row: FutureRow { future, .. }, now } = *self;
         let (id, state, waiters) = (future.id, future.state, future.waiters);
-        let since = rounded(now - future.since);
-        write!(f, "{id} is {state}, since {since:?}, awaited by {waiters}; created at {}", future.location)
+        let age = rounded(now - future.since);
+        write!(f, "{id} is {state}, for {age:?}, awaited by {waiters}; created at {}", future.location)
     }
 }
 
@@ -143,7 +143,7 @@ impl fmt::Display for JobLine<'_> {
             JobState::InProcess { pid, .. } => write!(f, " runs in process {pid}")?,
             JobState::Done => f.write_str(" is done")?,
         }
-        write!(f, ", since {:?}", rounded(now - job.since()))?;
+        write!(f, ", for {:?}", rounded(now - job.since()))?;
         if let Some(task) = job.task {
             write!(f, ", awaited by {task}")?;
         }
@@ -162,7 +162,7 @@ struct DescriptorLine<'a> {
 impl fmt::Display for DescriptorLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { row, now } = *self;
-        write!(f, "{row}, since {:.1?}; created at {}", now - row.since, row.location)
+        write!(f, "{row}, quiet for {:.1?}; created at {}", now - row.since, row.location)
     }
 }
 

@@ -117,7 +117,7 @@ pub struct DescriptorRow {
     pub queued: usize,
     /// Counts the connections of a server.
     pub connections: Option<usize>,
-    /// Is the number of a child process, and the start of its program's name.
+    /// Is the number of a child process, and the end of its program's path.
     pub process: Option<(u32, ShortText)>,
     /// Says in a word how it stands, `open`, `paused` or `closing` for example; empty where nothing
     /// is known.
@@ -182,6 +182,9 @@ pub enum DescriptorOwner {
     User,
     /// A connection: a transport or a stream, also one that is being made.
     Connection,
+    /// An end of a pipe, or a device, read or written by a transport or a stream: of a child process,
+    /// or of the user's.
+    Pipe,
     /// A server: one of its listening sockets.
     Server,
     /// A look-up of a name.
@@ -201,6 +204,7 @@ impl DescriptorOwner {
         match self {
             Self::User => "descriptor",
             Self::Connection => "connection",
+            Self::Pipe => "pipe",
             Self::Server => "server",
             Self::Lookup => "look-up",
             Self::Datagrams => "datagrams",

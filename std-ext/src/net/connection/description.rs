@@ -7,7 +7,7 @@ use rondel_core::SlotId;
 
 use super::Connection;
 use super::state::State;
-use crate::snapshot::{Describe, DescriptorRow, SnapshotAddr, TaskWait};
+use crate::snapshot::{Describe, DescriptorOwner, DescriptorRow, SnapshotAddr, TaskWait};
 
 impl Describe for Connection {
     fn location(&self) -> &'static Location<'static> {
@@ -19,8 +19,12 @@ impl Describe for Connection {
     }
 
     fn describe(&self, row: &mut DescriptorRow) {
-        row.peer = SnapshotAddr::new(&self.peer_addr());
-        row.local = self.local_addr().map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
+        if self.is_pipe() {
+            row.owner = DescriptorOwner::Pipe;
+        } else {
+            row.peer = SnapshotAddr::new(&self.peer_addr());
+            row.local = self.local_addr().map_or(SnapshotAddr::None, |addr| SnapshotAddr::new(&addr));
+        }
         row.queued = self.queued();
         row.protocol = self.protocol().map_or("", |protocol| protocol.type_name());
         row.state = if self.has(State::CLOSING | State::ENDING | State::CLOSED) {

@@ -65,7 +65,7 @@ impl Connection {
         event_loop: &EventLoopHandle,
         end: PipeEnd,
         location: &'static Location<'static>,
-    ) -> Result<Self> {
+    ) -> Result<Rc<Self>> {
         let kernel = &event_loop.inner.kernel;
         let mut state = end.state();
         let watched = match event_loop.watch(end.fd, Owner::Stream, Interest::READABLE, location) {
@@ -92,7 +92,9 @@ impl Connection {
         };
         event_loop.inner.meters.connections_opened.add(1);
         let origin = Origin::asked_at(location, event_loop);
-        Ok(Self::watched(origin, end.fd, token, state, UnixAddr::default().into()))
+        let connection = Rc::new(Self::watched(origin, end.fd, token, state, UnixAddr::default().into()));
+        event_loop.set_description(token, Rc::<Self>::downgrade(&connection));
+        Ok(connection)
     }
 
     pub(super) fn is_pipe(&self) -> bool {
