@@ -12,6 +12,7 @@ use rondel::{
 use crate::command::{self, Command};
 use crate::figures::{self, Figures};
 use crate::options::Options;
+use crate::output::say;
 use crate::primes;
 
 /// Is the most answers that a client may have outstanding.
@@ -29,17 +30,17 @@ pub(crate) async fn listen(
     Ok(server)
 }
 
-/// Listens for clients that talk TLS, if that is wanted.
+/// Listens for clients that talk TLS.
 pub(crate) async fn listen_tls(
     event_loop: &EventLoopHandle,
+    addr: SocketAddr,
     options: &Options,
     figures: &Rc<Figures>,
     stop: &Future<()>,
-) -> rondel::Result<Option<Server>> {
-    let (Some(addr), Some(certificate)) = (options.tls, &options.certificate) else { return Ok(None) };
-    let server = listen_on(event_loop, addr, Some(certificate), options, figures, stop).await?;
+) -> rondel::Result<Server> {
+    let server = listen_on(event_loop, addr, options.certificate.as_ref(), options, figures, stop).await?;
     figures.watch_tls(&server);
-    Ok(Some(server))
+    Ok(server)
 }
 
 async fn listen_on(
@@ -59,7 +60,7 @@ async fn listen_on(
     match tls {
         None => server.await,
         Some(tls) => {
-            let refused = |_: &EventLoopHandle, error: &Error| println!("a handshake was refused: {error}");
+            let refused = |_: &EventLoopHandle, error: &Error| say!("a handshake was refused: {error}");
             server.tls(tls).on_refused(refused).await
         }
     }
@@ -74,7 +75,7 @@ async fn serve(
     stop: Future<()>,
 ) -> rondel::Result<()> {
     let peer = reader.peer_addr();
-    println!("{peer} connected");
+    say!("{peer} connected");
     figures.client_connected();
     let mut client = Client { event_loop, writer, figures, stop, delayed: BTreeMap::new(), sequence: 0 };
     let result = client.serve(reader).await;
@@ -86,9 +87,9 @@ async fn serve(
     }
     client.figures.client_left();
     match &result {
-        Ok(()) => println!("{peer} left"),
-        Err(error) if error.is_cancelled() => println!("{peer} was disconnected"),
-        Err(error) => println!("{peer} was lost: {error}"),
+        Ok(()) => say!("{peer} left"),
+        Err(error) if error.is_cancelled() => say!("{peer} was disconnected"),
+        Err(error) => say!("{peer} was lost: {error}"),
     }
     // What happens to one client is no error of the gateway.
     Ok(())
@@ -184,7 +185,7 @@ impl Client {
                 self.line(&text).await
             }
             Ok(Command::Stop) => {
-                println!("{} says stop", self.writer.peer_addr());
+                say!("{} says stop", self.writer.peer_addr());
                 // Somebody else may have said so before.
                 let _ = self.stop.set_result(());
                 self.line("stopping").await

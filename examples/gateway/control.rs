@@ -7,6 +7,7 @@ use rondel::{EventLoopHandle, Future, Protocol, Server, Transport};
 
 use crate::command::{self, Command};
 use crate::figures::{self, Figures};
+use crate::output::say;
 use crate::primes;
 
 /// Is the longest command, in bytes.
@@ -31,7 +32,7 @@ impl Control {
         let (figures, stop) = (Rc::clone(figures), stop.clone());
         let factory = move || Self { figures: Rc::clone(&figures), stop: stop.clone(), line: Vec::new() };
         let server = event_loop.create_unix_server(factory, path).max_connections(16).await?;
-        println!("control socket at {}", path.display());
+        say!("control socket at {}", path.display());
         Ok(server)
     }
 
@@ -55,7 +56,7 @@ impl Control {
             Ok(Command::Sensor) => self.figures.describe_reading(),
             Ok(Command::Primes(limit)) => return count_primes(transport, limit),
             Ok(Command::Stop) => {
-                println!("the control socket says stop");
+                say!("the control socket says stop");
                 // Somebody else may have said so before.
                 let _ = self.stop.set_result(());
                 String::from("stopping")

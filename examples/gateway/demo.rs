@@ -1,6 +1,6 @@
 //! The demonstration: clients of the gateway's own, in a thread and a loop of their own.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::net::UdpSocket;
@@ -14,6 +14,7 @@ use rondel::{
 };
 
 use crate::options::Options;
+use crate::output::say;
 
 /// Is how long it lasts.
 const DURATION: Duration = Duration::from_secs(10);
@@ -35,7 +36,6 @@ enum Kind {
 pub(crate) fn choose_addresses(options: &mut Options) -> rondel::Result<Directory> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let directory = Directory::make()?;
-    options.tcp = any;
     options.tls.get_or_insert(any);
     options.udp.get_or_insert(any);
     options.http.get_or_insert(any);
@@ -45,7 +45,9 @@ pub(crate) fn choose_addresses(options: &mut Options) -> rondel::Result<Director
 
 /// The clients, and what they have done.
 pub(crate) struct Demo {
-    summary: Rc<RefCell<Option<Summary>>>,
+    /// Is what became of it, once that is known.
+    outcome: Rc<RefCell<Option<Result<Summary, String>>>>,
+    loops: usize,
     _directory: Directory,
 }
 
@@ -59,28 +61,33 @@ impl Demo {
     ) -> rondel::Result<Self> {
         let (targets, stop) = (Targets::of(options)?, stop.clone());
         let count: usize = CLIENTS.iter().map(|(_, count)| count).sum();
-        println!("{count} clients for {} seconds; stop with Ctrl+C", DURATION.as_secs());
+        say!("{count} clients for {} seconds; stop with Ctrl+C", DURATION.as_secs());
         let job = event_loop
-            .run_in_executor(move || drive(&targets).map_err(|error| error.to_string()))
+            .run_in_executor(move || drive(targets).map_err(|error| error.to_string()))
             .map_err(|refused| refused.to_string())?;
-        let summary = Rc::new(RefCell::new(None));
-        let place = Rc::clone(&summary);
+        let outcome = Rc::new(RefCell::new(None));
+        let place = Rc::clone(&outcome);
         event_loop.create_task(async move {
-            let summary = job.await?;
-            // Somebody else may have said so before.
-            let _ = stop.set_result(());
-            place.replace(Some(summary?));
-            Ok::<(), rondel::Error>(())
+            let driven = job.await.unwrap_or_else(|error| Err(error.to_string()));
+            // If somebody else has said so before, the clients were disturbed.
+            if stop.set_result(()).is_ok() {
+                place.replace(Some(driven));
+            }
         })?;
-        Ok(Self { summary, _directory: directory })
+        Ok(Self { outcome, loops: options.loops, _directory: directory })
     }
 
     /// Prints what was done.
-    pub(crate) fn print_summary(self) {
-        match self.summary.take() {
-            Some(summary) => summary.print(),
-            None => println!("the demonstration was stopped"),
+    ///
+    /// # Errors
+    /// If a client failed.
+    pub(crate) fn print_summary(self) -> rondel::Result<()> {
+        match self.outcome.take() {
+            Some(Ok(summary)) => summary.print(self.loops),
+            Some(Err(error)) => return Err(format!("the demonstration failed: {error}").into()),
+            None => say!("the demonstration was stopped"),
         }
+        Ok(())
     }
 }
 
@@ -111,59 +118,74 @@ fn trust(authority: Pem) -> rondel::Result<TlsClientConfig> {
 }
 
 /// Runs all clients to the end.
-fn drive(targets: &Targets) -> rondel::Result<Summary> {
+///
+/// # Errors
+/// The first that one of them had.
+fn drive(targets: Targets) -> rondel::Result<Summary> {
     let event_loop = EventLoop::new()?;
-    let measured = Rc::new(Measured::new());
+    let (targets, measured) = (Rc::new(targets), Rc::new(Measured::new()));
+    let end = Rc::new(Cell::new(event_loop.time() + DURATION));
+    let mut clients = Vec::new();
+    for (kind, count) in CLIENTS {
+        for _ in 0..count {
+            let client = Client {
+                event_loop: event_loop.handle(),
+                targets: Rc::clone(&targets),
+                measured: Rc::clone(&measured),
+                end: Rc::clone(&end),
+                kind,
+            };
+            clients.push(event_loop.create_task(client.run())?);
+        }
+    }
     event_loop.run_until_complete(async {
-        let end = event_loop.time() + DURATION;
-        let mut clients = Vec::new();
-        for (kind, count) in CLIENTS {
-            for _ in 0..count {
-                let client =
-                    Client { event_loop: event_loop.handle(), measured: Rc::clone(&measured), kind, end };
-                clients.push(match kind {
-                    Kind::Udp => event_loop.create_task(client.exchange_datagrams(targets.udp))?,
-                    _ => {
-                        let (reader, writer) = connect(&event_loop, targets, kind).await?;
-                        event_loop.create_task(client.exchange_lines(reader, writer))?
-                    }
-                });
-            }
-        }
+        let mut result = Ok(());
         for client in clients {
-            client.await??;
+            result = result.and(client.await?);
         }
-        Ok::<(), rondel::Error>(())
+        result
     })?;
     Ok(measured.summarize())
-}
-
-async fn connect(
-    event_loop: &EventLoopHandle,
-    targets: &Targets,
-    kind: Kind,
-) -> rondel::Result<(StreamReader, StreamWriter)> {
-    match kind {
-        Kind::Unix => event_loop.open_unix_connection(&targets.unix).await,
-        Kind::Tls => event_loop.open_connection(targets.tls).tls(&targets.trust).await,
-        _ => event_loop.open_connection(targets.tcp).await,
-    }
 }
 
 /// One client.
 struct Client {
     event_loop: EventLoopHandle,
+    targets: Rc<Targets>,
     measured: Rc<Measured>,
+    /// Is when all of them end.
+    end: Rc<Cell<Instant>>,
     kind: Kind,
-    end: Instant,
 }
 
 impl Client {
+    /// Talks to the gateway until the end; where it fails, that is now.
+    async fn run(self) -> rondel::Result<()> {
+        let result = match self.kind {
+            Kind::Udp => self.exchange_datagrams().await,
+            _ => self.exchange_lines().await,
+        };
+        if result.is_err() {
+            self.end.set(self.event_loop.time());
+        }
+        result
+    }
+
+    async fn connect(&self) -> rondel::Result<(StreamReader, StreamWriter)> {
+        let (event_loop, targets) = (&self.event_loop, &self.targets);
+        match self.kind {
+            Kind::Unix => event_loop.open_unix_connection(&targets.unix).await,
+            Kind::Tls => event_loop.open_connection(targets.tls).tls(&targets.trust).await,
+            _ => event_loop.open_connection(targets.tcp).await,
+        }
+    }
+
     /// Asks for one line after another.
-    async fn exchange_lines(self, mut reader: StreamReader, mut writer: StreamWriter) -> rondel::Result<()> {
+    async fn exchange_lines(&self) -> rondel::Result<()> {
+        let (mut reader, mut writer) = self.connect().await?;
         for number in 0_u64.. {
             let asked = self.event_loop.time();
-            if asked >= self.end {
+            if asked >= self.end.get() {
                 break;
             }
             let line = format!("echo {number}\n");
@@ -183,17 +205,18 @@ impl Client {
 
     /// Sends one datagram after another, and waits for each to come back; for a while only, since one
     /// may be lost.
-    async fn exchange_datagrams(self, to: SocketAddr) -> rondel::Result<()> {
+    async fn exchange_datagrams(&self) -> rondel::Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.connect(to)?;
+        socket.connect(self.targets.udp)?;
         let socket = NonBlocking::new(socket)?;
         let mut buffer = [0; 64];
         for number in 0_u64.. {
             let asked = self.event_loop.time();
-            if asked >= self.end {
+            let end = self.end.get();
+            if asked >= end {
                 break;
             }
-            let patience = self.end - asked;
+            let patience = end - asked;
             self.event_loop.sock_sendall(&socket, &number.to_be_bytes()).await?;
             let answer = self.event_loop.sock_recv_into(&socket, &mut buffer);
             match self.event_loop.timeout(patience, answer).await {
@@ -238,11 +261,11 @@ impl Measured {
 struct Summary([Histogram<u64>; CLIENTS.len()]);
 
 impl Summary {
-    fn print(&self) {
-        println!("\n      clients   answers   a second    median       99 %   longest");
+    fn print(&self, loops: usize) {
+        say!("\n      clients   answers   a second    median       99 %   longest");
         for ((kind, clients), times) in CLIENTS.iter().zip(&self.0) {
             let micros = |nanos: u64| format!("{:.0} µs", nanos as f64 / 1e3);
-            println!(
+            say!(
                 "{:>4} {clients:>8} {:>9} {:>10.0} {:>9} {:>10} {:>9}",
                 format!("{kind:?}").to_uppercase(),
                 times.len(),
@@ -253,7 +276,11 @@ impl Summary {
             );
         }
         let all: u64 = self.0.iter().map(Histogram::len).sum();
-        println!("{all} answers, each of them right, by one loop in one thread");
+        let by = match loops {
+            1 => String::from("one loop in one thread"),
+            _ => format!("{loops} loops, each in a thread of its own"),
+        };
+        say!("{all} answers, each of them right, by {by}");
     }
 }
 

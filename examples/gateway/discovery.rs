@@ -7,6 +7,7 @@ use rondel::{Address, DatagramProtocol, DatagramTransport, ErrorKind, EventLoopH
 
 use crate::figures::Figures;
 use crate::options::Options;
+use crate::output::say;
 
 /// Asks for the addresses; a line end may follow.
 const QUESTION: &[u8] = b"discover";
@@ -29,7 +30,7 @@ pub(crate) async fn listen(
     let (transport, _) = event_loop.create_datagram_endpoint(|| responder).local_addr(addr).await?;
     figures.watch_datagrams(&transport);
     let addr = transport.local_addr().and_then(|addr| addr.as_inet()).unwrap_or(addr);
-    println!("discovery and echo on udp {addr}");
+    say!("discovery and echo on udp {addr}");
     Ok(addr)
 }
 

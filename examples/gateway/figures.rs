@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use rondel::{DatagramTransport, EventLoopHandle, Instant, Server, Statistics, Usage};
 
+use crate::output::say;
 use crate::sensor::Reading;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -209,8 +210,8 @@ impl Figures {
     /// Prints the present, and how fast the last second was.
     pub(crate) fn print(&self, event_loop: &EventLoopHandle) {
         let second = self.second.get();
-        println!(
-            "{:8.1} s  {}; {:.0} commands/s, {:.0} callbacks/s, at most {:?} late",
+        say!(
+            "{:8.1} s  {}; {:.0} commands/s, {:.0} callbacks/s, at most {:.1?} late",
             event_loop.time().as_secs_f64(),
             self.describe(event_loop),
             second.commands,
@@ -222,8 +223,8 @@ impl Figures {
     /// Prints how fast the last second was.
     pub(crate) fn print_pace(&self, event_loop: &EventLoopHandle) {
         let second = self.second.get();
-        println!(
-            "{:8.1} s  {:.0} commands/s, {:.0} callbacks/s, at most {:?} late; sensor {}",
+        say!(
+            "{:8.1} s  {:.0} commands/s, {:.0} callbacks/s, at most {:.1?} late; sensor {}",
             event_loop.time().as_secs_f64(),
             second.commands,
             second.callbacks,

@@ -10,6 +10,7 @@ use rondel::{EventLoop, EventLoopHandle, Future, Remote};
 use crate::client;
 use crate::figures::{Figures, Totals};
 use crate::options::Options;
+use crate::output::say;
 
 /// The loops beside the first: the kernel spreads clients over all of them.
 pub(crate) struct Fleet {
@@ -82,8 +83,16 @@ impl Member {
             let stop = event_loop.create_future::<()>()?;
             let _server =
                 event_loop.run_until_complete(client::listen(&event_loop, &options, &figures, &stop))?;
-            let _tls =
-                event_loop.run_until_complete(client::listen_tls(&event_loop, &options, &figures, &stop))?;
+            let with_tls = options.tls.map(|addr| {
+                event_loop.run_until_complete(client::listen_tls(
+                    &event_loop,
+                    addr,
+                    &options,
+                    &figures,
+                    &stop,
+                ))
+            });
+            let _tls = with_tls.transpose()?;
             stop.add_done_callback(move |_, _| {
                 let _ = first.call_soon_threadsafe(|_| {
                     if let Some(stop) = STOP.take() {
@@ -93,7 +102,7 @@ impl Member {
             })?;
             let _ = started.send(Ok(event_loop.remote()));
             event_loop.run_forever()?;
-            println!("a further loop: {}", event_loop.close_within(options.grace)?);
+            say!("a further loop: {}", event_loop.close_within(options.grace)?);
             Ok::<(), rondel::Error>(())
         })();
         if let Err(error) = ran {

@@ -25,22 +25,26 @@ mod discovery;
 mod figures;
 mod fleet;
 mod options;
+mod output;
 mod primes;
 mod sensor;
 mod signals;
 mod status_page;
 
+use std::fmt;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rondel::{EventLoop, EventLoopHandle, Future, Notifier};
+use rondel::{Error, EventLoop, EventLoopHandle, Future, Notifier};
 
 use crate::control::Control;
 use crate::demo::Demo;
 use crate::figures::{Figures, Totals};
 use crate::fleet::Fleet;
 use crate::options::{HELP, Options};
+use crate::output::say;
 use crate::sensor::Keeper;
 
 fn main() -> ExitCode {
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
     let options = match Options::parse() {
         Ok(Some(options)) => options,
         Ok(None) => {
-            println!("{HELP}");
+            say!("{HELP}");
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -76,16 +80,14 @@ fn run(options: Options) -> rondel::Result<()> {
     let report = event_loop.close_within(grace)?;
     let (fleet, demo) = served?;
     fleet.join();
-    println!("{report}");
-    if let Some(demo) = demo {
-        demo.print_summary();
-    }
-    Ok(())
+    say!("{report}");
+    demo.map_or(Ok(()), Demo::print_summary)
 }
 
 /// Serves until a client, a signal or the end of the demonstration says stop.
 async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Result<(Fleet, Option<Demo>)> {
     let notifier = Rc::new(Notifier::from_env(&event_loop)?);
+    say!("open files: {} at most", event_loop.raise_open_files()?);
     let directory = options.is_demo.then(|| demo::choose_addresses(&mut options)).transpose()?;
     let stop = event_loop.create_future::<()>()?;
     let totals = Arc::new(Totals::default());
@@ -98,14 +100,19 @@ async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Res
     sensor.start()?;
     signals::heed(&event_loop, &options, sensor, &notifier, &stop)?;
     let demo = directory.map(|directory| Demo::start(&event_loop, &options, directory, &stop)).transpose()?;
-    let print = if demo.is_some() { Figures::print_pace } else { Figures::print };
-    figures::count_seconds(&event_loop, Rc::clone(&figures), print)?;
+    let each_second = match &demo {
+        Some(_) => Figures::print_pace,
+        None if io::stdout().is_terminal() => Figures::print,
+        // A log that is to last for years.
+        None => |_: &Figures, _: &EventLoopHandle| (),
+    };
+    figures::count_seconds(&event_loop, Rc::clone(&figures), each_second)?;
     let _fed = notifier.feed_watchdog()?;
     notifier.ready()?;
 
     stop.wait().await?;
     notifier.stopping()?;
-    println!("stopping: clients have {:?} to end", options.grace);
+    say!("stopping: clients have {:?} to end", options.grace);
     figures.print(&event_loop);
     fleet.stop();
     Ok((fleet, demo))
@@ -118,28 +125,41 @@ async fn listen(
     figures: &Rc<Figures>,
     stop: &Future<()>,
 ) -> rondel::Result<()> {
-    let server = client::listen(event_loop, options, figures, stop).await?;
+    let listening = client::listen(event_loop, options, figures, stop).await;
+    let server = listening.map_err(|error| of_option("tcp", options.tcp, error))?;
     options.tcp = server.local_addr();
-    println!("listening on {}", options.tcp);
-    println!("try:  nc {} {}", options.tcp.ip(), options.tcp.port());
+    say!("listening on {}", options.tcp);
+    say!("try:  nc {} {}", options.tcp.ip(), options.tcp.port());
     if let Some(path) = &options.unix {
-        Control::listen(event_loop, path, figures, stop).await?;
+        let listening = Control::listen(event_loop, path, figures, stop).await;
+        listening.map_err(|error| of_option("unix", path.display(), error))?;
     }
     if let Some(addr) = options.udp {
-        options.udp = Some(discovery::listen(event_loop, addr, options, figures).await?);
+        let listening = discovery::listen(event_loop, addr, options, figures).await;
+        options.udp = Some(listening.map_err(|error| of_option("udp", addr, error))?);
     }
-    if let Some(server) = client::listen_tls(event_loop, options, figures, stop).await? {
+    if let Some(addr) = options.tls {
+        let listening = client::listen_tls(event_loop, addr, options, figures, stop).await;
+        let server = listening.map_err(|error| of_option("tls", addr, error))?;
         options.tls = Some(server.local_addr());
-        println!("with TLS on {}", server.local_addr());
-        println!("try:  openssl s_client -quiet -connect {}", server.local_addr());
+        say!("with TLS on {}", server.local_addr());
+        say!("try:  openssl s_client -quiet -connect {}", server.local_addr());
     }
     if let Some(addr) = options.http {
-        let server = status_page::listen(event_loop, addr, None, figures).await?;
-        println!("status page on http://{}/", server.local_addr());
+        let listening = status_page::listen(event_loop, addr, None, figures).await;
+        let server = listening.map_err(|error| of_option("http", addr, error))?;
+        say!("status page on http://{}/", server.local_addr());
     }
     if let Some(addr) = options.https {
-        let server = status_page::listen(event_loop, addr, options.certificate.as_ref(), figures).await?;
-        println!("status page on https://{}/", server.local_addr());
+        let listening = status_page::listen(event_loop, addr, options.certificate.as_ref(), figures).await;
+        let server = listening.map_err(|error| of_option("https", addr, error))?;
+        say!("status page on https://{}/", server.local_addr());
     }
     Ok(())
+}
+
+/// Names the option that asked for what failed.
+fn of_option(option: &str, value: impl fmt::Display, error: Error) -> Error {
+    let reason = error.as_io().map_or_else(|| error.to_string(), io::Error::to_string);
+    format!("--{option} {value}: {reason}").into()
 }

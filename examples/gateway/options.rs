@@ -1,9 +1,12 @@
 //! What the gateway is to do: from its command line, and from a file.
 
+use core::fmt;
 use core::net::SocketAddr;
+use core::str::FromStr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
+use lexopt::Parser;
 use lexopt::prelude::{Long, Short, ValueExt};
 use rondel::{Pem, TlsServerConfig};
 use serde::Deserialize;
@@ -37,7 +40,8 @@ Usage: gateway [OPTIONS]
   --help         print this
 
 SIGINT and SIGTERM stop it, SIGHUP has it read its certificates and start its sensor
-anew, SIGUSR1 prints what its loop holds.";
+anew, SIGUSR1 prints what its loop holds. In a terminal it prints its figures each
+second.";
 
 /// What the gateway is to do.
 #[derive(Clone, Debug)]
@@ -88,19 +92,19 @@ impl Options {
     /// wanted.
     pub(crate) fn parse() -> Result<Option<Self>, String> {
         let (mut said, mut file, mut is_demo) = (Settings::default(), None, false);
-        let mut parser = lexopt::Parser::from_env();
+        let mut parser = Parser::from_env();
         let mut parse = || -> Result<bool, lexopt::Error> {
             while let Some(argument) = parser.next()? {
                 match argument {
                     Long("demo") => is_demo = true,
                     Long("config") => file = Some(PathBuf::from(parser.value()?)),
-                    Long("tcp") => said.tcp = Some(parser.value()?.parse()?),
+                    Long("tcp") => said.tcp = Some(addr(&mut parser, "tcp")?),
                     Long("unix") => said.unix = Some(parser.value()?.into()),
-                    Long("udp") => said.udp = Some(parser.value()?.parse()?),
-                    Long("loops") => said.loops = Some(parser.value()?.parse()?),
-                    Long("tls") => said.tls = Some(parser.value()?.parse()?),
-                    Long("http") => said.http = Some(parser.value()?.parse()?),
-                    Long("https") => said.https = Some(parser.value()?.parse()?),
+                    Long("udp") => said.udp = Some(addr(&mut parser, "udp")?),
+                    Long("loops") => said.loops = Some(value(&mut parser, "loops")?),
+                    Long("tls") => said.tls = Some(addr(&mut parser, "tls")?),
+                    Long("http") => said.http = Some(addr(&mut parser, "http")?),
+                    Long("https") => said.https = Some(addr(&mut parser, "https")?),
                     Long("cert") => said.cert = Some(parser.value()?.into()),
                     Long("key") => said.key = Some(parser.value()?.into()),
                     Long("sensor") => said.sensor = Some(parser.value()?.string()?),
@@ -122,7 +126,7 @@ impl Options {
 impl Settings {
     fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+        toml::from_str(&text).map_err(|error| format!("{}: {}", path.display(), error.to_string().trim_end()))
     }
 
     /// Fills in from `other` what was not said.
@@ -155,16 +159,16 @@ impl Settings {
             Some(command) if command.is_empty() => Sensor::None,
             Some(command) => Sensor::Command(command),
         };
-        let certificate = match (self.tls.or(self.https), self.cert, self.key) {
-            (None, None, None) if !is_demo => None,
-            (None, Some(_), _) | (None, _, Some(_)) => {
-                return Err("--cert and --key are for --tls and --https".into());
-            }
-            (_, cert, key) => Some(certificate::tls_config(cert, key).map_err(|error| error.to_string())?),
+        let is_encrypted = is_demo || self.tls.or(self.https).is_some();
+        let certificate = match (self.cert, self.key) {
+            (None, None) if !is_encrypted => None,
+            _ if !is_encrypted => return Err("--cert and --key are for --tls and --https".into()),
+            (cert, key) => Some(certificate::tls_config(cert, key).map_err(|error| error.to_string())?),
         };
         let (certificate, authority) = certificate.unzip();
         Ok(Options {
-            tcp: self.tcp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7007))),
+            // The demonstration is in nobody's way.
+            tcp: self.tcp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], if is_demo { 0 } else { 7007 }))),
             unix: self.unix,
             udp: self.udp,
             loops,
@@ -178,4 +182,17 @@ impl Settings {
             is_demo,
         })
     }
+}
+
+/// Reads the value of an option.
+fn value<T: FromStr<Err: fmt::Display>>(parser: &mut Parser, option: &str) -> Result<T, lexopt::Error> {
+    let text = parser.value()?.string()?;
+    text.parse().map_err(|error| format!("--{option} \"{text}\": {error}").into())
+}
+
+/// Reads an address.
+fn addr(parser: &mut Parser, option: &str) -> Result<SocketAddr, lexopt::Error> {
+    let text = parser.value()?.string()?;
+    let hint = "an address is such as 127.0.0.1:7007 or [::1]:7007";
+    text.parse().map_err(|error| format!("--{option} \"{text}\": {error}; {hint}").into())
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::figures::Figures;
 use crate::options::Sensor;
+use crate::output::say;
 
 /// Is the longest line of a sensor, in bytes.
 const LINE_MAX: usize = 256;
@@ -102,7 +103,7 @@ async fn watch(
             Err(error) => error.to_string(),
         };
         rest = if figures.has_reading() { RESTS.0 } else { (rest * 2).min(RESTS.1) };
-        println!("the sensor is gone: {ended}; the next one starts in {rest:?}");
+        say!("the sensor is gone: {ended}; the next one starts in {rest:?}");
         figures.set_reading(Reading { celsius: None, state: ended });
         event_loop.sleep(rest).await?;
     }
@@ -128,7 +129,7 @@ async fn read(
     while let line @ [_, ..] = lines.read_line().await? {
         match core::str::from_utf8(line).unwrap_or_default().trim().parse() {
             Ok(celsius) => figures.set_reading(Reading { celsius: Some(celsius), state: state.clone() }),
-            Err(_) => println!("the sensor says nonsense: {:?}", String::from_utf8_lossy(line)),
+            Err(_) => say!("the sensor says nonsense: {:?}", String::from_utf8_lossy(line)),
         }
     }
     Ok(child.wait().await?.to_string())

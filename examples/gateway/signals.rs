@@ -5,6 +5,7 @@ use std::rc::Rc;
 use rondel::{EventLoopHandle, Future, Notifier, Signal};
 
 use crate::options::Options;
+use crate::output::say;
 use crate::sensor::Keeper;
 
 /// The signals that stop the gateway.
@@ -21,7 +22,7 @@ pub(crate) fn heed(
     for (signal, name) in STOPPING {
         let stop = stop.clone();
         event_loop.add_signal_handler(signal, move |event_loop| {
-            println!("got {name}");
+            say!("got {name}");
             // Somebody else may have said so before.
             let _ = stop.set_result(());
             // Who can't wait sends another one.
@@ -35,12 +36,12 @@ pub(crate) fn heed(
         notifier.reloading()?;
         match certificate.as_ref().map(|certificate| certificate.reload()) {
             // Those of before go on.
-            Some(Err(error)) => eprintln!("gateway: the certificate was not read: {error}"),
-            Some(Ok(())) => println!("read the certificate anew"),
+            Some(Err(error)) => say!("the certificate was not read: {error}"),
+            Some(Ok(())) => say!("read the certificate anew"),
             None => {}
         }
         sensor.start()?;
-        println!("started the sensor anew");
+        say!("started the sensor anew");
         notifier.ready().map_err(rondel::Error::new)
     })?;
     event_loop.dump_on_signal(Signal::SIGUSR1)?;

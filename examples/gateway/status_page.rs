@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -95,11 +95,13 @@ type Answer = Response<Content>;
 fn answer(viewer: &Rc<Viewer>, request: &Request<Incoming>) -> Answer {
     let (content_type, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/") => ("text/html; charset=utf-8", full(PAGE)),
-        (&Method::GET, "/events") => {
+        (&Method::GET | &Method::HEAD, "/events") => {
             let events = Events { viewer: Rc::clone(viewer), next: None };
             ("text/event-stream", Either::Right(events))
         }
-        (&Method::GET, "/snapshot.json") => ("application/json", full(snapshot(&viewer.event_loop))),
+        (&Method::GET | &Method::HEAD, "/snapshot.json") => {
+            ("application/json", full(snapshot(&viewer.event_loop)))
+        }
         (&Method::GET | &Method::HEAD, _) => return refused(StatusCode::NOT_FOUND),
         _ => return refused(StatusCode::METHOD_NOT_ALLOWED),
     };
@@ -117,6 +119,9 @@ fn answer(viewer: &Rc<Viewer>, request: &Request<Incoming>) -> Answer {
 fn refused(status: StatusCode) -> Answer {
     let mut answer = Response::new(full(format!("{status}\n")));
     *answer.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     answer
 }
 
