@@ -132,10 +132,10 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`OpenReadPipe`](crate::OpenReadPipe).
+    /// Those of [`OpenReadPipe`].
     ///
     /// # Cancellation
-    /// As of [`OpenReadPipe`](crate::OpenReadPipe).
+    /// As of [`OpenReadPipe`].
     ///
     /// # Python
     /// `StreamReader()` and its protocol for `loop.connect_read_pipe`.

@@ -35,10 +35,10 @@ impl EventLoopHandle {
     /// ours.
     ///
     /// # Errors
-    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    /// Those of [`CreateSubprocess`].
     ///
     /// # Cancellation
-    /// As of [`CreateSubprocess`](crate::CreateSubprocess).
+    /// As of [`CreateSubprocess`].
     ///
     /// # Python
     /// `asyncio.create_subprocess_exec(program, *args)`, which leaves `SIGCHLD` ignored.
@@ -52,10 +52,10 @@ impl EventLoopHandle {
     /// and semicolons mean something there. Further arguments are the shell's `$0`, `$1` and so on.
     ///
     /// # Errors
-    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    /// Those of [`CreateSubprocess`].
     ///
     /// # Cancellation
-    /// As of [`CreateSubprocess`](crate::CreateSubprocess).
+    /// As of [`CreateSubprocess`].
     ///
     /// # Python
     /// `asyncio.create_subprocess_shell(cmd)`.
@@ -94,7 +94,7 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    /// Those of [`CreateSubprocess`].
     ///
     /// # Cancellation
     /// The process is killed and reaped, and its pipes are closed (SB-11).
@@ -118,7 +118,7 @@ impl EventLoopHandle {
     /// [`create_subprocess_shell`](Self::create_subprocess_shell) says of those.
     ///
     /// # Errors
-    /// Those of [`CreateSubprocess`](crate::CreateSubprocess).
+    /// Those of [`CreateSubprocess`].
     ///
     /// # Cancellation
     /// As [`subprocess_exec`](Self::subprocess_exec).

@@ -54,10 +54,10 @@ impl Process {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Communicate`](crate::Communicate).
+    /// Those of [`Communicate`].
     ///
     /// # Cancellation
-    /// As of [`Communicate`](crate::Communicate).
+    /// As of [`Communicate`].
     ///
     /// # Python
     /// `await process.communicate(input)`, which collects without a limit.

@@ -107,10 +107,10 @@ impl EventLoopHandle {
     /// The name of the server has to be given.
     ///
     /// # Errors
-    /// Those of [`StartTls`](crate::StartTls).
+    /// Those of [`StartTls`].
     ///
     /// # Cancellation
-    /// As of [`StartTls`](crate::StartTls).
+    /// As of [`StartTls`].
     ///
     /// # Python
     /// `loop.start_tls(transport, protocol, context, server_hostname=name)`, which
@@ -128,10 +128,10 @@ impl EventLoopHandle {
     /// Turns a connection into one with TLS, as its server.
     ///
     /// # Errors
-    /// Those of [`StartTls`](crate::StartTls).
+    /// Those of [`StartTls`].
     ///
     /// # Cancellation
-    /// As of [`StartTls`](crate::StartTls).
+    /// As of [`StartTls`].
     ///
     /// # Python
     /// `loop.start_tls(transport, protocol, context, server_side=True)`.
@@ -151,10 +151,10 @@ impl StreamReader {
     /// and not read belongs to TLS.
     ///
     /// # Errors
-    /// Those of [`StartTls`](crate::StartTls).
+    /// Those of [`StartTls`].
     ///
     /// # Cancellation
-    /// As of [`StartTls`](crate::StartTls).
+    /// As of [`StartTls`].
     ///
     /// # Python
     /// `await writer.start_tls(context, server_hostname=name)`.
@@ -171,10 +171,10 @@ impl StreamReader {
     /// and not read belongs to TLS.
     ///
     /// # Errors
-    /// Those of [`StartTls`](crate::StartTls).
+    /// Those of [`StartTls`].
     ///
     /// # Cancellation
-    /// As of [`StartTls`](crate::StartTls).
+    /// As of [`StartTls`].
     ///
     /// # Python
     /// `await writer.start_tls(context)` on a server's stream.

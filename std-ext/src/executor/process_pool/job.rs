@@ -128,7 +128,7 @@ impl Look for Work {
 /// [`ProcessPoolExecutor::submit`](crate::ProcessPoolExecutor::submit).
 ///
 /// # Errors
-/// [`ProcessJobError`](crate::ProcessJobError), as of [`submit`](crate::ProcessPoolExecutor::submit).
+/// [`ProcessJobError`], as of [`submit`](crate::ProcessPoolExecutor::submit).
 ///
 /// # Cancellation
 /// As of [`ProcessJob`].

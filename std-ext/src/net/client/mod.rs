@@ -51,10 +51,10 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `loop.create_connection(factory, host, port)`.
@@ -76,10 +76,10 @@ impl EventLoopHandle {
     /// connected already. It becomes the transport's, also if this fails (CC-10).
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `loop.create_connection(factory, sock=sock)`.
@@ -102,10 +102,10 @@ impl EventLoopHandle {
     /// CA-1).
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `loop.connect_accepted_socket(factory, sock)`.
@@ -126,10 +126,10 @@ impl EventLoopHandle {
     /// socket; one that starts with a NUL is an abstract name.
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `loop.create_unix_connection(factory, path)`.
@@ -150,10 +150,10 @@ impl EventLoopHandle {
     /// Connects to an address, and returns the two halves of the connection.
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `asyncio.open_connection(host, port)`.
@@ -166,10 +166,10 @@ impl EventLoopHandle {
     /// connected already.
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `asyncio.open_connection(sock=sock)`.
@@ -185,10 +185,10 @@ impl EventLoopHandle {
     /// socket; one that starts with a NUL is an abstract name.
     ///
     /// # Errors
-    /// Those of [`CreateConnection`](crate::CreateConnection).
+    /// Those of [`CreateConnection`].
     ///
     /// # Cancellation
-    /// As of [`CreateConnection`](crate::CreateConnection).
+    /// As of [`CreateConnection`].
     ///
     /// # Python
     /// `asyncio.open_unix_connection(path)`.

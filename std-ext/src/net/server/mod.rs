@@ -54,10 +54,10 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`CreateServer`](crate::CreateServer).
+    /// Those of [`CreateServer`].
     ///
     /// # Cancellation
-    /// As of [`CreateServer`](crate::CreateServer).
+    /// As of [`CreateServer`].
     ///
     /// # Python
     /// `loop.create_server(factory, host, port)`.
@@ -79,10 +79,10 @@ impl EventLoopHandle {
     /// already. It becomes the server's, also if this fails.
     ///
     /// # Errors
-    /// Those of [`CreateServer`](crate::CreateServer).
+    /// Those of [`CreateServer`].
     ///
     /// # Cancellation
-    /// As of [`CreateServer`](crate::CreateServer).
+    /// As of [`CreateServer`].
     ///
     /// # Python
     /// `loop.create_server(factory, sock=sock)`.
@@ -108,10 +108,10 @@ impl EventLoopHandle {
     /// the server, if it is still its own (UX-6).
     ///
     /// # Errors
-    /// Those of [`CreateServer`](crate::CreateServer).
+    /// Those of [`CreateServer`].
     ///
     /// # Cancellation
-    /// As of [`CreateServer`](crate::CreateServer).
+    /// As of [`CreateServer`].
     ///
     /// # Python
     /// `loop.create_unix_server(factory, path)`.
@@ -159,10 +159,10 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`CreateServer`](crate::CreateServer).
+    /// Those of [`CreateServer`].
     ///
     /// # Cancellation
-    /// As of [`CreateServer`](crate::CreateServer).
+    /// As of [`CreateServer`].
     ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, host, port)`.
@@ -183,10 +183,10 @@ impl EventLoopHandle {
     /// As [`start_server`](Self::start_server), on a socket that is bound already.
     ///
     /// # Errors
-    /// Those of [`CreateServer`](crate::CreateServer).
+    /// Those of [`CreateServer`].
     ///
     /// # Cancellation
-    /// As of [`CreateServer`](crate::CreateServer).
+    /// As of [`CreateServer`].
     ///
     /// # Python
     /// `asyncio.start_server(client_connected_cb, sock=sock)`.
@@ -207,10 +207,10 @@ impl EventLoopHandle {
     /// [`create_unix_server`](Self::create_unix_server).
     ///
     /// # Errors
-    /// Those of [`CreateServer`](crate::CreateServer).
+    /// Those of [`CreateServer`].
     ///
     /// # Cancellation
-    /// As of [`CreateServer`](crate::CreateServer).
+    /// As of [`CreateServer`].
     ///
     /// # Python
     /// `asyncio.start_unix_server(client_connected_cb, path)`.

@@ -44,10 +44,10 @@ impl EventLoopHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    /// Those of [`CreateDatagramEndpoint`].
     ///
     /// # Cancellation
-    /// As of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    /// As of [`CreateDatagramEndpoint`].
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, local_addr, remote_addr)`.
@@ -65,10 +65,10 @@ impl EventLoopHandle {
     /// also if this fails (contract DG-1).
     ///
     /// # Errors
-    /// Those of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    /// Those of [`CreateDatagramEndpoint`].
     ///
     /// # Cancellation
-    /// As of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    /// As of [`CreateDatagramEndpoint`].
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, sock=sock)`.
@@ -89,10 +89,10 @@ impl EventLoopHandle {
     /// socket. Without a path of its own nobody can answer it.
     ///
     /// # Errors
-    /// Those of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    /// Those of [`CreateDatagramEndpoint`].
     ///
     /// # Cancellation
-    /// As of [`CreateDatagramEndpoint`](crate::CreateDatagramEndpoint).
+    /// As of [`CreateDatagramEndpoint`].
     ///
     /// # Python
     /// `loop.create_datagram_endpoint(factory, path, family=socket.AF_UNIX)`.
