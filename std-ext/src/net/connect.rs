@@ -13,7 +13,7 @@ use std::io;
 use rondel_core::{Cancelled, Sleep};
 
 use crate::net::address::Address;
-use crate::net::listener::AddressError;
+use crate::net::address_error::AddressError;
 use crate::sources::{Direction, Owner, Waiter};
 use crate::sys::{Family, Fd, Interest, SocketKind, Token};
 use crate::{Error, EventLoopHandle, Result};

@@ -4,20 +4,22 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::time::Duration;
 use std::io;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rondel_core::{Callback, Context, SlotId};
+use rondel_core::{Callback, SlotId};
 
 use crate::dns::{AddrInfoFlags, IpFamily};
 use crate::exception::subject::Subject;
+use crate::net::acceptor::Acceptor;
 use crate::net::address::Address;
+use crate::net::address_error::AddressError;
+use crate::net::adopt::adopt;
 use crate::net::server::{Origin, ServerState};
 use crate::net::unix::{self, SocketFile};
-use crate::shutdown::Phase;
 use crate::sources::{Direction, Owner};
 use crate::sys::{Family, Fd, Interest, SocketKind, SocketOption, Token};
-use crate::{Error, ErrorKind, EventLoopHandle, Result, TimerHandle};
+use crate::{Error, EventLoopHandle, Result, TimerHandle};
 
 /// Is how long accepting rests when descriptors or memory ran out (SV-8).
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -47,10 +49,10 @@ impl Default for ListenOptions {
 
 /// A socket that listens, or will.
 pub struct Listener {
-    event_loop: EventLoopHandle,
-    fd: Fd,
+    pub(super) event_loop: EventLoopHandle,
+    pub(super) fd: Fd,
     pub(crate) addr: Address,
-    backlog: u32,
+    pub(super) backlog: u32,
     file: Option<SocketFile>,
     token: Cell<Option<Token>>,
     handler: Cell<Option<SlotId>>,
@@ -206,13 +208,13 @@ impl Listener {
         }
     }
 
-    fn is_resting(&self) -> bool {
+    pub(super) fn is_resting(&self) -> bool {
         self.rest.borrow().is_some()
     }
 
     /// Rests until descriptors or memory may be free again, or whatever it was
     /// is over: one report and one timer, however many clients knock (FAULTS A-01).
-    fn rest(self: &Rc<Self>, server: &ServerState, message: &str, error: io::Error) {
+    pub(super) fn rest(self: &Rc<Self>, server: &ServerState, message: &str, error: io::Error) {
         let subject = Subject::socket(self.fd, server.location);
         self.event_loop.report_about(&subject, message, Some(&Error::from(error)));
         let resting = Rc::downgrade(self);
@@ -237,153 +239,5 @@ impl Drop for Listener {
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "fd={}, {}", self.fd.as_raw(), self.addr)
-    }
-}
-
-/// Takes over a descriptor from outside; it is closed if it is refused.
-///
-/// # Errors
-/// `InvalidInput` if it is not a socket of this kind; `Unsupported` on a kernel
-/// without descriptors of the process.
-pub(crate) fn adopt(event_loop: &EventLoopHandle, socket: OwnedFd, kind: SocketKind) -> Result<Fd> {
-    let kernel = &event_loop.inner.kernel;
-    if !kernel.has_real_descriptors() {
-        return Err(Error::of(ErrorKind::Io, "this kernel has no descriptors"));
-    }
-    let fd = Fd::from_raw(socket.into_raw_fd());
-    let adopted = || {
-        let (_, found) = kernel.socket_kind(fd)?;
-        if found != kind {
-            let message = match kind {
-                SocketKind::Stream => "not a stream socket",
-                SocketKind::Datagram => "not a datagram socket",
-            };
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        kernel.set_nonblocking(fd)
-    };
-    match adopted() {
-        Ok(()) => Ok(fd),
-        Err(error) => {
-            kernel.close(fd);
-            Err(error.into())
-        }
-    }
-}
-
-/// What failed, and for which address; inside the `io::Error` that users get.
-#[derive(Debug)]
-pub(crate) struct AddressError {
-    pub(crate) addr: Address,
-    pub(crate) error: io::Error,
-}
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.addr, self.error)
-    }
-}
-
-impl core::error::Error for AddressError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-impl From<AddressError> for io::Error {
-    fn from(error: AddressError) -> Self {
-        Self::new(error.error.kind(), error)
-    }
-}
-
-impl From<AddressError> for Error {
-    fn from(error: AddressError) -> Self {
-        io::Error::from(error).into()
-    }
-}
-
-/// Accepts the connections of one socket.
-struct Acceptor {
-    listener: Rc<Listener>,
-    server: Rc<ServerState>,
-    origin: Rc<Origin>,
-}
-
-impl Acceptor {
-    /// Accepts up to `backlog` connections; the rest follows in the next turn.
-    fn accept(&self) {
-        let Self { listener, server, origin } = self;
-        let mut denied = None;
-        for _ in 0..listener.backlog {
-            // A callback of the batch may have closed it (SV-13).
-            if listener.event_loop.inner.shutdown.phase() != Phase::None {
-                return server.close();
-            }
-            if listener.is_closed() || listener.is_resting() || server.is_full() {
-                return;
-            }
-            match listener.event_loop.inner.kernel.accept(listener.fd) {
-                Ok((fd, peer)) => {
-                    // The kernel reports what waits already no second time (FAULTS A-03).
-                    denied = None;
-                    let again = Again(listener);
-                    ServerState::connected(origin, fd, peer);
-                    core::mem::forget(again);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => match after(&error) {
-                    AfterError::Skip => denied = Some(error),
-                    AfterError::Rest => {
-                        return listener.rest(server, "accept is out of system resources", error);
-                    }
-                    AfterError::Report => return listener.rest(server, "accept failed", error),
-                },
-            }
-        }
-        match denied.filter(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-            // Not a firewall, which denies some: nobody may accept here (FAULTS P-13).
-            Some(error) => listener.rest(server, "accept failed", error),
-            None => listener.accept_again(),
-        }
-    }
-}
-
-impl Drop for Acceptor {
-    /// Also when the loop is closed: nobody accepts any more. One that was refused
-    /// its place among the handlers has accepted nothing, and ends nothing.
-    fn drop(&mut self) {
-        if self.listener.is_accepting() {
-            self.listener.close();
-            let _ = self.listener.event_loop.guard(|| self.server.listener_closed());
-        }
-    }
-}
-
-/// Accepts the rest in the next turn when user code panics.
-struct Again<'a>(&'a Listener);
-
-impl Drop for Again<'_> {
-    fn drop(&mut self) {
-        self.0.accept_again();
-    }
-}
-
-/// What to do after `accept` failed (FAULTS A-02).
-enum AfterError {
-    /// The connection is gone, or the network hiccuped: take the next one.
-    Skip,
-    /// Something ran out.
-    Rest,
-    /// Nobody expects this one; it may come again at once.
-    Report,
-}
-
-fn after(error: &io::Error) -> AfterError {
-    if crate::sys::is_of_one_connection(error) {
-        AfterError::Skip
-    } else if crate::sys::is_out_of_resources(error) {
-        AfterError::Rest
-    } else {
-        AfterError::Report
     }
 }

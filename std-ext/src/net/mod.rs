@@ -1,6 +1,8 @@
 //! Connections and servers.
 
 pub(crate) mod address;
+mod address_error;
+mod adopt;
 
 pub(crate) mod options;
 
@@ -13,6 +15,7 @@ pub(crate) mod readiness;
 pub(crate) mod client;
 pub(crate) mod connect;
 
+mod acceptor;
 pub(crate) mod listener;
 pub(crate) mod server;
 pub(crate) mod unix;

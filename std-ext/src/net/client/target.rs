@@ -13,8 +13,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::dns::{AddrInfoFlags, Hints, IpFamily};
 use crate::net::address::{Address, UnixAddr, UnixAddrError};
+use crate::net::adopt::adopt;
 use crate::net::connect::{Race, RaceOptions, connect_unix};
-use crate::net::listener::adopt;
 use crate::net::to_addrs::ToAddrs;
 use crate::sys::{Fd, SocketKind, Token};
 use crate::{EventLoopHandle, Result};

@@ -6,14 +6,19 @@
 
 #![allow(unsafe_code, reason = "this is where libc is called")]
 
+mod family;
+mod option;
+
 use core::mem::{MaybeUninit, size_of};
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::ptr;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+pub(crate) use self::family::{Family, SocketKind};
+pub(crate) use self::option::SocketOption;
 use super::address::RawAddress;
 use super::fd::Fd;
 use super::file::file_offset;
@@ -24,114 +29,13 @@ use crate::net::address::Address;
 /// How many slices Linux takes at once (`IOV_MAX`); more would be an error.
 const SLICES_MAX: usize = 1024;
 
-/// Asks not to wait, at each call. On a socket of ours, which doesn't block, it changes nothing and costs nothing:
-/// the system sets this flag itself then. A standard stream may be a socket that others have too and that blocks for
-/// them, and so `O_NONBLOCK` stays as it is (FAULTS P-14).
+/// Asks not to wait, at each call. On a socket of ours, which doesn't block, it changes nothing and
+/// costs nothing: the system sets this flag itself then. A standard stream may be a socket that
+/// others have too and that blocks for them, and so `O_NONBLOCK` stays as it is (FAULTS P-14).
 const RECEIVE_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 
 /// Sending raises no signal either (FAULTS N-10).
 const SEND_FLAGS: libc::c_int = RECEIVE_FLAGS | libc::MSG_NOSIGNAL;
-
-/// The family of a socket's addresses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Family {
-    Ipv4,
-    Ipv6,
-    Unix,
-}
-
-impl Family {
-    /// Returns the family that `addr` belongs to.
-    pub(crate) const fn of(addr: &Address) -> Self {
-        match addr {
-            Address::Inet(SocketAddr::V4(_)) => Self::Ipv4,
-            Address::Inet(SocketAddr::V6(_)) => Self::Ipv6,
-            Address::Unix(_) => Self::Unix,
-        }
-    }
-
-    const fn number(self) -> i32 {
-        match self {
-            Self::Ipv4 => libc::AF_INET,
-            Self::Ipv6 => libc::AF_INET6,
-            Self::Unix => libc::AF_UNIX,
-        }
-    }
-}
-
-/// What passes through a socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SocketKind {
-    Stream,
-    Datagram,
-}
-
-impl SocketKind {
-    const fn number(self) -> i32 {
-        match self {
-            Self::Stream => libc::SOCK_STREAM,
-            Self::Datagram => libc::SOCK_DGRAM,
-        }
-    }
-}
-
-/// An option that is a number; a switch is 0 or 1.
-#[allow(dead_code, reason = "the rooms of the network use the rest")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SocketOption {
-    /// Read only: its number, 0 where a family has one alone.
-    Protocol,
-    ReuseAddress,
-    ReusePort,
-    Broadcast,
-    KeepAlive,
-    /// In bytes. The system keeps twice as many.
-    ReceiveBuffer,
-    /// In bytes. The system keeps twice as many.
-    SendBuffer,
-    V6Only,
-    NoDelay,
-    /// In seconds, until the first probe.
-    KeepIdle,
-    /// In seconds, between two probes.
-    KeepInterval,
-    /// How many probes.
-    KeepCount,
-    /// In milliseconds.
-    UserTimeout,
-    /// How many routers multicast datagrams pass, IPv4.
-    MulticastTtl4,
-    /// How many routers multicast datagrams pass, IPv6.
-    MulticastTtl6,
-    /// This machine receives its own multicast datagrams, IPv4.
-    MulticastLoop4,
-    /// This machine receives its own multicast datagrams, IPv6.
-    MulticastLoop6,
-}
-
-impl SocketOption {
-    const fn level_and_name(self) -> (i32, i32) {
-        match self {
-            Self::Protocol => (libc::SOL_SOCKET, libc::SO_PROTOCOL),
-            Self::ReuseAddress => (libc::SOL_SOCKET, libc::SO_REUSEADDR),
-            Self::ReusePort => (libc::SOL_SOCKET, libc::SO_REUSEPORT),
-            Self::Broadcast => (libc::SOL_SOCKET, libc::SO_BROADCAST),
-            Self::KeepAlive => (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-            Self::ReceiveBuffer => (libc::SOL_SOCKET, libc::SO_RCVBUF),
-            Self::SendBuffer => (libc::SOL_SOCKET, libc::SO_SNDBUF),
-            Self::V6Only => (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
-            Self::NoDelay => (libc::IPPROTO_TCP, libc::TCP_NODELAY),
-            Self::KeepIdle => (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
-            Self::KeepInterval => (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
-            Self::KeepCount => (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
-            Self::UserTimeout => (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
-            Self::MulticastTtl4 => (libc::IPPROTO_IP, libc::IP_MULTICAST_TTL),
-            Self::MulticastTtl6 => (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS),
-            Self::MulticastLoop4 => (libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP),
-            Self::MulticastLoop6 => (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP),
-        }
-    }
-}
 
 /// A datagram that was received.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,8 +12,9 @@ use std::os::fd::OwnedFd;
 
 use crate::dns::{AddrInfoFlags, Hints, IpFamily, SocketType};
 use crate::net::address::{Address, UnixAddr, UnixAddrError};
+use crate::net::address_error::AddressError;
+use crate::net::adopt::adopt;
 use crate::net::datagram::opened::{Opened, prepare};
-use crate::net::listener::{AddressError, adopt};
 use crate::net::unix;
 use crate::sys::{Family, SocketKind};
 use crate::{EventLoopHandle, Result};
