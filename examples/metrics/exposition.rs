@@ -58,6 +58,11 @@ impl Exposition {
         }
         self.gauge("write_buffer_peak_bytes", "The most that one transport kept.", metrics.write_buffer_peak);
         self.gauge(
+            "read_buffer_peak_bytes",
+            "The most that one stream kept unread.",
+            metrics.read_buffer_peak,
+        );
+        self.gauge(
             "datagram_batch_peak",
             "The most datagrams received at once.",
             metrics.datagram_batch_peak,

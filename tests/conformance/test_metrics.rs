@@ -312,6 +312,25 @@ fn what_could_not_be_sent_yet_leaves_its_mark() {
 }
 
 #[test]
+fn what_was_not_read_yet_leaves_its_mark() {
+    let event_loop = manual();
+    let (ours, mut theirs) = pair();
+    let opening = event_loop.open_connection_with_sock(ours);
+    let (mut reader, _writer) = event_loop.run_until_complete(opening.into_future()).unwrap();
+    assert_eq!(event_loop.metrics().read_buffer_peak, 0);
+    for (sent, line, peak) in [
+        ("a line\nand the begin", "a line\n", 20),
+        (" of one\n", "and the begin of one\n", 21),
+        ("short\n", "short\n", 21),
+    ] {
+        theirs.write_all(sent.as_bytes()).unwrap();
+        let read = event_loop.run_until_complete(async { reader.read_line().await.map(<[u8]>::to_vec) });
+        assert_eq!(read.unwrap(), line.as_bytes());
+        assert_eq!(event_loop.metrics().read_buffer_peak, peak);
+    }
+}
+
+#[test]
 fn operations_on_plain_sockets_count_their_bytes() {
     let event_loop = manual();
     let (a, b) = pair();

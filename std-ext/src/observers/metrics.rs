@@ -28,6 +28,8 @@ pub struct Metrics {
     pub write_buffers: Usage,
     /// Is the most bytes that a single transport ever kept.
     pub write_buffer_peak: usize,
+    /// Is the most bytes that the reader of a single stream ever kept of what nobody had read yet.
+    pub read_buffer_peak: usize,
     /// Is the most datagrams that were ever received at once.
     pub datagram_batch_peak: usize,
     /// Are the jobs that wait for a thread of the default executor, as far as that tells
@@ -87,6 +89,7 @@ pub(crate) struct Meters {
     pub(crate) datagrams_sent: Counter,
     pub(crate) datagrams_dropped: Counter,
     pub(crate) datagram_batch: Peak,
+    pub(crate) read_buffer: Peak,
     pub(crate) threadsafe_calls: Peak,
     is_on: Cell<bool>,
     /// Is when the callback or wait that runs began, if durations were measured then.
@@ -224,6 +227,7 @@ impl EventLoopHandle {
             threadsafe_calls: usage(waiting, meters.threadsafe_calls.get(), limit),
             write_buffers: inner.write_budget.usage(),
             write_buffer_peak: inner.write_budget.peak_of_transport(),
+            read_buffer_peak: meters.read_buffer.get(),
             datagram_batch_peak: meters.datagram_batch.get(),
             jobs: inner.executor.queue(),
             lookups: inner.lookups.queue(),

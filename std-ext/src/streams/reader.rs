@@ -399,6 +399,7 @@ impl StreamReader {
                 return Ok(None);
             };
             ahead.bytes.extend_from_slice(&shared.bytes[..received]);
+            connection.event_loop().inner.meters.read_buffer.note(ahead.bytes.len());
             Ok(Some(()))
         })
     }
