@@ -108,10 +108,10 @@ async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Res
     };
     figures::count_seconds(&event_loop, Rc::clone(&figures), each_second)?;
     let _fed = notifier.feed_watchdog()?;
-    notifier.ready()?;
+    signals::tell(notifier.ready());
 
     stop.wait().await?;
-    notifier.stopping()?;
+    signals::tell(notifier.stopping());
     say!("stopping: clients have {:?} to end", options.grace);
     figures.print(&event_loop);
     fleet.stop();

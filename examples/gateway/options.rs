@@ -27,7 +27,8 @@ Usage: gateway [OPTIONS]
   --tcp ADDR     the address to listen on (default 127.0.0.1:7007)
   --unix PATH    the path of a control socket (none by default)
   --udp ADDR     the address to answer datagrams on (none by default)
-  --loops N      how many loops serve TCP, each in a thread of its own (default 1)
+  --loops N      how many loops serve TCP, each in a thread of its own (default 1);
+                 the page and SIGUSR1 show what the first of them holds
   --tls ADDR     the address to talk TLS on (none by default)
   --http ADDR    the address of the status page (none by default)
   --https ADDR   the same by TLS (none by default)

@@ -1,8 +1,8 @@
-//! What the signals of a daemon mean.
+//! What the signals of a daemon mean, and what its supervisor is told.
 
 use std::rc::Rc;
 
-use rondel::{EventLoopHandle, Future, Notifier, Signal};
+use rondel::{EventLoopHandle, Future, Notifier, NotifyError, Signal};
 
 use crate::options::Options;
 use crate::output::say;
@@ -33,7 +33,7 @@ pub(crate) fn heed(
     }
     let (certificate, notifier) = (options.certificate.clone(), Rc::clone(notifier));
     event_loop.add_signal_handler(Signal::SIGHUP, move |_| {
-        notifier.reloading()?;
+        tell(notifier.reloading());
         match certificate.as_ref().map(|certificate| certificate.reload()) {
             // Those of before go on.
             Some(Err(error)) => say!("the certificate was not read: {error}"),
@@ -42,8 +42,16 @@ pub(crate) fn heed(
         }
         sensor.start()?;
         say!("started the sensor anew");
-        notifier.ready().map_err(rondel::Error::new)
+        tell(notifier.ready());
+        Ok::<(), rondel::Error>(())
     })?;
     event_loop.dump_on_signal(Signal::SIGUSR1)?;
     Ok(())
+}
+
+/// Says that the supervisor was not told something, which is no reason to leave anything else undone.
+pub(crate) fn tell(told: Result<(), NotifyError>) {
+    if let Err(error) = told {
+        say!("{error}");
+    }
 }

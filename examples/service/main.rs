@@ -14,7 +14,10 @@
 
 use core::time::Duration;
 
-use rondel::{EventLoopHandle, ListenFd, ListenFdKind, Notifier, Server, Signal, StreamReader, StreamWriter};
+use rondel::{
+    EventLoopHandle, ListenFd, ListenFdKind, Notifier, NotifyError, Server, Signal, StreamReader,
+    StreamWriter,
+};
 
 /// Where it listens if nobody opened a socket for it.
 const ADDR: &str = "127.0.0.1:7008";
@@ -36,20 +39,27 @@ async fn serve(event_loop: EventLoopHandle, inherited: Vec<ListenFd>) -> rondel:
 
     let servers = listen(&event_loop, inherited).await?;
     let _feeding = supervisor.feed_watchdog()?;
-    supervisor.status(&format!("serving on {} sockets", servers.len()))?;
-    supervisor.ready()?;
+    tell(supervisor.status(&format!("serving on {} sockets", servers.len())));
+    tell(supervisor.ready());
 
     while signals.next().await? == Signal::SIGHUP {
-        supervisor.reloading()?;
+        tell(supervisor.reloading());
         println!("reloading"); // here it would read its configuration
-        supervisor.ready()?;
+        tell(supervisor.ready());
     }
     println!("stopping");
-    supervisor.stopping()?;
+    tell(supervisor.stopping());
     for server in servers {
         server.shutdown(PATIENCE).await?;
     }
     Ok(())
+}
+
+/// Says that the supervisor was not told something, which is no reason to end otherwise.
+fn tell(told: Result<(), NotifyError>) {
+    if let Err(error) = told {
+        eprintln!("service: {error}");
+    }
 }
 
 /// Serves on all sockets that were handed over, or on one of its own.
