@@ -129,8 +129,13 @@ impl Figures {
         self.reading.borrow().to_string()
     }
 
-    /// Describes the present, in a line for each part.
+    /// Describes the present, in a line.
     pub(crate) fn describe(&self, event_loop: &EventLoopHandle) -> String {
+        self.parts(event_loop).join("; ")
+    }
+
+    /// Describes each part of the present.
+    fn parts(&self, event_loop: &EventLoopHandle) -> [String; 8] {
         let now = event_loop.statistics();
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let of_server = |count: fn(&Server) -> u64| self.server.get().map_or(0, count);
@@ -161,7 +166,6 @@ impl Figures {
             ),
             format!("iterations {}, callbacks {}", now.iterations, now.callbacks),
         ]
-        .join("; ")
     }
 
     /// Describes the present for the status page.
@@ -207,25 +211,20 @@ impl Figures {
         });
     }
 
-    /// Prints the present, and how fast the last second was.
+    /// Prints the present, in a line for each part.
     pub(crate) fn print(&self, event_loop: &EventLoopHandle) {
-        let second = self.second.get();
-        say!(
-            "{:8.1} s  {}; {:.0} commands/s, {:.0} callbacks/s, at most {:.1?} late",
-            event_loop.time().as_secs_f64(),
-            self.describe(event_loop),
-            second.commands,
-            second.callbacks,
-            second.latency,
-        );
+        for part in self.parts(event_loop) {
+            say!("  {part}");
+        }
     }
 
     /// Prints how fast the last second was.
     pub(crate) fn print_pace(&self, event_loop: &EventLoopHandle) {
         let second = self.second.get();
         say!(
-            "{:8.1} s  {:.0} commands/s, {:.0} callbacks/s, at most {:.1?} late; sensor {}",
+            "{:8.1} s  {} clients, {:.0} commands/s, {:.0} callbacks/s, at most {:.1?} late; sensor {}",
             event_loop.time().as_secs_f64(),
+            self.totals.clients.load(Ordering::Relaxed),
             second.commands,
             second.callbacks,
             second.latency,

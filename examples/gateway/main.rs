@@ -100,12 +100,9 @@ async fn serve(event_loop: EventLoopHandle, mut options: Options) -> rondel::Res
     sensor.start()?;
     signals::heed(&event_loop, &options, sensor, &notifier, &stop)?;
     let demo = directory.map(|directory| Demo::start(&event_loop, &options, directory, &stop)).transpose()?;
-    let each_second = match &demo {
-        Some(_) => Figures::print_pace,
-        None if io::stdout().is_terminal() => Figures::print,
-        // A log that is to last for years.
-        None => |_: &Figures, _: &EventLoopHandle| (),
-    };
+    let is_watched = demo.is_some() || io::stdout().is_terminal();
+    // A log is to last for years.
+    let each_second = if is_watched { Figures::print_pace } else { |_: &Figures, _: &EventLoopHandle| () };
     figures::count_seconds(&event_loop, Rc::clone(&figures), each_second)?;
     let _fed = notifier.feed_watchdog()?;
     signals::tell(notifier.ready());

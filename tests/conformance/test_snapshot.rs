@@ -75,10 +75,7 @@ fn every_kind_of_row_is_there_and_prints() {
     assert!(lines[2].contains(" is due in 1s, there for 2s; created at "), "{text}");
     assert!(lines[3].contains(" is ready, there for 2s; created at "), "{text}");
     assert!(lines[4].contains(&format!(" follows {}, there for 2s; created at ", future.id())), "{text}");
-    assert!(
-        lines[5].starts_with(&format!("{} is pending, there for 2s, awaited by 1; ", future.id())),
-        "{text}"
-    );
+    assert!(lines[5].starts_with(&format!("{} is pending, for 2s, awaited by 1; ", future.id())), "{text}");
     assert!(lines[1..].iter().all(|line| line.contains("test_snapshot.rs:")), "{text}");
 }
 

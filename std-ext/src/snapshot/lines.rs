@@ -121,7 +121,7 @@ impl fmt::Display for FutureLine<'_> {
         let Self { row: FutureRow { future, .. }, now } = *self;
         let (id, state, waiters) = (future.id, future.state, future.waiters);
         let age = rounded(now - future.since);
-        write!(f, "{id} is {state}, there for {age:?}, awaited by {waiters}; created at {}", future.location)
+        write!(f, "{id} is {state}, for {age:?}, awaited by {waiters}; created at {}", future.location)
     }
 }
 
