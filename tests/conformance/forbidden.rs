@@ -63,6 +63,16 @@ fn p13_a_loop_that_the_system_denies_its_descriptors_is_a_typed_error() {
 }
 
 #[test]
+fn w03_a_loop_that_may_not_ring_its_doorbell_is_a_typed_error() {
+    // It could be made, and no wake would ever end its sleep.
+    without(&[libc::SYS_write], libc::EPERM, || {
+        let error = EventLoop::new().unwrap_err();
+        assert_eq!(errno_of(&error), Some(libc::EPERM), "{error}");
+        assert!(error.to_string().starts_with("EventLoop::new"), "{error}");
+    });
+}
+
+#[test]
 fn t06_a_clock_that_the_system_has_no_timers_for_is_a_typed_error() {
     // As Linux before 3.15 answers.
     without(&[libc::SYS_timerfd_create], libc::EINVAL, || {
