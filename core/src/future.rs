@@ -78,7 +78,7 @@ impl<T: 'static, C: Context> Future<T, C> {
     /// As [`Future::new`].
     pub fn new_at(context: &C, location: &'static Location<'static>) -> Result<Self, Refused<()>> {
         let scheduler = context.scheduler();
-        let Some(seq) = scheduler.next_seq().filter(|_| !scheduler.is_closed()) else {
+        let Some(seq) = scheduler.next_seq() else {
             return Err(Refused::new("create_future", Refusal::Closed, ()));
         };
         let value = FutureValue {
