@@ -26,6 +26,8 @@ pub struct Statistics {
     pub ready: usize,
     /// Counts timers that are armed.
     pub timers: usize,
+    /// Is the most timers that were ever armed at once.
+    pub timers_peak: usize,
     /// Is the table of calls: callbacks, timers, handlers, waiters.
     pub calls: Usage,
     /// Is the table of futures.
@@ -46,6 +48,7 @@ impl<C: Context> Scheduler<C> {
             callbacks: self.callbacks.get(),
             ready: ready.len(),
             timers: tables.timers.len::<C>(),
+            timers_peak: tables.timers.peak::<C>(),
             calls: Usage {
                 capacity: tables.calls.capacity() - tables.threadsafe.limit,
                 ..tables.calls.usage()

@@ -63,6 +63,8 @@ pub struct Wheel {
     /// Has a bit for each bucket that isn't empty.
     occupied: [u64; LEVELS],
     len: u32,
+    /// Is the most timers that there ever were at once, those in the heap included.
+    peak: u32,
     /// Is its start: a deadline before it lies in the heap.
     ///
     /// Invariant: no bucket starts before it.
@@ -80,6 +82,7 @@ impl Wheel {
             buckets: [[List::EMPTY; BUCKETS]; LEVELS],
             occupied: [0; LEVELS],
             len: 0,
+            peak: 0,
             horizon: 0,
             unfinished: None,
         }
@@ -120,6 +123,15 @@ impl Wheel {
         self.buckets[level][bucket].push(links, Node::call(index));
         self.occupied[level] |= 1 << bucket;
         self.len += 1;
+    }
+
+    /// Notes how many timers there are, `near` of them in the heap.
+    #[inline]
+    fn note_armed(&mut self, near: usize) {
+        let armed = self.len + near as u32;
+        if armed > self.peak {
+            self.peak = armed;
+        }
     }
 
     #[inline]
@@ -218,6 +230,13 @@ impl Timers {
         self.len + far
     }
 
+    /// Returns the most timers that there ever were at once.
+    #[inline]
+    pub(crate) fn peak<C: Context>(&self) -> usize {
+        // Without a wheel all of them were in the heap, whose memory is used from its start on.
+        self.wheel.get(0).filter(|_| C::HAS_WHEEL).map_or(self.heap.len(), |wheel| wheel.peak as usize)
+    }
+
     /// Returns how many timers there may be: all of them may be due soon.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
@@ -243,8 +262,10 @@ impl Timers {
                     entry.value.when = when;
                     entry.head.delay = Delay::between(now, when);
                 });
+                wheel.note_armed(self.len);
                 return;
             }
+            wheel.note_armed(self.len + 1);
         }
         self.push_heap(calls, HeapEntry { when: when.as_nanos(), index });
     }

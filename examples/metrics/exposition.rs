@@ -30,6 +30,7 @@ impl Exposition {
         self.counter("callbacks", "Callbacks and steps of tasks that were run.", statistics.callbacks);
         self.gauge("ready", "Callbacks and tasks that are ready to run.", statistics.ready);
         self.gauge("timers", "Timers that are armed.", statistics.timers);
+        self.gauge("timers_peak", "The most timers that ever were armed at once.", statistics.timers_peak);
         self.head("refusals_total", "Calls that were refused for want of room.", "counter");
         for (resource, count) in statistics.refusals.iter() {
             self.sample(format_args!("refusals_total{{resource=\"{resource}\"}}"), count);

@@ -30,7 +30,29 @@ on_both_loops!(
     when_can_be_asked_at_any_time,
     random_operations_agree_with_a_sorted_model,
     bucket_emptied_by_cancel_in_the_midst_of_a_move,
+    the_most_timers_at_once_are_remembered,
 );
+
+fn the_most_timers_at_once_are_remembered<C: Context>(f: &Fixture<C>) {
+    const FAR: u64 = 3_600_000_000_000;
+    let timers = || (f.statistics().timers, f.statistics().timers_peak);
+    let arm = |nanos: u64| f.context.later(nanos, |_: &C| ()).unwrap();
+    assert_eq!(timers(), (0, 0));
+    let far = arm(FAR);
+    arm(10);
+    arm(1_000_000);
+    far.cancel();
+    assert_eq!(timers(), (2, 3));
+    f.scheduler().run_once(&f.context).unwrap();
+    f.scheduler().run_once(&f.context).unwrap();
+    assert_eq!(timers(), (0, 3));
+    for nanos in [FAR, 20, 2 * FAR] {
+        arm(nanos);
+    }
+    assert_eq!(timers(), (3, 3));
+    arm(FAR);
+    assert_eq!(timers(), (4, 4));
+}
 
 // T-4
 fn equal_deadlines_fire_in_the_order_of_arming<C: Context>(f: &Fixture<C>) {
