@@ -41,6 +41,9 @@ const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0
 /// Is how often the loop has something to do of its own.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Is how long what is left has to end.
+const GRACE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     command_line::serve_at("127.0.0.1:9464", HELP, run)
 }
@@ -54,7 +57,9 @@ fn run(addr: String) -> Result<(), Error> {
     })?;
     let measured = event_loop.handle();
     let answer = move |request: Request<Incoming>, stop: &Stop| answer(&measured, &request, stop);
-    event_loop.run_until_complete(http::serve(&event_loop, addr, answer))
+    let served = event_loop.run_until_complete(http::serve(&event_loop, addr, answer));
+    event_loop.close_within(GRACE)?;
+    served
 }
 
 fn answer(event_loop: &EventLoopHandle, request: &Request<Incoming>, stop: &Stop) -> Response<Full<Bytes>> {
