@@ -35,12 +35,12 @@ pub struct TaskItem {
     pub location: &'static Location<'static>,
     /// Is how it stands.
     pub state: TaskState,
-    /// Is when its last step began: since then it has waited or run, or is done. `None` before its
-    /// first step.
+    /// Is when its last step began: since then it has waited or run, or is done. Before its first
+    /// step it is when it was made.
     ///
     /// By the reading of the clock that the loop had then: of that iteration where it had slept, or
     /// a timer was armed, and of at most 64 iterations before where it was busy.
-    pub since: Option<Instant>,
+    pub since: Instant,
     /// Is what the layer above said that it waits for, if it waits. See [`Scheduler::visit`].
     pub outside: Option<NonZeroU32>,
     /// Counts who waits for it, callbacks included.
@@ -255,9 +255,8 @@ impl<C: Context> Tables<C> {
         };
         let waiters = task.completion.waiters.count(links);
         let (name, location) = (task.name, task.location);
-        let since = task.has_started.then_some(task.stepped);
         let outside = outside.filter(|_| matches!(state, TaskState::Waiting(_)));
-        Some(TaskItem { id, name, location, state, since, outside, waiters })
+        Some(TaskItem { id, name, location, state, since: task.since, outside, waiters })
     }
 
     /// Tells what the task at `index` waits for, which a call wakes if it isn't zero.

@@ -16,7 +16,7 @@ use crate::{Context, ExceptionContext, Panicked, Running, Scheduler, TaskId};
 impl<C: Context> Scheduler<C> {
     /// Runs one step of the task in the slot `index`.
     pub(crate) fn step(&self, context: &C, index: u32) {
-        let stepped = self.time();
+        let now = self.time();
         let begun = self.tables.with(|tables| {
             let entry = tables.tasks.slots.at_mut(index).filter(|entry| entry.seq != 0)?;
             let id = SlotId { index, seq: entry.seq };
@@ -28,7 +28,7 @@ impl<C: Context> Scheduler<C> {
             task.has_started = true;
             let body = task.body?;
             task.is_running = !never;
-            task.stepped = stepped;
+            task.since = now;
             Some((id, body, task.location, never))
         });
         let Some((id, body, location, never)) = begun else {

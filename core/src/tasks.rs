@@ -86,8 +86,8 @@ pub struct TaskValue<C: 'static> {
     pub(crate) waiting: Option<Waiting>,
     /// Tells that an awaitable of this task was polled with another waker.
     pub(crate) has_foreign_waiters: bool,
-    /// Is when its last step began, as [`Scheduler::time`] has it; of no meaning before the first.
-    pub(crate) stepped: Instant,
+    /// Is when its last step began, or when it was made, as [`Scheduler::time`] has it.
+    pub(crate) since: Instant,
 }
 
 /// What a task waits for by its wait node; in its parts, which leave less room unused.
@@ -129,7 +129,7 @@ impl<C> Vacant for TaskValue<C> {
         unread: false,
         waiting: None,
         has_foreign_waiters: false,
-        stepped: Instant::ZERO,
+        since: Instant::ZERO,
     };
 }
 
@@ -261,6 +261,7 @@ impl<C: Context> Scheduler<C> {
         location: &'static Location<'static>,
     ) -> Result<SlotId, Refusal> {
         let seq = self.next_seq().ok_or(Refusal::Closed)?;
+        let now = self.time();
         let index = self.tables.with(|tables| {
             let tasks = &mut tables.tasks;
             self.reclaim_retired(tasks);
@@ -268,6 +269,7 @@ impl<C: Context> Scheduler<C> {
             let (index, entry) = tasks.slots.reserve(seq).ok_or(full)?;
             entry.value = TaskValue::VACANT;
             entry.value.location = location;
+            entry.value.since = now;
             tasks.peak = tasks.peak.max(tasks.slots.live());
             Ok(index)
         })?;

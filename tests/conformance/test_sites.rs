@@ -220,11 +220,11 @@ fn streams_come_from_their_call_and_their_server() {
         rows(&event_loop).into_iter().filter_map(only).collect::<Vec<_>>()
     };
     let [handler] = tasks()[..] else { panic!("one handler") };
-    assert_eq!((handler.location.line(), handler.since), (listening, Some(at(1))));
+    assert_eq!((handler.location.line(), handler.since), (listening, at(1)));
     clock.advance(SECOND);
     event_loop.run_until_complete(async { writer.write_all(b"hello\n").await }).unwrap();
     turns(&event_loop, 3);
-    assert_eq!(tasks()[0].since, Some(at(2)));
+    assert_eq!(tasks()[0].since, at(2));
     assert_eq!(sites(&event_loop, DescriptorOwner::Connection), [(listening, 2), (asked, 2)]);
     drop((reader, writer));
     server.close();
@@ -418,7 +418,7 @@ fn a_task_of_another_threads_comes_from_its_call() {
     turns(&event_loop, 2);
     let found = rows(&event_loop);
     let [SnapshotRow::Task(row), ..] = found[..] else { panic!("{found:?}") };
-    assert_eq!((row.task.location.line(), row.task.since), (asked, Some(at(1))));
+    assert_eq!((row.task.location.line(), row.task.since), (asked, at(1)));
     assert!(matches!(row.task.state, rondel::TaskState::Waiting(WaitsFor::Waker)));
     drop(task);
 }

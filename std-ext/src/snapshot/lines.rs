@@ -69,9 +69,7 @@ impl fmt::Display for TaskLine<'_> {
                 None => {}
             },
         }
-        if let Some(since) = task.since {
-            write!(f, ", for {:?}", rounded(now - since))?;
-        }
+        write!(f, ", for {:?}", rounded(now - task.since))?;
         if *is_in_cycle {
             f.write_str(", and through others for itself")?;
         }
