@@ -83,8 +83,8 @@ impl EventLoopHandle {
     /// row names the call that it comes from.
     ///
     /// Allocates nothing, but for the addresses of UNIX sockets with a name; takes time in proportion to what
-    /// there is, some 60 ns a row, so that 100,000 tasks and as many timers hold the loop up for
-    /// 12 ms; and for each server and endpoint a call to the kernel, for its address. What
+    /// there is, some 100 ns a row, so that 100,000 tasks and as many timers hold the loop up for
+    /// 20 ms; and for each server and endpoint a call to the kernel, for its address. What
     /// finds no room is counted ([`Snapshot::missing`]);
     /// [`snapshot_len`](Self::snapshot_len) says how much there is.
     ///
